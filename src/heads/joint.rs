@@ -1,0 +1,56 @@
+//! Linear to the prompt embedding; linear from there to the vocabulary.
+//!
+//! The paper's section 3.2: the 384-d output, normalised, is the predicted embedding; the
+//! vocabulary head stands on the same output before normalisation.
+
+use candle_core::{D, Result, Tensor};
+use candle_nn::{Module, VarBuilder};
+
+use crate::nn::linear::Linear;
+
+/// Heads on top of an encoder's features.
+#[derive(Clone, Debug)]
+pub struct JointHeads {
+    embedding: Linear,
+    words: Linear,
+}
+
+/// What the heads put out for a batch.
+#[derive(Clone, Debug)]
+pub struct JointOutput {
+    /// (batch, embedding dimension), unit rows.
+    pub embedding: Tensor,
+    /// (batch, words), logits of the word occurring.
+    pub word_logits: Tensor,
+}
+
+impl JointHeads {
+    /// Reads the heads, or starts them for training: `features` in, `dim` and `words` out.
+    ///
+    /// # Errors
+    /// If a weight is missing or of another shape.
+    pub fn new(features: usize, dim: usize, words: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        Ok(Self {
+            embedding: Linear::new(features, dim, vb.pp("embedding"))?,
+            words: Linear::new(dim, words, vb.pp("words"))?,
+        })
+    }
+
+    /// In (batch, features).
+    ///
+    /// # Errors
+    /// If the input has another shape.
+    pub fn forward(&self, features: &Tensor) -> Result<JointOutput> {
+        let raw = self.embedding.forward(features)?;
+        let word_logits = self.words.forward(&raw)?;
+        let norm = raw
+            .sqr()?
+            .sum_keepdim(D::Minus1)?
+            .affine(1.0, 1e-12)?
+            .sqrt()?;
+        Ok(JointOutput {
+            embedding: raw.broadcast_div(&norm)?,
+            word_logits,
+        })
+    }
+}

@@ -1,0 +1,491 @@
+//! Row-wise operations with a hand-written backward pass, fused on the CPU.
+//!
+//! Each works on contiguous `f32` rows of the last dimension. On other devices and types the same
+//! value is composed of candle's differentiable operations.
+
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor,
+};
+
+/// Softmax over the last dimension. In (.., n), out the same, rows that sum to 1.
+///
+/// # Errors
+/// If a tensor operation fails.
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    if fused(x) {
+        x.contiguous()?.apply_op1(Softmax)
+    } else {
+        candle_nn::ops::softmax(x, D::Minus1)
+    }
+}
+
+/// Layer normalisation over the last dimension (Ba et al., 2016), then scale and shift.
+/// In (.., n), out the same; `weight` and `bias` are (n).
+///
+/// # Errors
+/// If the shapes disagree.
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    if fused(x) {
+        x.contiguous()?
+            .apply_op3(weight, bias, LayerNorm { eps: eps as f32 })
+    } else {
+        candle_nn::ops::layer_norm_slow(x, weight, bias, eps as f32)
+    }
+}
+
+/// The tanh approximation of the Gaussian error linear unit (Hendrycks & Gimpel, 2016, s. 2).
+///
+/// # Errors
+/// If a tensor operation fails.
+pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    if fused(x) {
+        x.contiguous()?.apply_op1(GeluTanh)
+    } else {
+        x.gelu()
+    }
+}
+
+/// `x` (.., n) plus `bias` (n).
+///
+/// # Errors
+/// If the shapes disagree.
+pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if fused(x) {
+        x.contiguous()?.apply_op2(bias, AddBias)
+    } else {
+        x.broadcast_add(bias)
+    }
+}
+
+fn fused(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// `exp` to a relative error of 3e-7, without branches, so that loops over it vectorise.
+///
+/// Cephes' scheme: `exp(x) = 2^n exp(r)` with `|r| <= ln(2)/2`, and a polynomial for `exp(r)`.
+/// Arguments are clamped to [-87, 88].
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding and taking it away rounds to an integer.
+    let x = x.clamp(-87.0, 88.0);
+    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 5.000_000_3e-1;
+    let p = p * r * r + r + 1.0;
+    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+}
+
+/// The contiguous `f32` values of an operand.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static str) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => Err(candle_core::Error::RequiresContiguous { op }.bt()),
+    }
+}
+
+fn row_length(layout: &Layout) -> usize {
+    layout.dims().last().copied().unwrap_or(1).max(1)
+}
+
+struct Softmax;
+
+impl CustomOp1 for Softmax {
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = values(storage, layout, self.name())?;
+        let n = row_length(layout);
+        let mut out = vec![0f32; x.len()];
+        for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+            let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = exp(x - max);
+            }
+            let scale = 1.0 / out.iter().sum::<f32>();
+            out.iter_mut().for_each(|out| *out *= scale);
+        }
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, result: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(
+            result.apply_op2_no_bwd(&grad.contiguous()?, &SoftmaxGrad)?,
+        ))
+    }
+}
+
+/// `dx = y * (g - <g, y>)`.
+struct SoftmaxGrad;
+
+impl CustomOp2 for SoftmaxGrad {
+    fn name(&self) -> &'static str {
+        "softmax-grad"
+    }
+
+    fn cpu_fwd(
+        &self,
+        y: &CpuStorage,
+        layout: &Layout,
+        g: &CpuStorage,
+        g_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = values(y, layout, self.name())?;
+        let g = values(g, g_layout, self.name())?;
+        let n = row_length(layout);
+        let mut out = vec![0f32; y.len()];
+        for ((out, y), g) in out
+            .chunks_exact_mut(n)
+            .zip(y.chunks_exact(n))
+            .zip(g.chunks_exact(n))
+        {
+            let dot: f32 = sum(y.iter().zip(g).map(|(y, g)| y * g));
+            for ((out, y), g) in out.iter_mut().zip(y).zip(g) {
+                *out = y * (g - dot);
+            }
+        }
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+}
+
+struct LayerNorm {
+    eps: f32,
+}
+
+impl CustomOp3 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = values(x, layout, self.name())?;
+        let weight = values(weight, weight_layout, self.name())?;
+        let bias = values(bias, bias_layout, self.name())?;
+        let n = row_length(layout);
+        same_length(n, weight.len(), self.name())?;
+        same_length(n, bias.len(), self.name())?;
+        let mut out = vec![0f32; x.len()];
+        for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+            let (mean, scale) = moments(x, self.eps);
+            for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+                *out = (x - mean) * scale * weight + bias;
+            }
+        }
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _bias: &Tensor,
+        _result: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let op = LayerNormGrad { eps: self.eps };
+        let all = x.apply_op3_no_bwd(weight, &grad.contiguous()?, &op)?;
+        let (count, n) = (x.elem_count(), weight.elem_count());
+        let dx = all.narrow(0, 0, count)?.reshape(x.shape())?;
+        let dweight = all.narrow(0, count, n)?;
+        let dbias = all.narrow(0, count + n, n)?;
+        Ok((Some(dx), Some(dweight), Some(dbias)))
+    }
+}
+
+/// The gradients of x, weight and bias, one after the other in one flat tensor.
+struct LayerNormGrad {
+    eps: f32,
+}
+
+impl CustomOp3 for LayerNormGrad {
+    fn name(&self) -> &'static str {
+        "layer-norm-grad"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = values(x, layout, self.name())?;
+        let weight = values(weight, weight_layout, self.name())?;
+        let grad = values(grad, grad_layout, self.name())?;
+        let n = row_length(layout);
+        let mut out = vec![0f32; x.len() + 2 * n];
+        let (dx, rest) = out.split_at_mut(x.len());
+        let (dweight, dbias) = rest.split_at_mut(n);
+        let mut normed = vec![0f32; n];
+        for ((dx, x), grad) in dx
+            .chunks_exact_mut(n)
+            .zip(x.chunks_exact(n))
+            .zip(grad.chunks_exact(n))
+        {
+            let (mean, scale) = moments(x, self.eps);
+            for (normed, x) in normed.iter_mut().zip(x) {
+                *normed = (x - mean) * scale;
+            }
+            for i in 0..n {
+                dweight[i] += grad[i] * normed[i];
+                dbias[i] += grad[i];
+                dx[i] = grad[i] * weight[i];
+            }
+            let mean_grad = sum(dx.iter().copied()) / n as f32;
+            let mean_grad_normed = sum(dx.iter().zip(&normed).map(|(a, b)| a * b)) / n as f32;
+            for (dx, normed) in dx.iter_mut().zip(&normed) {
+                *dx = scale * (*dx - mean_grad - normed * mean_grad_normed);
+            }
+        }
+        let length = out.len();
+        Ok((CpuStorage::F32(out), Shape::from(length)))
+    }
+}
+
+/// Mean and reciprocal standard deviation of a row.
+fn moments(x: &[f32], eps: f32) -> (f32, f32) {
+    let n = x.len() as f32;
+    let mean = sum(x.iter().copied()) / n;
+    let variance = sum(x.iter().map(|x| (x - mean) * (x - mean))) / n;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+/// A sum in sixteen partial sums, which vectorises and loses less than a running one.
+#[inline(always)]
+fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
+    let mut lanes = [0f32; 16];
+    for (i, value) in values.enumerate() {
+        lanes[i % 16] += value;
+    }
+    lanes.iter().sum()
+}
+
+fn same_length(expected: usize, found: usize, op: &'static str) -> Result<()> {
+    if expected == found {
+        Ok(())
+    } else {
+        candle_core::bail!("{op}: rows have {expected} values, the parameter has {found}")
+    }
+}
+
+struct GeluTanh;
+
+/// `gelu(x) = x * sigmoid(2 u)` with this `u`, since `(1 + tanh u) / 2 = sigmoid(2 u)`.
+#[inline(always)]
+fn gelu_gate(x: f32) -> f32 {
+    const C: f32 = 0.797_884_6; // sqrt(2 / pi)
+    1.0 / (1.0 + exp(-2.0 * C * (x + 0.044_715 * x * x * x)))
+}
+
+impl CustomOp1 for GeluTanh {
+    fn name(&self) -> &'static str {
+        "gelu-tanh"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = values(storage, layout, self.name())?;
+        let out = x.iter().map(|&x| x * gelu_gate(x)).collect();
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(
+            x.apply_op2_no_bwd(&grad.contiguous()?, &GeluTanhGrad)?,
+        ))
+    }
+}
+
+struct GeluTanhGrad;
+
+impl CustomOp2 for GeluTanhGrad {
+    fn name(&self) -> &'static str {
+        "gelu-tanh-grad"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        const TWO_C: f32 = 2.0 * 0.797_884_6;
+        let x = values(x, layout, self.name())?;
+        let grad = values(grad, grad_layout, self.name())?;
+        let slope = |x: f32| {
+            let gate = gelu_gate(x);
+            gate + x * gate * (1.0 - gate) * TWO_C * (1.0 + 3.0 * 0.044_715 * x * x)
+        };
+        let out = x
+            .iter()
+            .zip(grad)
+            .map(|(&x, &grad)| grad * slope(x))
+            .collect();
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+}
+
+struct AddBias;
+
+impl CustomOp2 for AddBias {
+    fn name(&self) -> &'static str {
+        "add-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = values(x, layout, self.name())?;
+        let bias = values(bias, bias_layout, self.name())?;
+        let n = row_length(layout);
+        same_length(n, bias.len(), self.name())?;
+        let mut out = Vec::with_capacity(x.len());
+        for x in x.chunks_exact(n) {
+            out.extend(x.iter().zip(bias).map(|(x, bias)| x + bias));
+        }
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        _x: &Tensor,
+        bias: &Tensor,
+        _result: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let dbias = grad.apply_op1_no_bwd(&SumRows {
+            n: bias.elem_count(),
+        })?;
+        Ok((Some(grad), Some(dbias)))
+    }
+}
+
+/// The sum over all rows of length `n`.
+struct SumRows {
+    n: usize,
+}
+
+impl CustomOp1 for SumRows {
+    fn name(&self) -> &'static str {
+        "sum-rows"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = values(storage, layout, self.name())?;
+        let mut out = vec![0f32; self.n];
+        for row in x.chunks_exact(self.n) {
+            out.iter_mut().zip(row).for_each(|(out, x)| *out += x);
+        }
+        Ok((CpuStorage::F32(out), Shape::from(self.n)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn random(shape: &[usize], seed: u64) -> Var {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let count = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|_| rng.random_range(-2.0..2.0)).collect();
+        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
+    }
+
+    fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+        assert_eq!(a.dims(), b.dims());
+        let difference = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
+        difference.max(0).unwrap().to_scalar().unwrap()
+    }
+
+    /// Value and gradients of ours against the same function composed of candle's operations.
+    fn agrees(
+        vars: &[Var],
+        ours: impl Fn(&[Var]) -> Result<Tensor>,
+        composed: impl Fn(&[Var]) -> Result<Tensor>,
+    ) {
+        let (a, b) = (ours(vars).unwrap(), composed(vars).unwrap());
+        assert!(largest_difference(&a, &b) < 2e-6);
+        // An uneven weighting, so that no gradient cancels.
+        let weights = random(a.dims(), 99);
+        let loss = |y: &Tensor| (y * weights.as_tensor()).unwrap().sum_all().unwrap();
+        let (ours, composed) = (loss(&a).backward().unwrap(), loss(&b).backward().unwrap());
+        for var in vars {
+            let (ours, composed) = (ours.get(var).unwrap(), composed.get(var).unwrap());
+            assert!(largest_difference(ours, composed) < 2e-5);
+        }
+    }
+
+    #[test]
+    fn exp_is_within_its_bound() {
+        let mut worst = 0f64;
+        for step in -86_000..88_000 {
+            let x = step as f32 / 1000.0;
+            let expected = f64::from(x).exp();
+            worst = worst.max((f64::from(exp(x)) - expected).abs() / expected);
+        }
+        assert!(worst < 3e-7, "{worst:e}");
+        assert_eq!(exp(f32::NEG_INFINITY), exp(-87.0));
+    }
+
+    #[test]
+    fn softmax_and_its_gradient() {
+        agrees(
+            &[random(&[3, 5, 17], 1)],
+            |v| softmax(&v[0]),
+            |v| candle_nn::ops::softmax(v[0].as_tensor(), D::Minus1),
+        );
+    }
+
+    #[test]
+    fn layer_norm_and_its_gradients() {
+        agrees(
+            &[random(&[4, 6, 37], 2), random(&[37], 3), random(&[37], 4)],
+            |v| layer_norm(&v[0], &v[1], &v[2], 1e-6),
+            |v| candle_nn::ops::layer_norm_slow(&v[0], &v[1], &v[2], 1e-6),
+        );
+    }
+
+    #[test]
+    fn gelu_and_its_gradient() {
+        agrees(
+            &[random(&[5, 41], 5)],
+            |v| gelu_tanh(&v[0]),
+            |v| v[0].gelu(),
+        );
+    }
+
+    #[test]
+    fn bias_and_its_gradients() {
+        agrees(
+            &[random(&[3, 4, 19], 6), random(&[19], 7)],
+            |v| add_bias(&v[0], &v[1]),
+            |v| v[0].broadcast_add(v[1].as_tensor()),
+        );
+    }
+}

@@ -1,0 +1,38 @@
+//! The network itself: encoder and joint heads on one set of variables.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+use super::config::{EncoderConfig, PredictorConfig};
+use crate::heads::joint::{JointHeads, JointOutput};
+use crate::image::ImageEncoder;
+use crate::image::vit::Vit;
+
+/// Encoder (`encoder.*`) and heads (`heads.*`).
+pub struct Network {
+    encoder: Box<dyn ImageEncoder>,
+    heads: JointHeads,
+}
+
+impl Network {
+    /// Reads the network, or starts it for training, with a head for `words` vocabulary words.
+    ///
+    /// # Errors
+    /// If a weight is missing or of another shape.
+    pub fn new(config: &PredictorConfig, words: usize, vb: &VarBuilder<'_>) -> Result<Self> {
+        let encoder: Box<dyn ImageEncoder> = match &config.encoder {
+            EncoderConfig::Vit(vit) => Box::new(Vit::new(vit, vb.pp("encoder"))?),
+        };
+        let dim = config.sentence_encoder.dim;
+        let heads = JointHeads::new(encoder.width(), dim, words, vb.pp("heads"))?;
+        Ok(Self { encoder, heads })
+    }
+
+    /// In (batch, 3, side, side), preprocessed.
+    ///
+    /// # Errors
+    /// If the input has another shape.
+    pub fn forward(&self, pixels: &Tensor) -> Result<JointOutput> {
+        self.heads.forward(&self.encoder.forward(pixels)?)
+    }
+}

@@ -1,0 +1,112 @@
+//! Checkpoints: the whole state of a run in one safetensors file, replaced atomically.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::optim::AdamW;
+use crate::error::{Error, Result};
+
+const STATE_KEY: &str = "unprompt.run";
+
+/// Where a run stands, besides its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Steps done.
+    pub step: usize,
+    /// Best validation cosine so far.
+    pub best_cosine: Option<f64>,
+    /// What the run was started with; a checkpoint of another run is refused.
+    pub fingerprint: String,
+}
+
+/// Writes tensors with string metadata to `path`: temporary file, sync, rename.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be written.
+pub fn write_tensors(
+    path: &Path,
+    tensors: &HashMap<String, Tensor>,
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    let bytes = safetensors::serialize(tensors, Some(metadata))
+        .map_err(|error| Error::Tensor(candle_core::Error::wrap(error)))?;
+    write_atomically(path, &bytes)
+}
+
+/// Writes a whole file or nothing.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    file.as_file().sync_all().map_err(Error::io("sync", path))?;
+    file.persist(path)
+        .map_err(|error| Error::io("write", path)(error.error))?;
+    Ok(())
+}
+
+/// Saves the run.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be written.
+pub fn save(path: &Path, optimiser: &AdamW, state: &RunState) -> Result<()> {
+    let json = serde_json::to_string(state).map_err(|source| Error::ModelConfig {
+        path: path.to_owned(),
+        source,
+    })?;
+    write_tensors(
+        path,
+        &optimiser.state(),
+        HashMap::from([(STATE_KEY.to_owned(), json)]),
+    )
+}
+
+/// Puts a saved run back into `optimiser` and says where it stands; `None` if there is none.
+///
+/// # Errors
+/// [`Error::Weights`] if the file is damaged, [`Error::OtherRun`] if it belongs to a run with
+/// other settings.
+pub fn load(
+    path: &Path,
+    optimiser: &mut AdamW,
+    fingerprint: &str,
+    device: &Device,
+) -> Result<Option<RunState>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    let damaged = |source| Error::Weights {
+        path: path.to_owned(),
+        source,
+    };
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
+        .map_err(|error| damaged(candle_core::Error::wrap(error)))?;
+    let json = header
+        .metadata()
+        .as_ref()
+        .and_then(|metadata| metadata.get(STATE_KEY));
+    let json = json.map(String::as_str).unwrap_or_default();
+    let state: RunState = serde_json::from_str(json).map_err(|source| Error::ModelConfig {
+        path: path.to_owned(),
+        source,
+    })?;
+    if state.fingerprint != fingerprint {
+        return Err(Error::OtherRun {
+            path: path.to_owned(),
+            expected: fingerprint.to_owned(),
+            found: state.fingerprint,
+        });
+    }
+    let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(damaged)?;
+    optimiser.restore(&tensors, state.step).map_err(damaged)?;
+    Ok(Some(state))
+}

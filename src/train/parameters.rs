@@ -1,0 +1,108 @@
+//! A network's trainable variables by name, started from a seed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{DType, Device, Result, Shape, Tensor, Var};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Variables, made on first use while a network is built.
+///
+/// A variable's first values depend on the seed and its name alone, so equal seeds give equal
+/// networks; candle's own initialisers draw from an unseeded generator.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    seed: u64,
+    vars: Arc<Mutex<BTreeMap<String, Var>>>,
+}
+
+impl Parameters {
+    /// No variables yet.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            vars: Arc::default(),
+        }
+    }
+
+    /// Builds networks from these variables, adding those that are missing.
+    pub fn builder(&self, device: &Device) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(self.clone()), DType::F32, device.clone())
+    }
+
+    /// All variables in the order of their names.
+    pub fn all(&self) -> Vec<(String, Var)> {
+        let vars = self.vars.lock().unwrap_or_else(PoisonError::into_inner);
+        vars.iter()
+            .map(|(name, var)| (name.clone(), var.clone()))
+            .collect()
+    }
+
+    fn start(&self, shape: &Shape, name: &str, init: Init, device: &Device) -> Result<Tensor> {
+        let mut rng = ChaCha8Rng::seed_from_u64(xxh3_64_with_seed(name.as_bytes(), self.seed));
+        let count = shape.elem_count();
+        let values: Vec<f32> = match init {
+            Init::Const(value) => vec![value as f32; count],
+            Init::Uniform { lo, up } => (0..count)
+                .map(|_| rng.random_range(lo as f32..=up as f32))
+                .collect(),
+            Init::Randn { mean, stdev } => (0..count)
+                .map(|_| (mean + stdev * normal(&mut rng)) as f32)
+                .collect(),
+            Init::Kaiming { .. } => candle_core::bail!("{name}: Kaiming's initialiser is not used"),
+        };
+        Tensor::from_vec(values, shape, device)
+    }
+}
+
+/// A standard normal value, by the method of Box and Muller.
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    radius * (rng.random::<f64>() * std::f64::consts::TAU).cos()
+}
+
+impl SimpleBackend for Parameters {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        init: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let mut vars = self.vars.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(var) = vars.get(name) {
+            if var.shape() != &shape {
+                candle_core::bail!("{name} is {:?}, not {shape:?}", var.shape());
+            }
+            return Ok(var.as_tensor().clone());
+        }
+        let tensor = self.start(&shape, name, init, device)?.to_dtype(dtype)?;
+        let var = Var::from_tensor(&tensor)?;
+        let tensor = var.as_tensor().clone();
+        vars.insert(name.to_owned(), var);
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        let vars = self.vars.lock().unwrap_or_else(PoisonError::into_inner);
+        match vars.get(name) {
+            Some(var) => Ok(var.as_tensor().clone()),
+            None => Err(candle_core::Error::CannotFindTensor {
+                path: name.to_owned(),
+            }
+            .bt()),
+        }
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.vars
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(name)
+    }
+}
