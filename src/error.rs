@@ -1,0 +1,243 @@
+//! One error type for the crate. A variant holds the values that a caller needs to act on it; where
+//! another error caused it, that one is the `source`.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// `std::result::Result` with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be used.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was to be done, as a verb: `read`, `create`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The caller asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+
+    /// A device name that is none of those known.
+    #[error("unknown device {given:?}: use auto, cpu, cuda, cuda:N or metal")]
+    DeviceName {
+        /// The name as it was given.
+        given: String,
+    },
+
+    /// The binary was built without the code for a device.
+    #[error(
+        "this build has no support for {device}: build it with `--features {feature}`, or use the \
+         device cpu"
+    )]
+    DeviceFeature {
+        /// The device asked for.
+        device: String,
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
+
+    /// A device that the build supports did not open.
+    #[error("cannot open the device {device}")]
+    DeviceOpen {
+        /// The device asked for.
+        device: String,
+        /// What the driver said.
+        source: candle_core::Error,
+    },
+
+    /// A weights file has no tensor of a name that the model needs.
+    #[error("{} has no tensor {key:?}: is it the right model?", path.display())]
+    MissingWeight {
+        /// The weights file.
+        path: PathBuf,
+        /// The tensor's name.
+        key: String,
+    },
+
+    /// A weights file could not be read, or holds tensors of another shape.
+    #[error("cannot read weights from {}", path.display())]
+    Weights {
+        /// The weights file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: candle_core::Error,
+    },
+
+    /// A model's configuration could not be understood.
+    #[error("cannot read the model configuration {}", path.display())]
+    ModelConfig {
+        /// The configuration file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+
+    /// A tokenizer file could not be understood, or a text not be split.
+    #[error("the tokenizer {} failed", path.display())]
+    Tokenizer {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A pool of threads did not start.
+    #[error("cannot start the threads of a pool")]
+    Threads {
+        /// What the pool said.
+        source: rayon::ThreadPoolBuildError,
+    },
+
+    /// A computation on tensors failed.
+    #[error("a tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
+
+    /// A model name that the catalogue does not hold.
+    #[error("unknown model {name:?}: known are {}", known.join(", "))]
+    UnknownModel {
+        /// The name as it was given.
+        name: String,
+        /// The names of the catalogue.
+        known: Vec<String>,
+    },
+
+    /// A model's file that the model does not have.
+    #[error("the model {model} has no file {file:?}")]
+    UnknownModelFile {
+        /// The model's name.
+        model: String,
+        /// The name asked for.
+        file: String,
+    },
+
+    /// A model's file is not the published one.
+    #[error(
+        "{} is not the published file: its SHA-256 is {found}, expected is {expected}. Delete it \
+         and it will be fetched again", path.display()
+    )]
+    ModelDigest {
+        /// The file.
+        path: PathBuf,
+        /// The pinned digest, lower-case hexadecimal.
+        expected: String,
+        /// The digest of the file's bytes.
+        found: String,
+    },
+
+    /// A model's file is longer or shorter than the published one.
+    #[error(
+        "{} is not the published file: it has {found} bytes, expected are {expected}. Delete it \
+         and it will be fetched again", path.display()
+    )]
+    ModelSize {
+        /// The file.
+        path: PathBuf,
+        /// The pinned size in bytes.
+        expected: u64,
+        /// The file's size in bytes.
+        found: u64,
+    },
+
+    /// No source had a model.
+    #[error(transparent)]
+    ModelUnavailable(#[from] Box<Unavailable>),
+
+    /// There is no place to keep models.
+    #[error(
+        "there is no folder to keep models in: set UNPROMPT_MODELS, XDG_CACHE_HOME or HOME to one"
+    )]
+    NoModelFolder,
+}
+
+impl Error {
+    /// An [`Error::Io`] about `path`, for `map_err`.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Why no source had a model, and how to place it by hand.
+#[derive(Debug)]
+pub struct Unavailable {
+    /// The model's name.
+    pub model: String,
+    /// Each place and source that was tried, in order.
+    pub tried: Vec<Attempt>,
+    /// Where the missing files can be read about and downloaded by hand.
+    pub url: String,
+    /// The folder that they belong into.
+    pub folder: PathBuf,
+    /// The files still missing there.
+    pub missing: Vec<MissingFile>,
+}
+
+/// One place or source that did not have a model.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The place or source.
+    pub place: String,
+    /// Why it was of no use.
+    pub why: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A file that a model needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingFile {
+    /// The file's name in the model's folder.
+    pub name: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// The SHA-256 of its bytes, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl std::error::Error for Unavailable {}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "cannot get the model {}; tried were", self.model)?;
+        for attempt in &self.tried {
+            writeln!(f, "  {}: {}", attempt.place, one_line(&*attempt.why))?;
+        }
+        writeln!(f, "To place it by hand, download from {}", self.url)?;
+        write!(f, "into {}", self.folder.display())?;
+        for file in &self.missing {
+            write!(
+                f,
+                "\n  {}  {} bytes  SHA-256 {}",
+                file.name, file.size_bytes, file.sha256
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// An error and its causes on one line, each after a colon. A cause whose words its error repeats is
+/// left out.
+pub fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !line.contains(&words) {
+            line.push_str(": ");
+            line.push_str(&words);
+        }
+        next = cause.source();
+    }
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
