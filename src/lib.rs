@@ -5,11 +5,14 @@
 //! - [`error`]: the one error of the crate, and its `Result`
 //! - [`device`]: the processor that a model runs on
 //! - [`weights`]: weights read from safetensors files through a memory map
+//! - [`models`]: where published weights come from, and how they are checked
 
 pub mod error;
 
 pub mod device;
 
 pub mod weights;
+
+pub mod models;
 
 pub use error::{Error, Result};
