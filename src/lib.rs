@@ -6,6 +6,7 @@
 //! - [`device`]: the processor that a model runs on
 //! - [`weights`]: weights read from safetensors files through a memory map
 //! - [`models`]: where published weights come from, and how they are checked
+//! - [`text`]: texts to vectors
 
 pub mod error;
 
@@ -14,5 +15,7 @@ pub mod device;
 pub mod weights;
 
 pub mod models;
+
+pub mod text;
 
 pub use error::{Error, Result};
