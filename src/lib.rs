@@ -2,13 +2,37 @@
 //!
 //! Modules stand in the order in which they may import one another: each uses only those above it.
 
-pub mod device;
+/// The one error of the crate, and its `Result`.
 pub mod error;
-pub mod heads;
-pub mod image;
-pub mod nn;
-pub mod pocket;
-pub mod predictor;
-pub mod train;
+
+/// The processor that a model runs on.
+pub mod device;
+
+/// Weights read from safetensors files through a memory map.
 pub mod weights;
+
+/// The model store: where published weights come from, and how they are checked.
+pub mod models;
+
+/// Texts to vectors: tokenizer, pooling and the sentence encoder.
+pub mod text;
+
+/// The pocket world: prompts from a grammar, and images drawn from what they mean.
+pub mod pocket;
+
+/// Trainable layers whose every variable gets its gradient.
+pub mod nn;
+
+/// Images to vectors: decoding with limits, preprocessing, encoders.
+pub mod image;
+
+/// The joint heads: an embedding, and which vocabulary words occur.
+pub mod heads;
+
+/// A trained model: encoder, heads and vocabulary together.
+pub mod predictor;
+
+/// Training: loss, optimiser, checkpoints, and the loop that ties them together.
+pub mod train;
+
 pub use error::{Error, Result};

