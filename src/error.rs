@@ -137,6 +137,27 @@ pub enum Error {
         source: csv::Error,
     },
 
+    /// A vocabulary file is damaged.
+    #[error("{} is no vocabulary: found {word:?} where a lower-case word belongs", path.display())]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// The line that is wrong.
+        word: String,
+    },
+
+    /// A name is neither a built-in model nor a model's folder.
+    #[error(
+        "{given:?} is neither a built-in model ({}) nor a folder with a config.json",
+        known.join(", ")
+    )]
+    UnknownPredictor {
+        /// The name as it was given.
+        given: String,
+        /// Names of the built-in models.
+        known: Vec<String>,
+    },
+
     /// A variable is not reached by the loss, so it would never learn.
     #[error("the variable {name} gets no gradient: an operation on its way does not pass it")]
     NoGradient {

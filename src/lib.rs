@@ -29,6 +29,9 @@ pub mod image;
 /// The joint heads: an embedding, and which vocabulary words occur.
 pub mod heads;
 
+/// What goes in: prompts and images from files, and the words of prompts.
+pub mod data;
+
 /// A trained model: encoder, heads and vocabulary together.
 pub mod predictor;
 

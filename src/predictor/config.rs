@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::preprocess::Preprocess;
 use crate::image::vit::VitConfig;
+use crate::text::EncoderIdentity;
 
 /// Which encoder, and its sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,16 +22,5 @@ pub struct PredictorConfig {
     /// How images are made ready for it.
     pub preprocess: Preprocess,
     /// The sentence encoder whose embeddings it predicts.
-    pub sentence_encoder: SentenceEncoderId,
-}
-
-/// A sentence encoder, by name and the digest of its weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SentenceEncoderId {
-    /// Its name in the model store.
-    pub name: String,
-    /// SHA-256 of its `model.safetensors`, lower-case hexadecimal.
-    pub digest: String,
-    /// Length of its embeddings.
-    pub dim: usize,
+    pub sentence_encoder: EncoderIdentity,
 }

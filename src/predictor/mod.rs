@@ -1,4 +1,154 @@
-//! An image encoder with its heads and vocabulary: images in, embeddings and words out.
+//! A trained model: images in, embeddings and words out.
+//!
+//! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and, once it has
+//! been fitted, `confidence.json`. The pocket models of `assets/` are built into the library.
 
 pub mod config;
+pub mod embedded;
 pub mod network;
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use image::RgbImage;
+
+use self::config::PredictorConfig;
+use self::network::Network;
+use crate::data::vocabulary::Vocabulary;
+use crate::error::{Error, Result};
+use crate::weights;
+
+/// Names of the files in a model's folder.
+pub mod files {
+    /// Everything needed to run the model but its weights.
+    pub const CONFIG: &str = "config.json";
+    /// The weights, in half precision.
+    pub const WEIGHTS: &str = "model.safetensors";
+    /// The vocabulary, one word a line.
+    pub const VOCABULARY: &str = "vocabulary.txt";
+    /// The fitted confidence.
+    pub const CONFIDENCE: &str = "confidence.json";
+}
+
+/// A trained model, loaded.
+pub struct Predictor {
+    name: String,
+    config: PredictorConfig,
+    vocabulary: Vocabulary,
+    network: Network,
+    device: Device,
+}
+
+/// What an image tells about its prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The predicted sentence embedding, a unit vector.
+    pub embedding: Vec<f32>,
+    /// The vocabulary's words with the probability that the prompt holds them, likeliest first.
+    pub words: Vec<(String, f32)>,
+}
+
+/// Images that go through the network together; more gains nothing on a CPU.
+const BATCH_IMAGES: usize = 32;
+
+impl Predictor {
+    /// Loads a model by the name of a built-in one, or from a folder.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPredictor`] if it is neither; else what is wrong with a file.
+    pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
+        if let Some(model) = embedded::find(name_or_folder) {
+            let vb =
+                VarBuilder::from_buffered_safetensors(model.weights.to_vec(), DType::F32, device)?;
+            let at = Path::new(name_or_folder);
+            return Self::build(
+                name_or_folder,
+                model.config,
+                model.vocabulary,
+                vb,
+                at,
+                device,
+            );
+        }
+        let folder = Path::new(name_or_folder);
+        if !folder.join(files::CONFIG).is_file() {
+            return Err(Error::UnknownPredictor {
+                given: name_or_folder.to_owned(),
+                known: embedded::names(),
+            });
+        }
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).map_err(|source| Error::io("read", &path)(source))
+        };
+        let (config, words) = (read(files::CONFIG)?, read(files::VOCABULARY)?);
+        let vb = weights::open(&folder.join(files::WEIGHTS), DType::F32, device)?;
+        Self::build(name_or_folder, &config, &words, vb, folder, device)
+    }
+
+    fn build(
+        name: &str,
+        config: &str,
+        words: &str,
+        vb: VarBuilder<'_>,
+        folder: &Path,
+        device: &Device,
+    ) -> Result<Self> {
+        let config: PredictorConfig =
+            serde_json::from_str(config).map_err(|source| Error::ModelConfig {
+                path: folder.join(files::CONFIG),
+                source,
+            })?;
+        let vocabulary = Vocabulary::from_text(words, &folder.join(files::VOCABULARY))?;
+        let network = Network::new(&config, vocabulary.len(), &vb)
+            .map_err(|source| weights::failed(&folder.join(files::WEIGHTS), source))?;
+        Ok(Self {
+            name: name.to_owned(),
+            config,
+            vocabulary,
+            network,
+            device: device.clone(),
+        })
+    }
+
+    /// The name or folder it was opened by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &PredictorConfig {
+        &self.config
+    }
+
+    /// Its vocabulary.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// A prediction for each image, in order.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn predict(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
+        let mut predictions = Vec::with_capacity(images.len());
+        for batch in images.chunks(BATCH_IMAGES) {
+            let pixels = self.config.preprocess.batch(batch, &self.device)?;
+            let output = self.network.forward(&pixels)?;
+            let embeddings: Vec<Vec<f32>> = output.embedding.to_vec2()?;
+            let probabilities: Vec<Vec<f32>> = sigmoid(&output.word_logits)?.to_vec2()?;
+            for (embedding, probabilities) in embeddings.into_iter().zip(probabilities) {
+                let words = self.vocabulary.words().iter().cloned();
+                let mut words: Vec<(String, f32)> = words.zip(probabilities).collect();
+                words.sort_by(|a, b| b.1.total_cmp(&a.1));
+                predictions.push(Prediction { embedding, words });
+            }
+        }
+        Ok(predictions)
+    }
+}
+
+fn sigmoid(logits: &Tensor) -> Result<Tensor> {
+    Ok(candle_nn::ops::sigmoid(logits)?)
+}

@@ -14,6 +14,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_transformers::models::bert::{BertModel, Config};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::{Deserialize, Serialize};
 
 use super::batch::{BatchLimits, Plan};
 use super::pool;
@@ -66,7 +67,7 @@ pub struct SentenceEncoder {
 }
 
 /// Which encoder made a vector. Vectors of different encoders cannot be compared.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EncoderIdentity {
     /// The model's name.
     pub name: String,

@@ -6,5 +6,6 @@ pub mod log;
 pub mod loss;
 pub mod optim;
 pub mod parameters;
+pub mod recipe;
 pub mod schedule;
 pub mod set;

@@ -56,6 +56,31 @@ impl PocketSet {
         &self.prompts
     }
 
+    /// Mean cosine of this set's mean embedding to the embeddings of `other`: what an answer
+    /// that knows nothing of the image comes to.
+    pub fn mean_embedding_cosine(&self, other: &Self) -> f64 {
+        let mut mean = vec![0f64; self.dim()];
+        for row in self.embeddings.chunks_exact(self.dim().max(1)) {
+            mean.iter_mut()
+                .zip(row)
+                .for_each(|(mean, value)| *mean += f64::from(*value));
+        }
+        let norm = mean.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let cosine = |row: &[f32]| -> f64 {
+            mean.iter()
+                .zip(row)
+                .map(|(mean, value)| mean * f64::from(*value))
+                .sum::<f64>()
+                / norm
+        };
+        let sum: f64 = other
+            .embeddings
+            .chunks_exact(other.dim().max(1))
+            .map(cosine)
+            .sum();
+        sum / other.len().max(1) as f64
+    }
+
     fn dim(&self) -> usize {
         self.embeddings.len() / self.prompts.len().max(1)
     }

@@ -1,0 +1,5 @@
+//! What the user sees: results on stdout, everything else on stderr.
+
+pub(crate) mod logging;
+pub(crate) mod progress;
+pub(crate) mod status;

@@ -1,0 +1,31 @@
+//! Ctrl-C: the first one asks the work to stop cleanly, the second one ends the process.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// The shell's exit status for a process ended by SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Watches for SIGINT and SIGTERM from now on.
+pub(crate) fn watch() {
+    let watching = ctrlc::set_handler(|| {
+        if REQUESTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED);
+        }
+        eprintln!("stopping; press Ctrl-C again to stop at once");
+    });
+    if let Err(error) = watching {
+        tracing::warn!(%error, "Ctrl-C will end the process without cleaning up");
+    }
+}
+
+/// `Break` once a stop was asked for.
+pub(crate) fn requested() -> ControlFlow<()> {
+    if REQUESTED.load(Ordering::Relaxed) {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
+}

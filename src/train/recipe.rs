@@ -1,0 +1,185 @@
+//! A whole training run on the pocket world: targets, network, loop, and the model's folder.
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
+
+use super::checkpoint::{write_atomically, write_tensors};
+use super::fit::{Fit, FitOptions, FitOutcome};
+use super::log::LogRow;
+use super::parameters::Parameters;
+use super::set::PocketSet;
+use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
+use crate::error::{Error, Result};
+use crate::image::preprocess::Preprocess;
+use crate::image::vit::VitConfig;
+use crate::pocket::{PocketPrompt, Prompts, Split};
+use crate::predictor::config::{EncoderConfig, PredictorConfig};
+use crate::predictor::files;
+use crate::predictor::network::Network;
+use crate::text::SentenceEncoder;
+
+/// Which image encoder to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncoderKind {
+    /// The vision transformer.
+    Vit,
+}
+
+/// What to train, on what, and where to.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// The image encoder.
+    pub encoder: EncoderKind,
+    /// Training prompts drawn from the pocket world.
+    pub prompts: usize,
+    /// Validation prompts drawn from the pocket world.
+    pub validation_prompts: usize,
+    /// The model's folder.
+    pub folder: PathBuf,
+    /// Whether to go on from the folder's checkpoint.
+    pub resume: bool,
+    /// The command that asked for it, for the provenance.
+    pub command: String,
+    /// Settings of the loop; its seed also draws the prompts and starts the network.
+    pub fit: FitOptions,
+}
+
+/// What a recipe reports while it runs.
+#[derive(Debug)]
+pub enum RecipeEvent<'a> {
+    /// Prompts embedded so far, of how many.
+    Targets(usize, usize),
+    /// A line of the log, and the steps in all.
+    Row(&'a LogRow, usize),
+}
+
+/// `provenance.json`: where weights come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Provenance<'a> {
+    command: &'a str,
+    unprompt_version: &'static str,
+    seed: u64,
+    train_prompts: usize,
+    validation_prompts: usize,
+    steps: usize,
+    batch_size: usize,
+    best_validation_cosine: f64,
+    /// What always answering the mean training embedding gives on the same validation images.
+    mean_embedding_cosine: f64,
+}
+
+impl Recipe {
+    /// Runs it; `observe` is told of progress and may stop it.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there. Else what went
+    /// wrong with a file or a tensor.
+    pub fn run(
+        &self,
+        sentences: &SentenceEncoder,
+        device: &Device,
+        observe: &mut dyn FnMut(RecipeEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<FitOutcome> {
+        fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
+        let draw = |split, count| -> Vec<PocketPrompt> {
+            Prompts::new(self.fit.seed, split).take(count).collect()
+        };
+        let training = draw(Split::Train, self.prompts);
+        let validation = draw(Split::Validation, self.validation_prompts);
+        let texts: Vec<&str> = training.iter().map(|prompt| prompt.text.as_str()).collect();
+        let vocabulary = Vocabulary::of_prompts(&texts, MAX_WORDS);
+
+        let total = training.len() + validation.len();
+        let mut done = 0;
+        let mut set = |prompts: Vec<PocketPrompt>| -> Result<PocketSet> {
+            let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
+            let words = texts.iter().map(|text| vocabulary.numbers(text)).collect();
+            let embeddings = sentences.embed_with(&texts, |count| {
+                observe(RecipeEvent::Targets(done + count, total))
+            })?;
+            done += prompts.len();
+            Ok(PocketSet::new(prompts, embeddings.into_vec(), words))
+        };
+        let (training, validation) = (set(training)?, set(validation)?);
+
+        let config = self.config(sentences);
+        let parameters = Parameters::new(self.fit.seed);
+        let network = Network::new(&config, vocabulary.len(), &parameters.builder(device))?;
+        let pretty = |value: &PredictorConfig| serde_json::to_string_pretty(value);
+        let path = self.folder.join(files::CONFIG);
+        let json = pretty(&config).map_err(|source| Error::ModelConfig {
+            path: path.clone(),
+            source,
+        })?;
+        write_atomically(&path, format!("{json}\n").as_bytes())?;
+        write_atomically(
+            &self.folder.join(files::VOCABULARY),
+            vocabulary.to_text().as_bytes(),
+        )?;
+
+        let mut fit = Fit::new(
+            &network,
+            &parameters,
+            &config.preprocess,
+            device,
+            self.fit.clone(),
+        )?;
+        let outcome = fit.run(
+            &training,
+            &validation,
+            &self.folder,
+            self.resume,
+            &mut |row, total| observe(RecipeEvent::Row(row, total)),
+            &mut || self.keep(&parameters),
+        )?;
+        self.write_provenance(&outcome, training.mean_embedding_cosine(&validation))?;
+        Ok(outcome)
+    }
+
+    fn config(&self, sentences: &SentenceEncoder) -> PredictorConfig {
+        let EncoderKind::Vit = self.encoder;
+        let vit = VitConfig::pocket();
+        PredictorConfig {
+            preprocess: Preprocess::symmetric(vit.image_size),
+            encoder: EncoderConfig::Vit(vit),
+            sentence_encoder: sentences.identity().clone(),
+        }
+    }
+
+    /// Writes the variables as they are now, in half precision.
+    fn keep(&self, parameters: &Parameters) -> Result<()> {
+        let halves = parameters
+            .all()
+            .into_iter()
+            .map(|(name, var)| Ok((name, var.as_detached_tensor().to_dtype(DType::F16)?)))
+            .collect::<Result<HashMap<String, Tensor>>>()?;
+        let metadata = HashMap::from([("command".to_owned(), self.command.clone())]);
+        write_tensors(&self.folder.join(files::WEIGHTS), &halves, metadata)
+    }
+
+    fn write_provenance(&self, outcome: &FitOutcome, mean_embedding_cosine: f64) -> Result<()> {
+        let provenance = Provenance {
+            command: &self.command,
+            unprompt_version: env!("CARGO_PKG_VERSION"),
+            seed: self.fit.seed,
+            train_prompts: self.prompts,
+            validation_prompts: self.validation_prompts,
+            steps: outcome.steps,
+            batch_size: self.fit.batch_size,
+            best_validation_cosine: outcome.best_cosine,
+            mean_embedding_cosine,
+        };
+        let path = self.folder.join("provenance.json");
+        let json =
+            serde_json::to_string_pretty(&provenance).map_err(|source| Error::ModelConfig {
+                path: path.clone(),
+                source,
+            })?;
+        write_atomically(&path, format!("{json}\n").as_bytes())
+    }
+}
