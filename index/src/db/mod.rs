@@ -1,133 +1,43 @@
-//! The database.
+//! The database: [`Writer`] makes an index, [`Index`] answers from it.
+
+mod index;
+mod lock;
 mod options;
-use std::ops::ControlFlow;
-use std::path::Path;
+mod search;
+mod stats;
+mod writer;
 
+pub use self::index::Index;
 pub use self::options::{BuildOptions, Bytes, Encoder, Phase, SearchRequest, Stats, VectorOptions};
-use crate::error::Result;
-use crate::filter::Filter;
-use crate::id::{EntryId, PromptId, Scored};
-use crate::keyword::KeywordQuery;
-use crate::record::{Hit, ImageRecord};
+pub use self::writer::Writer;
 
-/// Builds a new index.
-pub struct Writer {}
+use crate::error::{Error, Result};
 
-#[allow(unused_variables)]
-impl Writer {
-    /// Starts a new index at `dir`.
-    pub fn create(dir: &Path, encoder: Encoder, options: BuildOptions) -> Result<Writer> {
-        unimplemented!()
-    }
-    /// Whether `prompt` has been pushed.
-    pub fn contains(&self, prompt: &str) -> bool {
-        unimplemented!()
-    }
-    /// Adds a prompt with its vector and images.
-    pub fn push(
-        &mut self,
-        prompt: &str,
-        vector: &[f32],
-        images: Vec<ImageRecord>,
-    ) -> Result<PromptId> {
-        unimplemented!()
-    }
-    /// Adds images to a prompt that has been pushed.
-    pub fn add_images(&mut self, prompt: &str, images: Vec<ImageRecord>) -> Result<()> {
-        unimplemented!()
-    }
-    /// Prompts so far.
-    pub fn len(&self) -> usize {
-        unimplemented!()
-    }
-    /// Whether nothing has been pushed.
-    pub fn is_empty(&self) -> bool {
-        unimplemented!()
-    }
-    /// Makes the index, all or nothing.
-    pub fn commit(self, progress: &mut dyn FnMut(Phase) -> ControlFlow<()>) -> Result<Stats> {
-        unimplemented!()
-    }
-}
+/// How far the length of a unit vector may be from 1: more than rounding ever does, less than any
+/// vector that was never normalised.
+const UNIT_TOLERANCE: f64 = 1e-3;
 
-/// An opened index.
-pub struct Index {}
-
-#[allow(unused_variables)]
-impl Index {
-    /// Opens the index at `dir`.
-    pub fn open(dir: &Path) -> Result<Index> {
-        unimplemented!()
+/// Refuses what is not a finite unit vector of `dim` numbers.
+fn check_vector(vector: &[f32], dim: usize) -> Result<()> {
+    if vector.len() != dim {
+        return Err(Error::Dim {
+            expected: dim,
+            got: vector.len(),
+        });
     }
-    /// The encoder of its vectors.
-    pub fn encoder(&self) -> &Encoder {
-        unimplemented!()
+    if let Some(at) = vector.iter().position(|value| !value.is_finite()) {
+        let why = format!("number {at} is {}", vector[at]);
+        return Err(Error::Vector { why });
     }
-    /// Prompts.
-    pub fn len(&self) -> usize {
-        unimplemented!()
+    let length = vector
+        .iter()
+        .map(|&value| f64::from(value).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    if (length - 1.0).abs() > UNIT_TOLERANCE {
+        return Err(Error::Vector {
+            why: format!("its length is {length:.4}"),
+        });
     }
-    /// Whether it holds no prompt.
-    pub fn is_empty(&self) -> bool {
-        unimplemented!()
-    }
-    /// Counts and sizes.
-    pub fn stats(&self) -> Result<Stats> {
-        unimplemented!()
-    }
-    /// Nearest by cosine.
-    pub fn vector_search(
-        &self,
-        query: &[f32],
-        options: &VectorOptions,
-        filter: Option<&Filter>,
-    ) -> Result<Vec<Scored>> {
-        unimplemented!()
-    }
-    /// Best by BM25.
-    pub fn keyword_search(
-        &self,
-        query: &KeywordQuery,
-        k: usize,
-        filter: Option<&Filter>,
-    ) -> Result<Vec<Scored>> {
-        unimplemented!()
-    }
-    /// By vector, keywords, or both.
-    pub fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
-        unimplemented!()
-    }
-    /// The cosine of an entry to `query`.
-    pub fn cosine(&self, entry: EntryId, query: &[f32]) -> Result<f32> {
-        unimplemented!()
-    }
-    /// The vector of an entry.
-    pub fn vector(&self, entry: EntryId) -> Result<Vec<f32>> {
-        unimplemented!()
-    }
-    /// The prompt of an entry.
-    pub fn prompt(&self, entry: EntryId) -> Result<String> {
-        unimplemented!()
-    }
-    /// The lasting name of an entry.
-    pub fn id(&self, entry: EntryId) -> Result<PromptId> {
-        unimplemented!()
-    }
-    /// The entry of a prompt id.
-    pub fn find(&self, id: &PromptId) -> Result<Option<EntryId>> {
-        unimplemented!()
-    }
-    /// The first `limit` images of an entry, and how many there are.
-    pub fn images(
-        &self,
-        entry: EntryId,
-        filter: Option<&Filter>,
-        limit: usize,
-    ) -> Result<(Vec<ImageRecord>, usize)> {
-        unimplemented!()
-    }
-    /// Every entry, in the order of their building.
-    pub fn entries(&self) -> impl Iterator<Item = EntryId> + '_ {
-        std::iter::empty()
-    }
+    Ok(())
 }
