@@ -13,9 +13,10 @@ use crate::record::{Hit, Scores};
 use crate::segment::{Segment, Selection};
 use crate::vector::Candidate;
 
-/// Entries that each search contributes to a fused answer, at least. A list that ends with the
-/// page would hide what both searches rank a little lower.
-const FUSION_DEPTH: usize = 100;
+/// Entries that each search is asked for, at least. A list that ends with the page would hide from
+/// fusion what both searches rank a little lower, and cut between equal scores, whose order is
+/// only known when all of them are there.
+const LEAST_DEPTH: usize = 100;
 
 /// A place in an answer before its prompt and images are fetched.
 struct Ranked {
@@ -61,7 +62,8 @@ impl Index {
     /// [`Error::Option`] without vector and keywords, or with `rrf_k` not above 0; [`Error::Dim`],
     /// [`Error::Vector`], [`Error::Corrupt`].
     pub fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
-        let wanted = request.offset.saturating_add(request.k).min(self.len());
+        let wanted = request.offset.saturating_add(request.k);
+        let depth = wanted.max(LEAST_DEPTH).min(self.len());
         let selections = self.select(request.filter.as_ref())?;
         let vector = |query: &[f32], k| {
             let options = VectorOptions {
@@ -72,9 +74,9 @@ impl Index {
             self.nearest(query, &options, &selections)
         };
         let mut ranked = match (&request.vector, &request.keywords) {
-            (Some(query), None) => self.ranked(vector(query, wanted)?, |_| None)?,
+            (Some(query), None) => self.ranked(vector(query, depth)?, |_| None)?,
             (None, Some(words)) => self
-                .ranked(self.worded(words, wanted, &selections)?, |scored| {
+                .ranked(self.worded(words, depth, &selections)?, |scored| {
                     Some(scored.score)
                 })?,
             (Some(query), Some(words)) => {
@@ -83,7 +85,6 @@ impl Index {
                     let why = format!("{rrf_k} is not above 0");
                     return Err(Error::Option { name: "rrf_k", why });
                 }
-                let depth = wanted.max(FUSION_DEPTH).min(self.len());
                 let by_vector = vector(query, depth)?;
                 let by_words = self.worded(words, depth, &selections)?;
                 let fused = reciprocal_rank(&[&by_vector, &by_words], rrf_k);

@@ -98,7 +98,8 @@ impl<B: AsRef<[u8]>> Graph<B> {
         let Some(entry) = self.entry() else {
             return Ok(Vec::new());
         };
-        let mut best = rows.score(entry, query)?;
+        let entry = rows.score(entry, query)?;
+        let mut best = entry;
         for layer in (0..self.upper_layers()).rev() {
             loop {
                 let before = best;
@@ -116,29 +117,36 @@ impl<B: AsRef<[u8]>> Graph<B> {
         let base = self.base();
         let accepted = |node| accept.is_none_or(|members| members.contains(node));
         let links = |node| base.neighbours(node);
-        pool.with(|visited| nearest(rows, query, best, ef, visited, links, accepted))
+        // Every node can be reached from the entry point, but not from every other: a walk that
+        // runs dry where it landed goes on from there.
+        let starts = [best, entry];
+        pool.with(|visited| nearest(rows, query, &starts, ef, visited, links, accepted))
     }
 }
 
-/// The `ef` best accepted nodes that a best-first walk from `start` finds, best first.
+/// The `ef` best accepted nodes that a best-first walk from `starts` finds, best first.
 ///
 /// The walk ends when the best node not yet expanded is worse than the worst of `ef` accepted
 /// ones; so the fewer are accepted, the further it goes, up to the whole graph.
 pub(crate) fn nearest<'a>(
     rows: Rows<'_>,
     query: &[f32],
-    start: Candidate,
+    starts: &[Candidate],
     ef: usize,
     visited: &mut Visited,
     links: impl Fn(u32) -> Result<&'a [u32]>,
     accepted: impl Fn(u32) -> bool,
 ) -> Result<Vec<Candidate>> {
     let mut best: BinaryHeap<Reverse<Candidate>> = BinaryHeap::new();
-    let mut frontier = BinaryHeap::from([start]);
+    let mut frontier = BinaryHeap::new();
     let mut fresh: Vec<u32> = Vec::new();
-    visited.insert(start.row);
-    if accepted(start.row) && ef > 0 {
-        best.push(Reverse(start));
+    for &start in starts {
+        if visited.insert(start.row) {
+            frontier.push(start);
+            if accepted(start.row) && best.len() < ef {
+                best.push(Reverse(start));
+            }
+        }
     }
     while let Some(nearest) = frontier.pop() {
         let full = best.len() >= ef;
