@@ -14,11 +14,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
     Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr,
 };
-use tantivy::query::Query;
+use tantivy::query::{EnableScoring, Query};
 use tantivy::schema::Schema;
 use tantivy::tokenizer::TokenizerManager;
 use tantivy::{
@@ -150,17 +151,17 @@ impl Folder {
         guard(&self.path, read)
     }
 
-    /// Calls `each` with every document that `query` matches, ascending.
-    pub(crate) fn for_each(&self, query: &dyn Query, each: &mut dyn FnMut(u32)) -> Result<()> {
+    /// The documents that `query` matches.
+    pub(crate) fn select(&self, query: &dyn Query) -> Result<RoaringBitmap> {
         self.guard(|| {
-            let scoring = tantivy::query::EnableScoring::disabled_from_searcher(&self.searcher);
-            let weight = query.weight(scoring)?;
+            let mut matches = RoaringBitmap::new();
+            let weight = query.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
             for segment in self.searcher.segment_readers() {
                 weight.for_each_no_score(segment, &mut |documents| {
-                    documents.iter().for_each(|&document| each(document));
+                    matches.extend(documents.iter().filter(|&&id| id < segment.max_doc()));
                 })?;
             }
-            Ok(())
+            Ok(matches)
         })
     }
 }

@@ -244,6 +244,11 @@ impl Images {
         self.folder.schema()
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.count
+    }
+
     /// The images of the prompt at `row`, by document id.
     pub(crate) fn of_prompt(&self, row: u32) -> Result<Range<u32>> {
         let Some(columns) = &self.columns else {
@@ -272,27 +277,29 @@ impl Images {
         })
     }
 
-    /// The images that a filter matches, and the rows of their prompts below `rows`.
-    pub(crate) fn select(
-        &self,
-        query: &dyn Query,
-        rows: usize,
-    ) -> Result<(RoaringBitmap, RoaringBitmap)> {
-        let (mut images, mut prompts) = (RoaringBitmap::new(), RoaringBitmap::new());
+    /// The images that a query matches.
+    pub(crate) fn select(&self, query: &dyn Query) -> Result<RoaringBitmap> {
+        self.folder.select(query)
+    }
+
+    /// The prompts, below `rows`, that `images` belong to.
+    pub(crate) fn prompts(&self, images: &RoaringBitmap, rows: u32) -> Result<RoaringBitmap> {
         let Some(columns) = &self.columns else {
-            return Ok((images, prompts));
+            return Ok(RoaringBitmap::new());
         };
-        self.folder.for_each(query, &mut |image| {
-            images.insert(image);
-            let row = columns
+        let row = |image| {
+            columns
                 .prompt_row
                 .first(image)
-                .and_then(|row| u32::try_from(row).ok());
-            if let Some(row) = row.filter(|&row| (row as usize) < rows) {
-                prompts.insert(row);
-            }
-        })?;
-        Ok((images, prompts))
+                .and_then(|row| u32::try_from(row).ok())
+        };
+        self.folder.guard(|| {
+            Ok(images
+                .iter()
+                .filter_map(row)
+                .filter(|&row| row < rows)
+                .collect())
+        })
     }
 }
 

@@ -8,14 +8,14 @@
 mod clause;
 mod query;
 
+use roaring::RoaringBitmap;
 use tantivy::query::Query;
 use tantivy::query_grammar::{UserInputAst, parse_query, parse_query_lenient};
-use tantivy::schema::Schema;
 
 use self::clause::{Clause, known_fields};
-use self::query::{Level, compile};
+pub(crate) use self::query::Level;
+use self::query::evaluate;
 use crate::error::{Error, Result};
-use crate::keyword::PromptFields;
 
 /// Bytes and nested brackets that a filter may have: the grammar is recursive, and its time grows
 /// steeply with nesting.
@@ -64,19 +64,21 @@ impl Filter {
         })
     }
 
-    /// The query for `prompts/`; none if every prompt will do.
-    pub(crate) fn prompts_query(&self, fields: PromptFields) -> Result<Option<Box<dyn Query>>> {
-        self.prompts
+    /// The documents at `level`, of all that there are, which fulfil what the filter says of that
+    /// level; none if it says nothing. `find` answers single queries.
+    pub(crate) fn matches(
+        &self,
+        level: Level<'_>,
+        documents: u32,
+        find: &dyn Fn(&dyn Query) -> Result<RoaringBitmap>,
+    ) -> Result<Option<RoaringBitmap>> {
+        let clause = match level {
+            Level::Prompts(_) => &self.prompts,
+            Level::Images(_) => &self.images,
+        };
+        clause
             .as_ref()
-            .map(|clause| compile(clause, Level::Prompts(fields)))
-            .transpose()
-    }
-
-    /// The query for `images/`; none if prompts without images will do.
-    pub(crate) fn images_query(&self, schema: &Schema) -> Result<Option<Box<dyn Query>>> {
-        self.images
-            .as_ref()
-            .map(|clause| compile(clause, Level::Images(schema)))
+            .map(|clause| evaluate(clause, level, documents, find))
             .transpose()
     }
 }

@@ -159,13 +159,9 @@ impl Prompts {
         })
     }
 
-    /// The rows that a filter matches.
+    /// The rows that a query matches.
     pub(crate) fn select(&self, query: &dyn Query) -> Result<RoaringBitmap> {
-        let mut rows = RoaringBitmap::new();
-        self.folder.for_each(query, &mut |row| {
-            rows.insert(row);
-        })?;
-        Ok(rows)
+        self.folder.select(query)
     }
 
     /// The `k` best rows by BM25, of `accept` if given, best first.

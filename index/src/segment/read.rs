@@ -6,7 +6,7 @@ use roaring::RoaringBitmap;
 
 use super::{GRAPH, IMAGES, PROMPTS, VECTORS};
 use crate::error::{Error, Result};
-use crate::filter::Filter;
+use crate::filter::{Filter, Level};
 use crate::images::Images;
 use crate::keyword::Prompts;
 use crate::mmap::Mmap;
@@ -69,33 +69,21 @@ impl Segment {
 
     /// What `filter` selects here.
     pub(crate) fn select(&self, filter: &Filter) -> Result<Selection> {
-        let rows = self.len();
-        let prompts = filter.prompts_query(self.prompts.fields)?;
-        let prompts = prompts
-            .map(|query| self.prompts.select(&*query))
-            .transpose()?;
-        let images = filter.images_query(self.images.schema())?;
-        let images = images
-            .map(|query| self.images.select(&*query, rows))
-            .transpose()?;
-        Ok(match (prompts, images) {
-            (None, None) => Selection {
-                prompts: (0..rows as u32).collect(),
-                images: None,
-            },
-            (Some(prompts), None) => Selection {
-                prompts,
-                images: None,
-            },
-            (None, Some((images, prompts))) => Selection {
-                prompts,
-                images: Some(images),
-            },
-            (Some(prompts), Some((images, with_images))) => Selection {
-                prompts: prompts & with_images,
-                images: Some(images),
-            },
-        })
+        let rows = self.len() as u32;
+        let level = Level::Prompts(self.prompts.fields);
+        let prompts = filter.matches(level, rows, &|query| self.prompts.select(query))?;
+        let level = Level::Images(self.images.schema());
+        let images =
+            filter.matches(level, self.images.len(), &|query| self.images.select(query))?;
+        let with_images = images
+            .as_ref()
+            .map(|images| self.images.prompts(images, rows));
+        let prompts = match (prompts, with_images.transpose()?) {
+            (None, None) => (0..rows).collect(),
+            (Some(prompts), None) | (None, Some(prompts)) => prompts,
+            (Some(prompts), Some(with_images)) => prompts & with_images,
+        };
+        Ok(Selection { prompts, images })
     }
 
     /// The `k` rows nearest to `query`, best first, keeping `ef` candidates on the way.

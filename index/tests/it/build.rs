@@ -27,7 +27,10 @@ fn a_moved_folder_opens() {
     let index = Index::open(&moved).unwrap();
     let entry = index.find(&PromptId::of("a fox")).unwrap().unwrap();
     assert_eq!(index.prompt(entry).unwrap(), "a fox");
-    assert_eq!(index.images(entry, None, 9).unwrap().0[0].image_name, "fox.png");
+    assert_eq!(
+        index.images(entry, None, 9).unwrap().0[0].image_name,
+        "fox.png"
+    );
     assert!(check(&moved).unwrap().damaged.is_empty());
 }
 
@@ -42,7 +45,11 @@ fn opening_searching_and_checking_write_nothing() {
     let before = state(&built.dir);
     // Enforced by the system too, where the tests do not run as root.
     let mut folders = vec![built.dir.clone()];
-    folders.extend(files(&built.dir).iter().map(|file| file.parent().unwrap().to_owned()));
+    folders.extend(
+        files(&built.dir)
+            .iter()
+            .map(|file| file.parent().unwrap().to_owned()),
+    );
     let read_only = |yes: bool| {
         for folder in &folders {
             let mut permissions = fs::metadata(folder).unwrap().permissions();
@@ -83,13 +90,31 @@ fn the_same_prompt_twice_is_one_entry_with_all_its_images() {
     assert_eq!(built.index.len(), 2);
     let entry = built.index.find(&PromptId::of("a fox")).unwrap().unwrap();
     let (images, count) = built.index.images(entry, None, 10).unwrap();
-    let names: Vec<_> = images.iter().map(|image| image.image_name.as_str()).collect();
+    let names: Vec<_> = images
+        .iter()
+        .map(|image| image.image_name.as_str())
+        .collect();
     assert_eq!((names, count), (vec!["1.png", "2.png", "4.png"], 3));
     assert_eq!(built.index.images(entry, None, 1).unwrap().0.len(), 1);
-    assert_eq!(built.index.vector(entry).unwrap(), axis(0), "the first vector stays");
+    assert_eq!(
+        built.index.vector(entry).unwrap(),
+        axis(0),
+        "the first vector stays"
+    );
     let stats = built.index.stats().unwrap();
-    assert_eq!((stats.prompts, stats.images, stats.segments, stats.generation), (2, 4, 1, 1));
-    let on_disk: u64 = files(&built.dir).iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert_eq!(
+        (
+            stats.prompts,
+            stats.images,
+            stats.segments,
+            stats.generation
+        ),
+        (2, 4, 1, 1)
+    );
+    let on_disk: u64 = files(&built.dir)
+        .iter()
+        .map(|file| file.metadata().unwrap().len())
+        .sum();
     assert_eq!(stats.bytes.total, on_disk);
 }
 
@@ -110,18 +135,30 @@ fn vectors_that_have_no_cosine_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(&folder.path().join("i")).unwrap();
     let short = writer.push("a", &[1.0], vec![]);
-    assert!(matches!(short, Err(Error::Dim { expected: DIM, got: 1 })));
+    assert!(matches!(
+        short,
+        Err(Error::Dim {
+            expected: DIM,
+            got: 1
+        })
+    ));
     for bad in [f32::NAN, f32::INFINITY, 0.0, 1.01] {
         let mut vector = axis(0);
         vector[0] = bad;
-        assert!(matches!(writer.push("a", &vector, vec![]), Err(Error::Vector { .. })), "{bad}");
+        assert!(
+            matches!(writer.push("a", &vector, vec![]), Err(Error::Vector { .. })),
+            "{bad}"
+        );
     }
     assert!(writer.is_empty());
     writer.push("a", &axis(0), vec![]).unwrap();
     commit(writer);
     let index = Index::open(&folder.path().join("i")).unwrap();
     let options = VectorOptions::default();
-    assert!(matches!(index.vector_search(&[1.0], &options, None), Err(Error::Dim { .. })));
+    assert!(matches!(
+        index.vector_search(&[1.0], &options, None),
+        Err(Error::Dim { .. })
+    ));
     let zero = index.vector_search(&[0.0; DIM], &options, None);
     assert!(matches!(zero, Err(Error::Vector { .. })));
 }
@@ -136,10 +173,19 @@ fn options_out_of_range_are_refused_before_anything_is_made() {
         (1 << 20, default),
         (DIM, BuildOptions { m: 1, ..default }),
         (DIM, BuildOptions { m: 1000, ..default }),
-        (DIM, BuildOptions { ef_construction: 2, ..default }),
+        (
+            DIM,
+            BuildOptions {
+                ef_construction: 2,
+                ..default
+            },
+        ),
     ] {
         let refused = Writer::create(&dir, encoder(dim), options);
-        assert!(matches!(refused, Err(Error::Option { .. })), "{dim} {options:?}");
+        assert!(
+            matches!(refused, Err(Error::Option { .. })),
+            "{dim} {options:?}"
+        );
         assert!(!dir.exists());
     }
 }
@@ -169,12 +215,18 @@ fn a_stopped_commit_leaves_nothing_whenever_it_is_stopped() {
     for stop_at in 0.. {
         let mut writer = writer(&dir).unwrap();
         for (i, vector) in vectors.iter().enumerate() {
-            writer.push(&format!("prompt {i}"), vector, vec![image("x")]).unwrap();
+            writer
+                .push(&format!("prompt {i}"), vector, vec![image("x")])
+                .unwrap();
         }
         phases.clear();
         let result = writer.commit(&mut |phase| {
             phases.push(phase);
-            if phases.len() > stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if phases.len() > stop_at {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
         match result {
             Err(Error::Cancelled) => assert!(!dir.exists(), "stopped at {phases:?}"),
@@ -184,7 +236,10 @@ fn a_stopped_commit_leaves_nothing_whenever_it_is_stopped() {
             }
         }
     }
-    assert!(phases.contains(&Phase::Graph { done: 3000, total: 3000 }));
+    assert!(phases.contains(&Phase::Graph {
+        done: 3000,
+        total: 3000
+    }));
     assert!(phases.ends_with(&[Phase::Keywords, Phase::Images, Phase::Sync]));
     assert_eq!(Index::open(&dir).unwrap().len(), 3000);
 }
@@ -196,7 +251,11 @@ fn a_second_writer_is_told_to_wait() {
     let first = writer(&dir).unwrap();
     let second = writer(&dir).err().unwrap();
     assert!(matches!(second, Error::Locked { .. }), "{second}");
-    assert!(second.to_string().contains("being written by another process"));
+    assert!(
+        second
+            .to_string()
+            .contains("being written by another process")
+    );
     drop(first);
     drop(writer(&dir).unwrap());
 }
@@ -249,8 +308,16 @@ fn what_is_no_index_says_so() {
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
     for dir in [folder.path(), &folder.path().join("absent"), &file] {
-        assert!(matches!(Index::open(dir), Err(Error::NotAnIndex { .. })), "{}", dir.display());
-        assert!(matches!(check(dir), Err(Error::NotAnIndex { .. })), "{}", dir.display());
+        assert!(
+            matches!(Index::open(dir), Err(Error::NotAnIndex { .. })),
+            "{}",
+            dir.display()
+        );
+        assert!(
+            matches!(check(dir), Err(Error::NotAnIndex { .. })),
+            "{}",
+            dir.display()
+        );
     }
 }
 
@@ -259,14 +326,36 @@ fn the_empty_index_answers_every_call() {
     let built = built(DIM, []);
     let index = &built.index;
     assert!(index.is_empty() && index.entries().next().is_none());
-    assert_eq!(index.encoder(), &Encoder { name: "test".into(), digest: "0123".into(), dim: DIM });
+    assert_eq!(
+        index.encoder(),
+        &Encoder {
+            name: "test".into(),
+            digest: "0123".into(),
+            dim: DIM
+        }
+    );
     for exact in [false, true] {
-        let options = VectorOptions { exact, ..VectorOptions::default() };
-        assert!(index.vector_search(&axis(0), &options, None).unwrap().is_empty());
+        let options = VectorOptions {
+            exact,
+            ..VectorOptions::default()
+        };
+        assert!(
+            index
+                .vector_search(&axis(0), &options, None)
+                .unwrap()
+                .is_empty()
+        );
     }
     let text = KeywordQuery::Text("fox".into());
     assert!(index.keyword_search(&text, 10, None).unwrap().is_empty());
-    for filter in ["fox", "cfg:7", "-cfg:7", "sampler:x fox", "seed:[1 TO 2]", "seed:*"] {
+    for filter in [
+        "fox",
+        "cfg:7",
+        "-cfg:7",
+        "sampler:x fox",
+        "seed:[1 TO 2]",
+        "seed:*",
+    ] {
         let request = SearchRequest {
             vector: Some(axis(0)),
             keywords: Some(text.clone()),
@@ -284,8 +373,17 @@ fn the_empty_index_answers_every_call() {
 fn prompts_of_every_kind_come_back() {
     let long = "word ".repeat(20_000);
     let unbroken = "x".repeat(100_000);
-    let prompts =
-        ["", " ", "\n\t\0", "日本の狐、雪の中", "a 🦊 in the ❄", "e\u{301}", "é", &long, &unbroken];
+    let prompts = [
+        "",
+        " ",
+        "\n\t\0",
+        "日本の狐、雪の中",
+        "a 🦊 in the ❄",
+        "e\u{301}",
+        "é",
+        &long,
+        &unbroken,
+    ];
     let mut rng = rng(5);
     let entries = prompts.map(|prompt| (prompt, unit(&mut rng, DIM, None), vec![image(prompt)]));
     let built = built(DIM, entries.clone());

@@ -14,8 +14,9 @@ const COUNT: usize = 300;
 const WIDE: usize = 16;
 
 fn sample() -> (Built, Vec<f32>) {
-    let texts: Vec<String> =
-        (0..COUNT).map(|i| format!("a fox number {i} of {}, oil on canvas", i % 9)).collect();
+    let texts: Vec<String> = (0..COUNT)
+        .map(|i| format!("a fox number {i} of {}, oil on canvas", i % 9))
+        .collect();
     let vectors = clustered(8, COUNT, WIDE, 10);
     let query = vectors[5].clone();
     let image = |i: usize| ImageRecord {
@@ -27,14 +28,26 @@ fn sample() -> (Built, Vec<f32>) {
         ..ImageRecord::default()
     };
     let entries = texts.iter().zip(vectors).enumerate();
-    (built(WIDE, entries.map(|(i, (t, v))| (t.as_str(), v, vec![image(i), image(i + 1)]))), query)
+    (
+        built(
+            WIDE,
+            entries.map(|(i, (t, v))| (t.as_str(), v, vec![image(i), image(i + 1)])),
+        ),
+        query,
+    )
 }
 
 /// Opens and asks all sorts of things; an error is as good as an answer of the right shape.
 fn ask(dir: &Path, query: &[f32]) -> Result<(), unprompt_index::Error> {
     let index = Index::open(dir)?;
     let mut outcome = Ok(());
-    let filters = ["", "fox", "sampler:k_lms", "cfg:[2 TO 30] -\"fox number\"", "seed:5000015"];
+    let filters = [
+        "",
+        "fox",
+        "sampler:k_lms",
+        "cfg:[2 TO 30] -\"fox number\"",
+        "seed:5000015",
+    ];
     for filter in filters {
         for (vector, words) in [(true, false), (false, true), (true, true)] {
             let request = SearchRequest {
@@ -92,9 +105,18 @@ fn damage_is_reported_and_never_panics() {
     silence();
     ask(dir, &query).unwrap();
     let sound = check(dir).unwrap();
-    let all: Vec<_> = files(dir).into_iter().filter(|file| !file.ends_with("LOCK")).collect();
-    let bytes = all.iter().map(|file| file.metadata().unwrap().len()).sum::<u64>();
-    assert_eq!((sound.files, sound.bytes, sound.damaged), (all.len(), bytes, vec![]));
+    let all: Vec<_> = files(dir)
+        .into_iter()
+        .filter(|file| !file.ends_with("LOCK"))
+        .collect();
+    let bytes = all
+        .iter()
+        .map(|file| file.metadata().unwrap().len())
+        .sum::<u64>();
+    assert_eq!(
+        (sound.files, sound.bytes, sound.damaged),
+        (all.len(), bytes, vec![])
+    );
 
     let mut rng = rng(12);
     let (mut answers, mut errors) = (0, 0);
@@ -104,8 +126,14 @@ fn damage_is_reported_and_never_panics() {
         let mut cases: Vec<(String, Option<Vec<u8>>)> = vec![
             (format!("{name} missing"), None),
             (format!("{name} empty"), Some(Vec::new())),
-            (format!("{name} halved"), Some(good[..good.len() / 2].to_vec())),
-            (format!("{name} one short"), Some(good[..good.len() - 1].to_vec())),
+            (
+                format!("{name} halved"),
+                Some(good[..good.len() / 2].to_vec()),
+            ),
+            (
+                format!("{name} one short"),
+                Some(good[..good.len() - 1].to_vec()),
+            ),
             (format!("{name} longer"), Some([&good[..], b"x"].concat())),
             (format!("{name} zeroed"), Some(vec![0; good.len()])),
             (format!("{name} all ones"), Some(vec![0xff; good.len()])),

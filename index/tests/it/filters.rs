@@ -20,8 +20,9 @@ type Entry = (String, Vec<ImageRecord>);
 fn entries(rng: &mut ChaCha8Rng) -> Vec<Entry> {
     (0..COUNT)
         .map(|i| {
-            let words: Vec<_> =
-                (0..rng.random_range(1..6)).map(|_| *WORDS.choose(rng).unwrap()).collect();
+            let words: Vec<_> = (0..rng.random_range(1..6))
+                .map(|_| *WORDS.choose(rng).unwrap())
+                .collect();
             let images = (0..rng.random_range(0..5)).map(|j| record(rng, &format!("{i}-{j}.png")));
             (format!("{} n{i}", words.join(" ")), images.collect())
         })
@@ -44,7 +45,9 @@ fn record(rng: &mut ChaCha8Rng, name: &str) -> ImageRecord {
         image_nsfw: perhaps(rng, |rng| rng.random()),
         prompt_nsfw: perhaps(rng, |rng| rng.random()),
         // The days from 1 August 2022.
-        timestamp: perhaps(rng, |rng| 1_659_312_000_000 + rng.random_range(0..30) * 86_400_000),
+        timestamp: perhaps(rng, |rng| {
+            1_659_312_000_000 + rng.random_range(0..30) * 86_400_000
+        }),
     }
 }
 
@@ -52,9 +55,9 @@ fn index(entries: &[Entry]) -> Built {
     let mut rng = rng(2);
     built(
         SPACE,
-        entries.iter().map(|(prompt, images)| {
-            (prompt.as_str(), unit(&mut rng, SPACE, None), images.clone())
-        }),
+        entries
+            .iter()
+            .map(|(prompt, images)| (prompt.as_str(), unit(&mut rng, SPACE, None), images.clone())),
     )
 }
 
@@ -72,12 +75,20 @@ fn same(
     image: Option<&dyn Fn(&ImageRecord) -> bool>,
 ) {
     let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let options = VectorOptions { k: COUNT, exact: true, ..VectorOptions::default() };
+    let options = VectorOptions {
+        k: COUNT,
+        exact: true,
+        ..VectorOptions::default()
+    };
     let mut query = vec![0.0; SPACE];
     query[0] = 1.0;
-    let found = index.vector_search(&query, &options, Some(&filter)).unwrap();
-    let found: BTreeSet<String> =
-        found.iter().map(|hit| index.prompt(hit.entry).unwrap()).collect();
+    let found = index
+        .vector_search(&query, &options, Some(&filter))
+        .unwrap();
+    let found: BTreeSet<String> = found
+        .iter()
+        .map(|hit| index.prompt(hit.entry).unwrap())
+        .collect();
     let fulfils = |record: &ImageRecord| image.is_none_or(|image| image(record));
     let expected: BTreeSet<String> = entries
         .iter()
@@ -86,10 +97,18 @@ fn same(
         .map(|(text, _)| text.clone())
         .collect();
     assert_eq!(found, expected, "{text}");
-    for (text, images) in entries.iter().filter(|(text, _)| expected.contains(text)).take(20) {
+    for (text, images) in entries
+        .iter()
+        .filter(|(text, _)| expected.contains(text))
+        .take(20)
+    {
         let entry = index.find(&PromptId::of(text)).unwrap().unwrap();
         let listed = index.images(entry, Some(&filter), usize::MAX).unwrap();
-        let images: Vec<_> = images.iter().filter(|record| fulfils(record)).cloned().collect();
+        let images: Vec<_> = images
+            .iter()
+            .filter(|record| fulfils(record))
+            .cloned()
+            .collect();
         assert_eq!(listed, (images.clone(), images.len()), "{text}");
     }
 }
@@ -112,63 +131,146 @@ fn filters_select_what_they_say() {
         ("fox OR owl", |p| has(p, "fox") || has(p, "owl"), None),
         ("fox -owl", |p| has(p, "fox") && !has(p, "owl"), None),
         ("prompt:\"red fox\"", |p| p.contains("red fox"), None),
-        ("-prompt:\"red fox\" AND fox", |p| has(p, "fox") && !p.contains("red fox"), None),
-        ("prompt: IN [fox owl]", |p| has(p, "fox") || has(p, "owl"), None),
-        ("sampler:k_lms", any, Some(|i| i.sampler.as_deref() == Some("k_lms"))),
-        ("sampler:k_euler_ancestral", any, Some(|i| {
-            i.sampler.as_deref() == Some("k_euler_ancestral")
-        })),
-        ("-sampler:k_lms", any, Some(|i| i.sampler.as_deref() != Some("k_lms"))),
-        ("sampler:[e TO k_f]", any, Some(|i| {
-            i.sampler.as_deref().is_some_and(|s| ("e"..="k_f").contains(&s))
-        })),
+        (
+            "-prompt:\"red fox\" AND fox",
+            |p| has(p, "fox") && !p.contains("red fox"),
+            None,
+        ),
+        (
+            "prompt: IN [fox owl]",
+            |p| has(p, "fox") || has(p, "owl"),
+            None,
+        ),
+        (
+            "sampler:k_lms",
+            any,
+            Some(|i| i.sampler.as_deref() == Some("k_lms")),
+        ),
+        (
+            "sampler:k_euler_ancestral",
+            any,
+            Some(|i| i.sampler.as_deref() == Some("k_euler_ancestral")),
+        ),
+        (
+            "-sampler:k_lms",
+            any,
+            Some(|i| i.sampler.as_deref() != Some("k_lms")),
+        ),
+        (
+            "sampler:[e TO k_f]",
+            any,
+            Some(|i| {
+                i.sampler
+                    .as_deref()
+                    .is_some_and(|s| ("e"..="k_f").contains(&s))
+            }),
+        ),
         ("sampler:*", any, Some(|i| i.sampler.is_some())),
         ("-seed:*", any, Some(|i| i.seed.is_none())),
-        ("image_name:\"7-0.png\"", any, Some(|i| i.image_name == "7-0.png")),
-        ("image_name:7-0.png", any, Some(|i| i.image_name == "7-0.png")),
+        (
+            "image_name:\"7-0.png\"",
+            any,
+            Some(|i| i.image_name == "7-0.png"),
+        ),
+        (
+            "image_name:7-0.png",
+            any,
+            Some(|i| i.image_name == "7-0.png"),
+        ),
         ("cfg:7", any, Some(|i| i.cfg == Some(7.0))),
         ("cfg:7.1", any, Some(|i| i.cfg == Some(7.1))),
-        ("cfg:[7 TO 12]", any, Some(|i| i.cfg.is_some_and(|c| (7.0..=12.0).contains(&c)))),
-        ("cfg:{7 TO 12.5}", any, Some(|i| i.cfg.is_some_and(|c| c > 7.0 && c < 12.5))),
+        (
+            "cfg:[7 TO 12]",
+            any,
+            Some(|i| i.cfg.is_some_and(|c| (7.0..=12.0).contains(&c))),
+        ),
+        (
+            "cfg:{7 TO 12.5}",
+            any,
+            Some(|i| i.cfg.is_some_and(|c| c > 7.0 && c < 12.5)),
+        ),
         ("cfg:>7", any, Some(|i| i.cfg.is_some_and(|c| c > 7.0))),
         ("cfg:<=7.1", any, Some(|i| i.cfg.is_some_and(|c| c <= 7.1))),
-        ("cfg:[* TO 7]", any, Some(|i| i.cfg.is_some_and(|c| c <= 7.0))),
-        ("seed:[3 TO *]", any, Some(|i| i.seed.is_some_and(|s| s >= 3))),
+        (
+            "cfg:[* TO 7]",
+            any,
+            Some(|i| i.cfg.is_some_and(|c| c <= 7.0)),
+        ),
+        (
+            "seed:[3 TO *]",
+            any,
+            Some(|i| i.seed.is_some_and(|s| s >= 3)),
+        ),
         ("seed:[5 TO 3]", any, Some(|_| false)),
-        ("seed: IN [1 2 3]", any, Some(|i| i.seed.is_some_and(|s| (1..=3).contains(&s)))),
-        ("part_id:2 step:50", any, Some(|i| i.part_id == Some(2) && i.step == Some(50))),
+        (
+            "seed: IN [1 2 3]",
+            any,
+            Some(|i| i.seed.is_some_and(|s| (1..=3).contains(&s))),
+        ),
+        (
+            "part_id:2 step:50",
+            any,
+            Some(|i| i.part_id == Some(2) && i.step == Some(50)),
+        ),
         ("width:512 OR width:768", any, Some(|i| i.width.is_some())),
-        ("height:512 AND -width:512", any, Some(|i| {
-            i.height == Some(512) && i.width != Some(512)
-        })),
-        ("prompt_nsfw:[0 TO 0.25]", any, Some(|i| i.prompt_nsfw.is_some_and(|n| n <= 0.25))),
-        ("timestamp:[2022-08-10 TO 2022-08-12]", any, Some(|i| {
-            i.timestamp.is_some_and(|t| (1_660_089_600_000..=1_660_262_400_000).contains(&t))
-        })),
-        ("timestamp:{2022-08-10T00:00:00Z TO *}", any, Some(|i| {
-            i.timestamp.is_some_and(|t| t > 1_660_089_600_000)
-        })),
+        (
+            "height:512 AND -width:512",
+            any,
+            Some(|i| i.height == Some(512) && i.width != Some(512)),
+        ),
+        (
+            "prompt_nsfw:[0 TO 0.25]",
+            any,
+            Some(|i| i.prompt_nsfw.is_some_and(|n| n <= 0.25)),
+        ),
+        (
+            "timestamp:[2022-08-10 TO 2022-08-12]",
+            any,
+            Some(|i| {
+                i.timestamp
+                    .is_some_and(|t| (1_660_089_600_000..=1_660_262_400_000).contains(&t))
+            }),
+        ),
+        (
+            "timestamp:{2022-08-10T00:00:00Z TO *}",
+            any,
+            Some(|i| i.timestamp.is_some_and(|t| t > 1_660_089_600_000)),
+        ),
         // One image must be both; two images that are one each do not do.
-        ("sampler:k_lms AND cfg:7", any, Some(|i| {
-            i.sampler.as_deref() == Some("k_lms") && i.cfg == Some(7.0)
-        })),
-        ("sampler:k_lms AND fox AND -cfg:7", |p| has(p, "fox"), Some(|i| {
-            i.sampler.as_deref() == Some("k_lms") && i.cfg != Some(7.0)
-        })),
-        ("cfg:[7 TO 12] AND sampler:k_lms AND -prompt:owl AND image_nsfw:[0 TO 0.5]", |p| {
-            !has(p, "owl")
-        }, Some(|i| {
-            i.cfg.is_some_and(|c| (7.0..=12.0).contains(&c))
-                && i.sampler.as_deref() == Some("k_lms")
-                && i.image_nsfw.is_some_and(|n| n <= 0.5)
-        })),
-        ("-(fox OR cfg:7)", |p| !has(p, "fox"), Some(|i| i.cfg != Some(7.0))),
-        ("(fox OR owl) (cfg:7 OR step:20)", |p| has(p, "fox") || has(p, "owl"), Some(|i| {
-            i.cfg == Some(7.0) || i.step == Some(20)
-        })),
+        (
+            "sampler:k_lms AND cfg:7",
+            any,
+            Some(|i| i.sampler.as_deref() == Some("k_lms") && i.cfg == Some(7.0)),
+        ),
+        (
+            "sampler:k_lms AND fox AND -cfg:7",
+            |p| has(p, "fox"),
+            Some(|i| i.sampler.as_deref() == Some("k_lms") && i.cfg != Some(7.0)),
+        ),
+        (
+            "cfg:[7 TO 12] AND sampler:k_lms AND -prompt:owl AND image_nsfw:[0 TO 0.5]",
+            |p| !has(p, "owl"),
+            Some(|i| {
+                i.cfg.is_some_and(|c| (7.0..=12.0).contains(&c))
+                    && i.sampler.as_deref() == Some("k_lms")
+                    && i.image_nsfw.is_some_and(|n| n <= 0.5)
+            }),
+        ),
+        (
+            "-(fox OR cfg:7)",
+            |p| !has(p, "fox"),
+            Some(|i| i.cfg != Some(7.0)),
+        ),
+        (
+            "(fox OR owl) (cfg:7 OR step:20)",
+            |p| has(p, "fox") || has(p, "owl"),
+            Some(|i| i.cfg == Some(7.0) || i.step == Some(20)),
+        ),
     ];
     for (text, prompt, image) in cases {
-        let image = image.as_ref().map(|image| image as &dyn Fn(&ImageRecord) -> bool);
+        let image = image
+            .as_ref()
+            .map(|image| image as &dyn Fn(&ImageRecord) -> bool);
         same(&built.index, &entries, text, prompt, image);
     }
 }
@@ -187,11 +289,26 @@ fn tree<T: ?Sized + 'static>(
     let (a_text, a) = tree(rng, depth - 1, leaf);
     let (b_text, b) = tree(rng, depth - 1, leaf);
     match rng.random_range(0..5) {
-        0 => (format!("({a_text} AND {b_text})"), Box::new(move |x| a(x) && b(x))),
-        1 => (format!("({a_text} OR {b_text})"), Box::new(move |x| a(x) || b(x))),
-        2 => (format!("({a_text} AND NOT {b_text})"), Box::new(move |x| a(x) && !b(x))),
-        3 => (format!("(-{a_text} OR {b_text})"), Box::new(move |x| !a(x) || b(x))),
-        _ => (format!("(+{a_text} -{b_text})"), Box::new(move |x| a(x) && !b(x))),
+        0 => (
+            format!("({a_text} AND {b_text})"),
+            Box::new(move |x| a(x) && b(x)),
+        ),
+        1 => (
+            format!("({a_text} OR {b_text})"),
+            Box::new(move |x| a(x) || b(x)),
+        ),
+        2 => (
+            format!("({a_text} AND NOT {b_text})"),
+            Box::new(move |x| a(x) && !b(x)),
+        ),
+        3 => (
+            format!("(-{a_text} OR {b_text})"),
+            Box::new(move |x| !a(x) || b(x)),
+        ),
+        _ => (
+            format!("(+{a_text} -{b_text})"),
+            Box::new(move |x| a(x) && !b(x)),
+        ),
     }
 }
 
@@ -209,19 +326,31 @@ fn random_filters_select_what_they_say() {
         let sampler = *SAMPLERS.choose(rng).unwrap();
         match rng.random_range(0..4) {
             0 => (format!("seed:{n}"), Box::new(move |i| i.seed == Some(n))),
-            1 => (format!("seed:[{n} TO *]"), Box::new(move |i| i.seed.is_some_and(|s| s >= n))),
+            1 => (
+                format!("seed:[{n} TO *]"),
+                Box::new(move |i| i.seed.is_some_and(|s| s >= n)),
+            ),
             2 => (
                 format!("sampler:{sampler}"),
                 Box::new(move |i| i.sampler.as_deref() == Some(sampler)),
             ),
-            _ => ("cfg:<7.1".into(), Box::new(|i| i.cfg.is_some_and(|c| c < 7.1))),
+            _ => (
+                "cfg:<7.1".into(),
+                Box::new(|i| i.cfg.is_some_and(|c| c < 7.1)),
+            ),
         }
     };
     for _ in 0..200 {
         let (prompt_text, prompt) = tree(&mut rng, 3, &about_prompt);
         let (image_text, image) = tree(&mut rng, 3, &about_image);
         same(&built.index, &entries, &prompt_text, &*prompt, None);
-        same(&built.index, &entries, &image_text, &|_| true, Some(&*image));
+        same(
+            &built.index,
+            &entries,
+            &image_text,
+            &|_| true,
+            Some(&*image),
+        );
         let both = format!("{image_text} AND {prompt_text}");
         same(&built.index, &entries, &both, &*prompt, Some(&*image));
     }
@@ -234,11 +363,22 @@ fn a_filtered_walk_and_filtered_words_return_matches_only() {
     let filter = Filter::parse("sampler:ddim fox").unwrap();
     let mut query = vec![0.0; SPACE];
     query[3] = 1.0;
-    let options = VectorOptions { k: COUNT, exact: true, ..VectorOptions::default() };
-    let all = built.index.vector_search(&query, &options, Some(&filter)).unwrap();
+    let options = VectorOptions {
+        k: COUNT,
+        exact: true,
+        ..VectorOptions::default()
+    };
+    let all = built
+        .index
+        .vector_search(&query, &options, Some(&filter))
+        .unwrap();
     let text = KeywordQuery::Text(WORDS.join(" "));
-    let words = built.index.keyword_search(&text, COUNT, Some(&filter)).unwrap();
+    let words = built
+        .index
+        .keyword_search(&text, COUNT, Some(&filter))
+        .unwrap();
     assert!(!all.is_empty() && all.len() < COUNT / 2);
-    let set = |list: &[unprompt_index::Scored]| list.iter().map(|h| h.entry).collect::<BTreeSet<_>>();
+    let set =
+        |list: &[unprompt_index::Scored]| list.iter().map(|h| h.entry).collect::<BTreeSet<_>>();
     assert_eq!(set(&words), set(&all), "every prompt has one of the words");
 }

@@ -18,13 +18,22 @@ fn modules_import_downwards_only() {
     let place = |name: &str| order.iter().position(|module| *module == name);
     let mut imports = 0;
     for file in files(&src) {
-        let within = file.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
+        let within = file
+            .strip_prefix(&src)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         let module = within.split(['/', '.']).next().unwrap();
         let Some(own) = place(module) else { continue };
         let text = fs::read_to_string(&file).unwrap();
-        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for line in text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
             for import in line.split("crate::").skip(1) {
-                let name = import.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+                let name = import
+                    .split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next();
                 if let Some(other) = place(name.unwrap()) {
                     imports += 1;
                     assert!(other <= own, "{within} imports upwards: {line}");

@@ -11,7 +11,11 @@ use unprompt_index::{BuildOptions, Encoder, ImageRecord, Index, Stats, Writer};
 pub(crate) const DIM: usize = 16;
 
 pub(crate) fn encoder(dim: usize) -> Encoder {
-    Encoder { name: "test".into(), digest: "0123".into(), dim }
+    Encoder {
+        name: "test".into(),
+        digest: "0123".into(),
+        dim,
+    }
 }
 
 pub(crate) fn rng(seed: u64) -> ChaCha8Rng {
@@ -51,7 +55,10 @@ pub(crate) fn clustered(seed: u64, count: usize, dim: usize, clusters: usize) ->
 }
 
 pub(crate) fn image(name: &str) -> ImageRecord {
-    ImageRecord { image_name: name.into(), ..ImageRecord::default() }
+    ImageRecord {
+        image_name: name.into(),
+        ..ImageRecord::default()
+    }
 }
 
 /// Commits without ever stopping.

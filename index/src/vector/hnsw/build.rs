@@ -168,7 +168,15 @@ fn connect(links: &mut Links, rows: Rows<'_>) -> Result<()> {
         let query = rows.get(node)?;
         let start = rows.score(links.entry, query)?;
         let list = |node| Ok(links.list(node));
-        let near = nearest(rows, query, &[start], EF_CONNECT, &mut visited, list, |_| true)?;
+        let near = nearest(
+            rows,
+            query,
+            &[start],
+            EF_CONNECT,
+            &mut visited,
+            list,
+            |_| true,
+        )?;
         let free = near
             .iter()
             .find(|host| links.list(host.row).len() < 2 * links.m);
