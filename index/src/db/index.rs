@@ -1,0 +1,184 @@
+//! An opened index: entries and what is known of them.
+
+use std::path::{Path, PathBuf};
+
+use super::check_vector;
+use super::options::{Encoder, Stats};
+use super::stats::stats;
+use crate::distance::dot;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::id::{EntryId, PromptId};
+use crate::manifest::{Manifest, segment_dir};
+use crate::record::ImageRecord;
+use crate::segment::Segment;
+
+/// An opened index, for reading; any number of threads may share it.
+///
+/// It shows the commit that it was opened at for as long as it lives. It never writes, so that
+/// the folder may be read-only.
+pub struct Index {
+    dir: PathBuf,
+    manifest: Manifest<Encoder>,
+    pub(super) segments: Vec<Segment>,
+}
+
+impl Index {
+    /// Opens the index at `dir`, reading headers only: milliseconds, whatever its size.
+    ///
+    /// # Errors
+    /// [`Error::NotAnIndex`], [`Error::NewerFormat`], [`Error::Corrupt`] where a file is missing,
+    /// has another length than the MANIFEST says or a header that does not fit, [`Error::Io`].
+    /// Damage elsewhere in a file is an error of the call that meets it; [`check`](crate::check)
+    /// finds all.
+    pub fn open(dir: &Path) -> Result<Index> {
+        let manifest: Manifest<Encoder> = Manifest::read(dir)?;
+        let mut segments = Vec::new();
+        for segment in &manifest.segments {
+            for (path, file) in segment.files(dir)? {
+                let len = match path.metadata() {
+                    Ok(metadata) => metadata.len(),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        return Err(Error::corrupt(&path, "length", "it is missing"));
+                    }
+                    Err(error) => return Err(Error::io("read", &path)(error)),
+                };
+                if len != file.len {
+                    let why = format!("{len} bytes instead of {}", file.len);
+                    return Err(Error::corrupt(&path, "length", why));
+                }
+            }
+            let folder = segment_dir(dir, segment.number);
+            let dim = manifest.encoder.dim;
+            segments.push(Segment::open(
+                &folder,
+                dim,
+                segment.prompts,
+                segment.images,
+            )?);
+        }
+        Ok(Index {
+            dir: dir.to_owned(),
+            manifest,
+            segments,
+        })
+    }
+
+    /// The encoder whose vectors these are; queries must come from the same.
+    pub fn encoder(&self) -> &Encoder {
+        &self.manifest.encoder
+    }
+
+    /// Prompts.
+    pub fn len(&self) -> usize {
+        self.segments.iter().map(Segment::len).sum()
+    }
+
+    /// Whether there is no prompt.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Counts and sizes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder is gone.
+    pub fn stats(&self) -> Result<Stats> {
+        stats(&self.manifest, &self.dir)
+    }
+
+    /// Every entry, in the order of their building.
+    pub fn entries(&self) -> impl Iterator<Item = EntryId> + '_ {
+        self.segments.iter().zip(0..).flat_map(|(segment, number)| {
+            (0..segment.len() as u32).map(move |ordinal| EntryId {
+                segment: number,
+                ordinal,
+            })
+        })
+    }
+
+    /// The cosine of an entry to `query`, exact but for rounding.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchEntry`], [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
+    pub fn cosine(&self, entry: EntryId, query: &[f32]) -> Result<f32> {
+        check_vector(query, self.encoder().dim)?;
+        Ok(dot(
+            self.segment(entry)?.vectors.rows().get(entry.ordinal)?,
+            query,
+        ))
+    }
+
+    /// The vector of an entry.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchEntry`], [`Error::Corrupt`].
+    pub fn vector(&self, entry: EntryId) -> Result<Vec<f32>> {
+        self.segment(entry)?
+            .vectors
+            .rows()
+            .get(entry.ordinal)
+            .map(<[f32]>::to_vec)
+    }
+
+    /// The prompt of an entry.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchEntry`], [`Error::Corrupt`].
+    pub fn prompt(&self, entry: EntryId) -> Result<String> {
+        self.segment(entry)?.prompts.text(entry.ordinal)
+    }
+
+    /// The lasting name of an entry.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchEntry`], [`Error::Corrupt`].
+    pub fn id(&self, entry: EntryId) -> Result<PromptId> {
+        self.segment(entry)?.vectors.id(entry.ordinal)
+    }
+
+    /// The entry of a prompt, if it is here.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn find(&self, id: &PromptId) -> Result<Option<EntryId>> {
+        for (segment, number) in self.segments.iter().zip(0..) {
+            if let Some(ordinal) = segment.prompts.find(*id)? {
+                return Ok(Some(EntryId {
+                    segment: number,
+                    ordinal,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first `limit` images of an entry, and how many there are; with a filter, of those that
+    /// fulfil what it says of images.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchEntry`], [`Error::Corrupt`].
+    pub fn images(
+        &self,
+        entry: EntryId,
+        filter: Option<&Filter>,
+        limit: usize,
+    ) -> Result<(Vec<ImageRecord>, usize)> {
+        let segment = self.segment(entry)?;
+        let selection = filter.map(|filter| segment.select(filter)).transpose()?;
+        let accept = selection
+            .as_ref()
+            .and_then(|selection| selection.images.as_ref());
+        segment.images(entry.ordinal, accept, limit)
+    }
+
+    /// The segment of an entry that exists.
+    pub(super) fn segment(&self, entry: EntryId) -> Result<&Segment> {
+        self.segments
+            .get(entry.segment as usize)
+            .filter(|segment| (entry.ordinal as usize) < segment.len())
+            .ok_or_else(|| Error::NoSuchEntry {
+                entry: entry.to_string(),
+            })
+    }
+}

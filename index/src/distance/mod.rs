@@ -1,0 +1,66 @@
+//! The dot product of f32 vectors, which for unit vectors is the cosine.
+
+mod scalar;
+mod simd;
+
+/// Sum of `a[i] * b[i]` in f32, by the best kernel of this processor.
+///
+/// The two slices must have one length. The error against exact arithmetic is at most
+/// `(n / 64 + 8) * 2^-24 * sum(|a[i] * b[i]|)`, so about 1e-6 for unit vectors of 384 numbers.
+#[inline]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    debug_assert_eq!(a.len(), b.len());
+    (*simd::DOT)(a, b)
+}
+
+/// Asks for the cache lines of `row`, which will be read soon.
+#[inline]
+pub(crate) fn prefetch(row: &[f32]) {
+    simd::prefetch(row);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Each product is rounded once and then takes part in at most n / LANES + 1 additions of
+    /// its lane and log2(LANES) of the final tree (Higham, Accuracy and Stability, s. 4.2).
+    fn bound(a: &[f32], b: &[f32]) -> f64 {
+        let magnitude: f64 = a
+            .iter()
+            .zip(b)
+            .map(|(x, y)| (*x as f64 * *y as f64).abs())
+            .sum();
+        let roundings = a.len() / scalar::LANES + 2 + scalar::LANES.ilog2() as usize;
+        roundings as f64 * 2f64.powi(-24) * magnitude * 1.01
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_is_within_the_bound_of_f64(
+            pairs in prop::collection::vec((-100f32..100.0, -100f32..100.0), 0..1500)
+        ) {
+            let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+            let exact: f64 = a.iter().zip(&b).map(|(x, y)| *x as f64 * *y as f64).sum();
+            for (name, kernel) in simd::kernels() {
+                let error = (kernel(&a, &b) as f64 - exact).abs();
+                let bound = bound(&a, &b);
+                prop_assert!(error <= bound, "{}: off by {}, bound {}", name, error, bound);
+            }
+        }
+    }
+
+    #[test]
+    fn small_whole_numbers_are_exact() {
+        let a: Vec<f32> = (0..777).map(|i| (i % 7) as f32).collect();
+        let b: Vec<f32> = (0..777).map(|i| (i % 5) as f32 - 2.0).collect();
+        let exact: f32 = (0..777).map(|i| ((i % 7) * ((i % 5) - 2)) as f32).sum();
+        for (name, kernel) in simd::kernels() {
+            assert_eq!(kernel(&a, &b), exact, "{name}");
+            assert_eq!(kernel(&[], &[]), 0.0, "{name}");
+        }
+        assert_eq!(dot(&a, &b), exact);
+    }
+}

@@ -1,0 +1,231 @@
+//! A filter as a tree whose every field is known and whose every value has the field's type.
+
+use std::ops::Bound;
+
+use tantivy::query_grammar::{
+    Delimiter, Occur, UserInputAst, UserInputBound, UserInputLeaf, UserInputLiteral,
+};
+use tantivy::time::OffsetDateTime;
+use tantivy::time::format_description::well_known::Rfc3339;
+
+use crate::error::{Error, Result};
+use crate::images::{COLUMNS, Kind};
+use crate::keyword::words;
+
+/// One node of a filter.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Clause {
+    /// Everything.
+    All,
+    /// The prompt has these words, by position, up to `slop` moves apart.
+    Words {
+        words: Vec<(usize, String)>,
+        slop: u32,
+    },
+    /// A column of the image has a value at all.
+    Known(&'static str),
+    /// A column of the image is within bounds.
+    Within(&'static str, Bound<Value>, Bound<Value>),
+    /// All of `must`, none of `must_not`, and one of `should` unless there are none.
+    Group {
+        must: Vec<Clause>,
+        should: Vec<Clause>,
+        must_not: Vec<Clause>,
+    },
+}
+
+/// A value of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Word(String),
+    Whole(u64),
+    Real(f64),
+    Time(i64),
+}
+
+/// What the grammar calls a field.
+enum Field {
+    Prompt,
+    Column(&'static str, Kind),
+}
+
+fn refuse(why: impl Into<String>) -> Error {
+    Error::Filter { why: why.into() }
+}
+
+/// The names of all fields, for messages.
+pub(crate) fn known_fields() -> String {
+    let columns: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+    format!("prompt, {}", columns.join(", "))
+}
+
+impl Field {
+    /// A bare word is looked for in the prompt.
+    fn named(name: Option<&str>) -> Result<Field> {
+        let Some(name) = name.filter(|&name| name != "prompt") else {
+            return Ok(Field::Prompt);
+        };
+        let column = COLUMNS.iter().find(|(column, _)| *column == name);
+        let (name, kind) = column.ok_or_else(|| {
+            refuse(format!(
+                "there is no field `{name}`; fields are {}",
+                known_fields()
+            ))
+        })?;
+        Ok(Field::Column(name, *kind))
+    }
+}
+
+impl Clause {
+    /// Gives the tree of the grammar its fields and types. Clauses without an operator between
+    /// them must all hold.
+    pub(crate) fn from_ast(ast: &UserInputAst) -> Result<Clause> {
+        match ast {
+            // A filter has no scores to boost.
+            UserInputAst::Boost(inner, _) => Clause::from_ast(inner),
+            UserInputAst::Leaf(leaf) => Clause::from_leaf(leaf),
+            UserInputAst::Clause(parts) if parts.is_empty() => Ok(Clause::All),
+            UserInputAst::Clause(parts) => {
+                let (mut must, mut should, mut must_not) = (vec![], vec![], vec![]);
+                for (occur, part) in parts {
+                    let list = match occur.unwrap_or(Occur::Must) {
+                        Occur::Must => &mut must,
+                        Occur::Should => &mut should,
+                        Occur::MustNot => &mut must_not,
+                    };
+                    list.push(Clause::from_ast(part)?);
+                }
+                Ok(Clause::group(must, should, must_not))
+            }
+        }
+    }
+
+    fn group(mut must: Vec<Clause>, should: Vec<Clause>, must_not: Vec<Clause>) -> Clause {
+        // Beside clauses that must hold, those that may hold decide nothing.
+        let mut should = if must.is_empty() { should } else { Vec::new() };
+        match (must.len(), should.len(), must_not.len()) {
+            (1, 0, 0) => must.remove(0),
+            (0, 1, 0) => should.remove(0),
+            _ => Clause::Group {
+                must,
+                should,
+                must_not,
+            },
+        }
+    }
+
+    fn from_leaf(leaf: &UserInputLeaf) -> Result<Clause> {
+        match leaf {
+            UserInputLeaf::All => Ok(Clause::All),
+            UserInputLeaf::Literal(literal) => Clause::from_literal(literal),
+            UserInputLeaf::Exists { field } => match Field::named(Some(field))? {
+                Field::Prompt => Ok(Clause::All),
+                Field::Column(name, _) => Ok(Clause::Known(name)),
+            },
+            UserInputLeaf::Set { field, elements } => {
+                let field = Field::named(field.as_deref())?;
+                let each = elements
+                    .iter()
+                    .map(|element| Clause::equal(&field, element, true, 0));
+                let should = each.collect::<Result<Vec<_>>>()?;
+                if should.is_empty() {
+                    return Err(refuse(
+                        "`IN []` names nothing; put values between the brackets",
+                    ));
+                }
+                Ok(Clause::group(vec![], should, vec![]))
+            }
+            UserInputLeaf::Range {
+                field,
+                lower,
+                upper,
+            } => {
+                let Field::Column(name, kind) = Field::named(field.as_deref())? else {
+                    return Err(refuse(
+                        "the prompt has words, no range; ranges go with the fields of images",
+                    ));
+                };
+                let (lower, upper) = (bound(name, kind, lower)?, bound(name, kind, upper)?);
+                Ok(match (&lower, &upper) {
+                    (Bound::Unbounded, Bound::Unbounded) => Clause::Known(name),
+                    _ => Clause::Within(name, lower, upper),
+                })
+            }
+            UserInputLeaf::Regex { .. } => Err(refuse(
+                "regular expressions are not supported; use words, values or ranges",
+            )),
+        }
+    }
+
+    fn from_literal(literal: &UserInputLiteral) -> Result<Clause> {
+        if literal.prefix {
+            return Err(refuse(format!(
+                "`{}*`: beginnings of words are not supported; use whole words",
+                literal.phrase
+            )));
+        }
+        let field = Field::named(literal.field_name.as_deref())?;
+        let quoted = literal.delimiter != Delimiter::None;
+        Clause::equal(&field, &literal.phrase, quoted, literal.slop)
+    }
+
+    fn equal(field: &Field, text: &str, quoted: bool, slop: u32) -> Result<Clause> {
+        match *field {
+            Field::Column(name, _) if text == "*" && !quoted => Ok(Clause::Known(name)),
+            Field::Prompt if text == "*" && !quoted => Ok(Clause::All),
+            Field::Column(name, kind) => {
+                let value = Value::parse(name, kind, text)?;
+                Ok(Clause::Within(
+                    name,
+                    Bound::Included(value.clone()),
+                    Bound::Included(value),
+                ))
+            }
+            Field::Prompt => {
+                let words = words(text);
+                if words.is_empty() {
+                    return Err(refuse(format!(
+                        "`{text}` has no word to look for in prompts"
+                    )));
+                }
+                Ok(Clause::Words { words, slop })
+            }
+        }
+    }
+}
+
+fn bound(name: &'static str, kind: Kind, bound: &UserInputBound) -> Result<Bound<Value>> {
+    Ok(match bound {
+        UserInputBound::Inclusive(text) => Bound::Included(Value::parse(name, kind, text)?),
+        UserInputBound::Exclusive(text) => Bound::Excluded(Value::parse(name, kind, text)?),
+        UserInputBound::Unbounded => Bound::Unbounded,
+    })
+}
+
+impl Value {
+    fn parse(name: &str, kind: Kind, text: &str) -> Result<Value> {
+        let (value, takes) = match kind {
+            Kind::Word => (Some(Value::Word(text.to_owned())), "text"),
+            Kind::Whole => (text.parse().ok().map(Value::Whole), "whole numbers from 0"),
+            // Through f32, since that is how such values came in: 7.1 must equal 7.1.
+            Kind::Real => {
+                let number = text.parse::<f32>().ok().filter(|number| !number.is_nan());
+                (number.map(|number| Value::Real(number.into())), "numbers")
+            }
+            Kind::Time => (
+                milliseconds(text).map(Value::Time),
+                "times like 2022-08-20 or 2022-08-20T12:00:00Z, or milliseconds since 1970",
+            ),
+        };
+        value.ok_or_else(|| refuse(format!("`{name}` takes {takes}, not `{text}`")))
+    }
+}
+
+fn milliseconds(text: &str) -> Option<i64> {
+    if let Ok(milliseconds) = text.parse() {
+        return Some(milliseconds);
+    }
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .or_else(|_| OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339));
+    i64::try_from(time.ok()?.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+}

@@ -1,0 +1,259 @@
+//! A tantivy index of one segment in a folder of ours: written once, and opened without writing.
+//!
+//! tantivy keeps a meta file, a list of managed files and lock files of its own. Our MANIFEST is
+//! the single truth about a folder, so that the latter two are removed once it is written, and a
+//! reader neither needs nor makes them.
+//!
+//! tantivy trusts its files: on damaged ones it may panic. [`Folder::guard`] makes an error of
+//! that, and `check` finds the damage beforehand. The panic's message still goes to the panic hook
+//! of the process, which is not ours to replace.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr,
+};
+use tantivy::query::{EnableScoring, Query};
+use tantivy::schema::Schema;
+use tantivy::tokenizer::TokenizerManager;
+use tantivy::{
+    IndexReader, ReloadPolicy, Searcher, SegmentReader, SingleSegmentIndexWriter, TantivyDocument,
+    TantivyError,
+};
+
+use crate::error::{Error, Result};
+
+/// Bytes that tantivy's term table may start with; it grows as needed.
+const WRITER_MEMORY_BYTES: usize = 64 << 20;
+
+/// Writes documents; their number in the order of adding is their id.
+pub(crate) struct FolderWriter {
+    writer: SingleSegmentIndexWriter,
+    path: PathBuf,
+}
+
+impl FolderWriter {
+    /// Makes the folder.
+    pub(crate) fn create(
+        path: &Path,
+        schema: Schema,
+        tokenizers: TokenizerManager,
+    ) -> Result<FolderWriter> {
+        fs::create_dir(path).map_err(Error::io("create", path))?;
+        let failed = |source| tantivy_error("create", path, source);
+        let directory = MmapDirectory::open(path).map_err(|error| failed(error.into()))?;
+        let writer = tantivy::Index::builder()
+            .schema(schema)
+            .tokenizers(tokenizers)
+            .single_segment_index_writer(directory, WRITER_MEMORY_BYTES)
+            .map_err(failed)?;
+        Ok(FolderWriter {
+            writer,
+            path: path.to_owned(),
+        })
+    }
+
+    pub(crate) fn add(&mut self, document: TantivyDocument) -> Result<()> {
+        self.writer
+            .add_document(document)
+            .map_err(|source| tantivy_error("write", &self.path, source))
+    }
+
+    /// Writes what is left and removes the files that only tantivy's own writers need.
+    pub(crate) fn finish(self) -> Result<()> {
+        let FolderWriter { writer, path } = self;
+        writer
+            .finalize()
+            .map_err(|source| tantivy_error("write", &path, source))?;
+        for entry in fs::read_dir(&path).map_err(Error::io("list", &path))? {
+            let entry = entry.map_err(Error::io("list", &path))?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tantivy_error(action: &'static str, path: &Path, source: TantivyError) -> Error {
+    Error::Tantivy {
+        path: path.to_owned(),
+        action,
+        source: Box::new(source),
+    }
+}
+
+/// An opened folder.
+pub(crate) struct Folder {
+    path: PathBuf,
+    schema: Schema,
+    searcher: Searcher,
+}
+
+impl Folder {
+    /// Opens a folder with `documents` documents.
+    pub(crate) fn open(
+        path: &Path,
+        schema: &Schema,
+        tokenizers: TokenizerManager,
+        documents: usize,
+    ) -> Result<Folder> {
+        let (found, searcher): (Schema, Searcher) = guard(path, || {
+            let directory = MmapDirectory::open(path)?;
+            let mut index = tantivy::Index::open(ReadOnly(directory))?;
+            index.set_tokenizers(tokenizers);
+            let reader: IndexReader = index
+                .reader_builder()
+                .reload_policy(ReloadPolicy::Manual)
+                .try_into()?;
+            Ok((index.schema(), reader.searcher()))
+        })?;
+        let why = match searcher.segment_readers() {
+            _ if found != *schema => "its fields are not those of this version".into(),
+            [] if documents == 0 => String::new(),
+            [segment] if segment.max_doc() as usize == documents && !segment.has_deletes() => {
+                String::new()
+            }
+            [segment] => format!("{} documents, {documents} expected", segment.max_doc()),
+            segments => format!("{} tantivy segments, one expected", segments.len()),
+        };
+        if !why.is_empty() {
+            return Err(Error::corrupt(path, "meta.json", why));
+        }
+        Ok(Folder {
+            path: path.to_owned(),
+            schema: found,
+            searcher,
+        })
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub(crate) fn searcher(&self) -> &Searcher {
+        &self.searcher
+    }
+
+    /// The one segment; none if there is no document.
+    pub(crate) fn segment(&self) -> Option<&SegmentReader> {
+        self.searcher.segment_readers().first()
+    }
+
+    /// Runs what reads the files, and makes an error of whatever damage does to it.
+    pub(crate) fn guard<T>(&self, read: impl FnOnce() -> tantivy::Result<T>) -> Result<T> {
+        guard(&self.path, read)
+    }
+
+    /// The documents that `query` matches.
+    pub(crate) fn select(&self, query: &dyn Query) -> Result<RoaringBitmap> {
+        self.guard(|| {
+            let mut matches = RoaringBitmap::new();
+            let weight = query.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
+            for segment in self.searcher.segment_readers() {
+                weight.for_each_no_score(segment, &mut |documents| {
+                    matches.extend(documents.iter().filter(|&&id| id < segment.max_doc()));
+                })?;
+            }
+            Ok(matches)
+        })
+    }
+}
+
+fn guard<T>(path: &Path, read: impl FnOnce() -> tantivy::Result<T>) -> Result<T> {
+    // Nothing that a panic could leave half-changed is used again: readers are immutable, and
+    // what `read` was filling is dropped with the error.
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Error::corrupt(
+            path,
+            "tantivy",
+            one_line(&error.to_string()),
+        )),
+        Err(_) => Err(Error::corrupt(
+            path,
+            "tantivy",
+            "its files contradict each other",
+        )),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    match line.char_indices().nth(200) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+/// Reads through tantivy's mappings; takes no locks and refuses to write.
+#[derive(Clone, Debug)]
+struct ReadOnly(MmapDirectory);
+
+impl ReadOnly {
+    fn refuse() -> io::Error {
+        io::Error::new(
+            io::ErrorKind::ReadOnlyFilesystem,
+            "an opened index is not written to",
+        )
+    }
+}
+
+impl Directory for ReadOnly {
+    fn get_file_handle(
+        &self,
+        path: &Path,
+    ) -> std::result::Result<Arc<dyn FileHandle>, OpenReadError> {
+        self.0.get_file_handle(path)
+    }
+
+    fn delete(&self, path: &Path) -> std::result::Result<(), DeleteError> {
+        let io_error = Arc::new(ReadOnly::refuse());
+        Err(DeleteError::IoError {
+            io_error,
+            filepath: path.to_owned(),
+        })
+    }
+
+    fn exists(&self, path: &Path) -> std::result::Result<bool, OpenReadError> {
+        self.0.exists(path)
+    }
+
+    fn open_write(&self, path: &Path) -> std::result::Result<WritePtr, OpenWriteError> {
+        let io_error = Arc::new(ReadOnly::refuse());
+        Err(OpenWriteError::IoError {
+            io_error,
+            filepath: path.to_owned(),
+        })
+    }
+
+    fn atomic_read(&self, path: &Path) -> std::result::Result<Vec<u8>, OpenReadError> {
+        self.0.atomic_read(path)
+    }
+
+    fn atomic_write(&self, _path: &Path, _data: &[u8]) -> io::Result<()> {
+        Err(ReadOnly::refuse())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Err(ReadOnly::refuse())
+    }
+
+    /// Segments are write-once and never collected while open, so there is nothing to lock.
+    fn acquire_lock(&self, _lock: &Lock) -> std::result::Result<DirectoryLock, LockError> {
+        Ok(DirectoryLock::from(Box::new(())))
+    }
+
+    fn watch(&self, _callback: WatchCallback) -> tantivy::Result<WatchHandle> {
+        Ok(WatchHandle::empty())
+    }
+}

@@ -1,0 +1,286 @@
+//! The file MANIFEST: which segments an index consists of, and every file of theirs with length
+//! and checksum. Replacing it is what makes a commit.
+//!
+//! A first line `unprompt-index <version> <xxh3 of the rest>`, then JSON.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+
+use crate::error::{Error, Result};
+
+/// Names within an index.
+pub(crate) const MANIFEST: &str = "MANIFEST";
+pub(crate) const MANIFEST_NEW: &str = "MANIFEST.tmp";
+pub(crate) const SEGMENTS: &str = "segments";
+
+const LABEL: &str = "unprompt-index";
+const VERSION: u32 = 1;
+
+/// What the file says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Manifest<E> {
+    /// Number of the commit, from 1.
+    pub(crate) generation: u64,
+    /// The maker of the vectors; its type belongs to the layer above.
+    pub(crate) encoder: E,
+    /// Number that the next segment gets, so that none is ever used twice.
+    pub(crate) next_segment: u32,
+    /// Segments in the order in which their prompts count.
+    pub(crate) segments: Vec<SegmentEntry>,
+}
+
+/// A segment as the MANIFEST names it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SegmentEntry {
+    pub(crate) number: u32,
+    pub(crate) prompts: usize,
+    pub(crate) images: usize,
+    pub(crate) files: Vec<FileEntry>,
+}
+
+/// A file as the MANIFEST names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    /// Below the segment's folder, parted by `/`.
+    pub(crate) path: String,
+    pub(crate) len: u64,
+    /// 16 hexadecimal digits.
+    pub(crate) xxh3: String,
+}
+
+/// The folder of a segment.
+pub(crate) fn segment_dir(dir: &Path, number: u32) -> PathBuf {
+    dir.join(SEGMENTS).join(format!("{number:06}"))
+}
+
+impl SegmentEntry {
+    /// The files with where they are, refusing paths that lead out of the segment.
+    pub(crate) fn files<'a>(&'a self, dir: &Path) -> Result<Vec<(PathBuf, &'a FileEntry)>> {
+        let folder = segment_dir(dir, self.number);
+        let resolve = |file: &'a FileEntry| {
+            let path = &file.path;
+            let inside = |part| matches!(part, Component::Normal(_));
+            if path.is_empty() || !Path::new(path).components().all(inside) {
+                let why = format!("`{path}` is not within a segment");
+                return Err(Error::corrupt(&dir.join(MANIFEST), "files", why));
+            }
+            Ok((folder.join(path), file))
+        };
+        self.files.iter().map(resolve).collect()
+    }
+}
+
+impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
+    /// Reads the MANIFEST of the index at `dir`.
+    pub(crate) fn read(dir: &Path) -> Result<Manifest<E>> {
+        let path = dir.join(MANIFEST);
+        let not_an_index = |why: &str| Error::NotAnIndex {
+            path: dir.to_owned(),
+            why: why.into(),
+        };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return Err(match error.kind() {
+                    _ if !dir.exists() => not_an_index("there is no such folder"),
+                    _ if !dir.is_dir() => not_an_index("it is not a folder"),
+                    io::ErrorKind::NotFound => not_an_index("it has no MANIFEST"),
+                    _ => Error::io("read", &path)(error),
+                });
+            }
+        };
+        Manifest::parse(&bytes, &path)
+    }
+
+    fn parse(bytes: &[u8], path: &Path) -> Result<Manifest<E>> {
+        let damaged = |section, why: &str| Error::corrupt(path, section, why);
+        let end = bytes
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .unwrap_or(bytes.len());
+        let (line, body) = bytes.split_at(end);
+        let line = str::from_utf8(line).unwrap_or_default();
+        let body = body.get(1..).unwrap_or_default();
+        let [label, version, checksum] = line.split(' ').collect::<Vec<_>>()[..] else {
+            return Err(damaged(
+                "first line",
+                "it is not `unprompt-index VERSION CHECKSUM`",
+            ));
+        };
+        let found: u32 = match version.parse() {
+            Ok(version) if label == LABEL => version,
+            _ => return Err(damaged("first line", "it does not name an unprompt index")),
+        };
+        if found > VERSION {
+            return Err(Error::NewerFormat {
+                path: path.to_owned(),
+                found,
+                supported: VERSION,
+            });
+        }
+        if found != VERSION || hex(xxh3_64(body)) != checksum {
+            return Err(damaged("first line", "its checksum does not match"));
+        }
+        serde_json::from_slice(body).map_err(|error| damaged("body", &error.to_string()))
+    }
+
+    /// Makes this the MANIFEST of the index at `dir`, all or nothing: a temporary file, forced to
+    /// disk, then renamed. What is left to the caller is [`sync_dir`], which makes the new name
+    /// last.
+    pub(crate) fn replace(&self, dir: &Path) -> Result<()> {
+        let new = dir.join(MANIFEST_NEW);
+        let body = serde_json::to_vec_pretty(self).map_err(|error| Error::Io {
+            path: new.clone(),
+            action: "encode",
+            source: error.into(),
+        })?;
+        let line = format!("{LABEL} {VERSION} {}\n", hex(xxh3_64(&body)));
+        let write = || {
+            let mut file = File::create(&new)?;
+            file.write_all(line.as_bytes())?;
+            file.write_all(&body)?;
+            file.sync_all()
+        };
+        write().map_err(Error::io("write", &new))?;
+        let path = dir.join(MANIFEST);
+        fs::rename(&new, &path).map_err(Error::io("replace", &path))
+    }
+}
+
+fn hex(checksum: u64) -> String {
+    format!("{checksum:016x}")
+}
+
+/// Forces every file and folder below `folder` to disk and lists the files, in order of path.
+pub(crate) fn seal(folder: &Path) -> Result<Vec<FileEntry>> {
+    let mut files = Vec::new();
+    seal_below(folder, "", &mut files)?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn seal_below(folder: &Path, prefix: &str, files: &mut Vec<FileEntry>) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+        let entry = entry.map_err(Error::io("list", folder))?;
+        let path = entry.path();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if path.is_dir() {
+            seal_below(&path, &format!("{name}/"), files)?;
+        } else {
+            let file = OpenOptions::new().read(true).write(true).open(&path);
+            let file = file.map_err(Error::io("open", &path))?;
+            file.sync_all().map_err(Error::io("sync", &path))?;
+            let (len, xxh3) = checksum(&path)?;
+            files.push(FileEntry {
+                path: name,
+                len,
+                xxh3,
+            });
+        }
+    }
+    sync_dir(folder)
+}
+
+/// Forces the names in a folder to disk, where the system can.
+pub(crate) fn sync_dir(folder: &Path) -> Result<()> {
+    if cfg!(unix) {
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Error::io("sync", folder))?;
+    }
+    Ok(())
+}
+
+/// Reads a whole file; its length and checksum.
+pub(crate) fn checksum(path: &Path) -> Result<(u64, String)> {
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let mut hash = Xxh3Default::new();
+    let mut buffer = vec![0; 1 << 18];
+    let mut len = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((len, hex(hash.digest()))),
+            Ok(read) => {
+                hash.update(&buffer[..read]);
+                len += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("read", path)(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(path: &str) -> Manifest<String> {
+        let file = FileEntry {
+            path: path.into(),
+            len: 1,
+            xxh3: hex(1),
+        };
+        let segment = SegmentEntry {
+            number: 7,
+            prompts: 1,
+            images: 0,
+            files: vec![file],
+        };
+        Manifest {
+            generation: 3,
+            encoder: "e".into(),
+            next_segment: 8,
+            segments: vec![segment],
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        manifest("vectors").replace(dir.path()).unwrap();
+        let read: Manifest<String> = Manifest::read(dir.path()).unwrap();
+        assert_eq!((read.generation, read.next_segment), (3, 8));
+        let path = dir.path().join(MANIFEST);
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[at / 8] ^= 1 << (at % 8);
+            assert!(Manifest::<String>::parse(&bad, &path).is_err(), "bit {at}");
+        }
+        for len in 0..good.len() {
+            assert!(
+                Manifest::<String>::parse(&good[..len], &path).is_err(),
+                "{len} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn a_newer_version_says_so() {
+        let newer = format!("{LABEL} 2 {}\n{{}}", hex(0));
+        let error = Manifest::<String>::parse(newer.as_bytes(), Path::new("M")).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::NewerFormat {
+                found: 2,
+                supported: 1,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn files_stay_within_their_segment() {
+        let dir = Path::new("index");
+        let good = manifest("prompts/meta.json");
+        let expected = dir.join("segments/000007/prompts/meta.json");
+        assert_eq!(good.segments[0].files(dir).unwrap()[0].0, expected);
+        for bad in ["", "../x", "/etc/passwd", "a/../../b"] {
+            assert!(manifest(bad).segments[0].files(dir).is_err(), "{bad}");
+        }
+    }
+}

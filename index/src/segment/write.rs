@@ -1,0 +1,150 @@
+//! Writes a segment: vectors and words as they come, graph and images at the end.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::{GRAPH, IMAGES, PROMPTS, VECTORS};
+use crate::error::{Error, Result};
+use crate::id::PromptId;
+use crate::images::ImagesWriter;
+use crate::keyword::PromptsWriter;
+use crate::mmap::Mmap;
+use crate::record::ImageRecord;
+use crate::vector::flat::{MAX_ROWS, Vectors, VectorsWriter};
+use crate::vector::hnsw::build::{Parameters, build};
+
+/// What [`SegmentWriter::finish`] is about to do, or how far it is.
+pub(crate) enum Step {
+    Graph { done: usize, total: usize },
+    Keywords,
+    Images,
+}
+
+/// A segment being written. Images are held in memory until the end, since a prompt's images may
+/// come in any order and are stored together.
+pub(crate) struct SegmentWriter {
+    dir: PathBuf,
+    vectors: VectorsWriter,
+    prompts: PromptsWriter,
+    ids: Vec<PromptId>,
+    rows: HashMap<PromptId, u32>,
+    images: Vec<(u32, ImageRecord)>,
+}
+
+impl SegmentWriter {
+    /// Makes the folder `dir`.
+    pub(crate) fn create(dir: &Path, dim: usize) -> Result<SegmentWriter> {
+        fs::create_dir(dir).map_err(Error::io("create", dir))?;
+        Ok(SegmentWriter {
+            dir: dir.to_owned(),
+            vectors: VectorsWriter::create(&dir.join(VECTORS), dim)?,
+            prompts: PromptsWriter::create(&dir.join(PROMPTS))?,
+            ids: Vec::new(),
+            rows: HashMap::new(),
+            images: Vec::new(),
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    pub(crate) fn row(&self, id: PromptId) -> Option<u32> {
+        self.rows.get(&id).copied()
+    }
+
+    /// Adds a prompt that is not there yet.
+    pub(crate) fn push(&mut self, id: PromptId, prompt: &str, vector: &[f32]) -> Result<u32> {
+        let row = self.ids.len();
+        if row >= MAX_ROWS {
+            return Err(self.full("prompts"));
+        }
+        self.vectors.push(vector)?;
+        self.prompts.push(id, prompt)?;
+        self.ids.push(id);
+        self.rows.insert(id, row as u32);
+        Ok(row as u32)
+    }
+
+    pub(crate) fn add_images(&mut self, row: u32, images: Vec<ImageRecord>) -> Result<()> {
+        if self.images.len() + images.len() > MAX_ROWS {
+            return Err(self.full("images"));
+        }
+        self.images
+            .extend(images.into_iter().map(|image| (row, image)));
+        Ok(())
+    }
+
+    fn full(&self, what: &'static str) -> Error {
+        Error::Full {
+            path: self.dir.clone(),
+            what,
+            limit: MAX_ROWS,
+        }
+    }
+
+    /// Writes all that is missing. `progress` may ask to stop.
+    pub(crate) fn finish(
+        self,
+        parameters: Parameters,
+        progress: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let SegmentWriter {
+            dir,
+            vectors,
+            prompts,
+            ids,
+            mut images,
+            ..
+        } = self;
+        let mut go = |step| match progress(step) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        };
+        let total = ids.len();
+        go(Step::Graph { done: 0, total })?;
+        vectors.finish(&ids)?;
+        drop(ids);
+        write_graph(
+            &dir,
+            parameters,
+            &mut |done| match go(Step::Graph { done, total }) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            },
+        )?;
+        go(Step::Keywords)?;
+        prompts.finish()?;
+        go(Step::Images)?;
+        images.sort_by_key(|(row, _)| *row);
+        let mut writer = ImagesWriter::create(&dir.join(IMAGES))?;
+        for (row, image) in images {
+            writer.push(row, &image)?;
+        }
+        writer.finish()
+    }
+}
+
+fn write_graph(
+    dir: &Path,
+    parameters: Parameters,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<()> {
+    let path = dir.join(VECTORS);
+    let vectors = Vectors::new(Mmap::open(&path)?, &path)?;
+    let links = build(vectors.rows(), parameters, progress)?;
+    let path = dir.join(GRAPH);
+    let file = File::create_new(&path).map_err(Error::io("create", &path))?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
+    links
+        .write_to(&mut file)
+        .and_then(|()| file.flush())
+        .map_err(Error::io("write", &path))
+}

@@ -1,0 +1,100 @@
+//! A navigable small world graph in layers (HNSW; Malkov and Yashunin, 2016): [`build`] makes it
+//! with the crate hnsw_rs, [`layout`] is the file it is frozen into, [`search`] walks that file.
+
+pub(crate) mod build;
+pub(crate) mod layout;
+pub(crate) mod search;
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+    use std::path::Path;
+
+    use super::build::{Parameters, build};
+    use super::layout::{Graph, Links};
+    use super::search::Pool;
+    use crate::vector::flat::Rows;
+
+    const DIM: usize = 4;
+
+    /// Builds, freezes and opens; every step of progress goes on.
+    fn graph(values: &[f32]) -> (Links, Graph<Vec<u8>>) {
+        let parameters = Parameters {
+            m: 4,
+            ef_construction: 20,
+            threads: 1,
+        };
+        let rows = Rows::of(values, DIM);
+        let links = build(rows, parameters, &mut |_| ControlFlow::Continue(())).unwrap();
+        let mut bytes = Vec::new();
+        links.write_to(&mut bytes).unwrap();
+        (links, Graph::new(bytes, Path::new("graph")).unwrap())
+    }
+
+    fn found(values: &[f32], query: &[f32], ef: usize) -> Vec<u32> {
+        let (_, graph) = graph(values);
+        let pool = Pool::new(values.len() / DIM);
+        let hits = graph
+            .search(Rows::of(values, DIM), query, ef, None, &pool)
+            .unwrap();
+        hits.iter().map(|candidate| candidate.row).collect()
+    }
+
+    #[test]
+    fn none_one_and_two_rows() {
+        let query = [1.0, 0.0, 0.0, 0.0];
+        assert!(found(&[], &query, 5).is_empty());
+        assert_eq!(found(&[0.0, 1.0, 0.0, 0.0], &query, 5), [0]);
+        assert_eq!(
+            found(&[0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], &query, 5),
+            [1, 0]
+        );
+    }
+
+    #[test]
+    fn every_one_of_many_equal_rows_is_found() {
+        let values: Vec<f32> = (0..500).flat_map(|_| [0.0, 1.0, 0.0, 0.0]).collect();
+        let mut rows = found(&values, &[0.0, 1.0, 0.0, 0.0], 500);
+        rows.sort_unstable();
+        assert_eq!(rows, (0..500).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn every_row_is_reachable_among_equal_ones_and_others() {
+        // Runs of 60 equal rows, as near-duplicate prompts give: more than a node has links.
+        let turn = |i: usize| (i / 60) as f32;
+        let values: Vec<f32> = (0..1200)
+            .flat_map(|i| [turn(i).cos(), turn(i).sin(), 0.0, 0.0])
+            .collect();
+        let (_, graph) = graph(&values);
+        let pool = Pool::new(1200);
+        let rows = Rows::of(&values, DIM);
+        let all = graph
+            .search(rows, &[1.0, 0.0, 0.0, 0.0], 1200, None, &pool)
+            .unwrap();
+        assert_eq!(all.len(), 1200);
+    }
+
+    #[test]
+    fn building_stops_when_told() {
+        let values: Vec<f32> = (0..5000)
+            .flat_map(|i| [(i as f32).cos(), (i as f32).sin(), 0.0, 0.0])
+            .collect();
+        let parameters = Parameters {
+            m: 4,
+            ef_construction: 20,
+            threads: 2,
+        };
+        let mut calls = 0;
+        let stopped = build(Rows::of(&values, DIM), parameters, &mut |_| {
+            calls += 1;
+            if calls == 2 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        assert!(matches!(stopped, Err(crate::Error::Cancelled)));
+        assert_eq!(calls, 2);
+    }
+}

@@ -1,0 +1,9 @@
+//! The crate from outside, in one binary.
+
+mod build; // making an index, and failing to
+mod damage; // files that are not what was written
+mod filters; // which prompts and images a filter selects
+mod layers; // modules import downwards only
+mod recall; // the graph against exact search
+mod search; // the three modes, pages, ties
+mod util; // data and folders
