@@ -8,6 +8,7 @@ use candle_core::{Device, IndexOp, Tensor};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPool;
+use rayon::prelude::*;
 
 use super::checkpoint::{self, RunState};
 use super::log::{self, LogRow};
@@ -18,6 +19,7 @@ use super::schedule::CosineSchedule;
 use super::set::TrainingSet;
 use crate::error::{Error, Result};
 use crate::image::preprocess::Preprocess;
+use crate::nn::ops;
 use crate::predictor::network::Network;
 
 /// Settings of a run. Defaults are for the pocket ViT.
@@ -318,21 +320,10 @@ impl<'a> Fit<'a> {
                 .collect::<Result<Vec<_>>>()?;
             Ok((read_losses(&loss)?, gradients))
         })?;
-        let mut gradients = vec![];
-        for (weight, part) in parts {
-            if gradients.is_empty() {
-                gradients = part
-                    .iter()
-                    .map(|g| g * weight)
-                    .collect::<candle_core::Result<_>>()?;
-            } else {
-                for (sum, gradient) in gradients.iter_mut().zip(&part) {
-                    *sum = (&*sum + (gradient * weight)?)?;
-                }
-            }
-        }
-        shorten(&mut gradients, self.options.max_gradient_norm)?;
-        self.optimiser.step(&gradients, learning_rate)?;
+        let gradients = combine(&parts)?;
+        let norm = norm(&gradients)?;
+        let scale = (self.options.max_gradient_norm / norm).min(1.0);
+        self.optimiser.step(&gradients, scale, learning_rate)?;
         Ok(losses)
     }
 
@@ -399,17 +390,30 @@ fn read_losses(loss: &JointLoss) -> Result<Losses> {
     })
 }
 
-/// Scales all gradients down together if their joint length exceeds `limit`.
-fn shorten(gradients: &mut [Tensor], limit: f64) -> Result<()> {
-    let mut square = 0.0;
-    for gradient in gradients.iter() {
-        square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-    }
-    let norm = square.sqrt();
-    if norm > limit {
-        for gradient in gradients {
-            *gradient = (&*gradient * (limit / norm))?;
-        }
-    }
-    Ok(())
+/// The weighted sum of the workers' gradients, variable by variable.
+fn combine(parts: &[(f64, Vec<Tensor>)]) -> Result<Vec<Tensor>> {
+    let Some(((weight, first), rest)) = parts.split_first() else { return Ok(vec![]) };
+    (0..first.len())
+        .into_par_iter()
+        .map(|at| {
+            let Some(((second_weight, second), rest)) = rest.split_first() else {
+                return Ok((&first[at] * *weight)?);
+            };
+            let mut sum = ops::weighted_sum(&first[at], *weight, &second[at], *second_weight)?;
+            for (weight, part) in rest {
+                sum = ops::weighted_sum(&sum, 1.0, &part[at], *weight)?;
+            }
+            Ok(sum)
+        })
+        .collect()
+}
+
+/// The joint length of all gradients.
+fn norm(gradients: &[Tensor]) -> Result<f64> {
+    let squares: Vec<f64> = gradients
+        .par_iter()
+        .map(|gradient| Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?)))
+        .collect::<Result<_>>()?;
+    // Summed in order, so that runs of equal seeds are equal.
+    Ok(squares.iter().sum::<f64>().sqrt())
 }

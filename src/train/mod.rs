@@ -9,3 +9,4 @@ pub mod parameters;
 pub mod recipe;
 pub mod schedule;
 pub mod set;
+pub mod targets;

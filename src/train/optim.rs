@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
+use rayon::prelude::*;
+
+use crate::nn::ops;
 
 /// Settings of [`AdamW`] besides the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +38,116 @@ struct Slot {
     var: Var,
     mean: Tensor,
     square: Tensor,
+}
+
+impl Slot {
+    fn step(
+        &mut self,
+        gradient: &Tensor,
+        scale: f64,
+        learning_rate: f64,
+        options: AdamWOptions,
+        steps: usize,
+    ) -> Result<()> {
+        let AdamWOptions { beta1, beta2, eps, weight_decay } = options;
+        let mean_scale = 1.0 / (1.0 - beta1.powi(steps as i32));
+        let square_scale = 1.0 / (1.0 - beta2.powi(steps as i32));
+        let decay = if self.var.rank() > 1 { learning_rate * weight_decay } else { 0.0 };
+        if gradient.device().is_cpu() {
+            let gradient = gradient.contiguous()?;
+            self.mean.inplace_op2(&gradient, &Decay { keep: beta1, scale, squared: false })?;
+            self.square.inplace_op2(&gradient, &Decay { keep: beta2, scale, squared: true })?;
+            let update = Update { rate: mean_scale * learning_rate, square_scale, eps, decay };
+            return self.var.inplace_op3(&self.mean, &self.square, &update);
+        }
+        let gradient = (gradient * scale)?;
+        self.mean = ((&self.mean * beta1)? + (&gradient * (1.0 - beta1))?)?;
+        self.square = ((&self.square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
+        let root = ((&self.square * square_scale)?.sqrt()? + eps)?;
+        let update = ((&self.mean * (mean_scale * learning_rate))? / root)?;
+        self.var.set(&((self.var.as_tensor() * (1.0 - decay))? - update)?)
+    }
+}
+
+/// `m = keep m + (1 - keep) g`, or with g squared, in one pass over memory.
+struct Decay {
+    keep: f64,
+    scale: f64,
+    squared: bool,
+}
+
+impl InplaceOp2 for Decay {
+    fn name(&self) -> &'static str {
+        "moment-decay"
+    }
+
+    fn cpu_fwd(
+        &self,
+        moment: &mut CpuStorage,
+        moment_layout: &Layout,
+        gradient: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<()> {
+        let gradient = ops::values(gradient, layout, self.name())?;
+        let moment = values_mut(moment, moment_layout, self.name())?;
+        let (keep, scale) = (self.keep as f32, self.scale as f32);
+        if self.squared {
+            for (moment, gradient) in moment.iter_mut().zip(gradient) {
+                let gradient = gradient * scale;
+                *moment = keep * *moment + (1.0 - keep) * gradient * gradient;
+            }
+        } else {
+            for (moment, gradient) in moment.iter_mut().zip(gradient) {
+                *moment = keep * *moment + (1.0 - keep) * scale * gradient;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Decay and step of a variable, in one pass over memory.
+struct Update {
+    rate: f64,
+    square_scale: f64,
+    eps: f64,
+    decay: f64,
+}
+
+impl InplaceOp3 for Update {
+    fn name(&self) -> &'static str {
+        "adamw-update"
+    }
+
+    fn cpu_fwd(
+        &self,
+        var: &mut CpuStorage,
+        var_layout: &Layout,
+        mean: &CpuStorage,
+        mean_layout: &Layout,
+        square: &CpuStorage,
+        square_layout: &Layout,
+    ) -> Result<()> {
+        let mean = ops::values(mean, mean_layout, self.name())?;
+        let square = ops::values(square, square_layout, self.name())?;
+        let var = values_mut(var, var_layout, self.name())?;
+        let (rate, square_scale) = (self.rate as f32, self.square_scale as f32);
+        let (eps, keep) = (self.eps as f32, 1.0 - self.decay as f32);
+        for ((var, mean), square) in var.iter_mut().zip(mean).zip(square) {
+            *var = keep * *var - rate * mean / ((square * square_scale).sqrt() + eps);
+        }
+        Ok(())
+    }
+}
+
+fn values_mut<'a>(
+    storage: &'a mut CpuStorage,
+    layout: &Layout,
+    op: &'static str,
+) -> Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
+        _ => Err(candle_core::Error::RequiresContiguous { op }.bt()),
+    }
 }
 
 /// AdamW over named variables.
@@ -80,35 +193,18 @@ impl AdamW {
         self.slots.iter().map(|slot| &slot.var)
     }
 
-    /// Moves every variable against its gradient, given in the order of [`AdamW::vars`].
+    /// Moves every variable against its gradient, given in the order of [`AdamW::vars`] and scaled
+    /// by `scale` first.
     ///
     /// # Errors
-    /// If a tensor operation fails.
-    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<()> {
-        let AdamWOptions {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } = self.options;
+    /// If a tensor operation fails; the optimiser is then not to be used.
+    pub fn step(&mut self, gradients: &[Tensor], scale: f64, learning_rate: f64) -> Result<()> {
         self.steps += 1;
-        let power = self.steps as i32;
-        let mean_scale = 1.0 / (1.0 - beta1.powi(power));
-        let square_scale = 1.0 / (1.0 - beta2.powi(power));
-        for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
-            slot.mean = ((&slot.mean * beta1)? + (gradient * (1.0 - beta1))?)?;
-            slot.square = ((&slot.square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
-            let root = ((&slot.square * square_scale)?.sqrt()? + eps)?;
-            let update = ((&slot.mean * (mean_scale * learning_rate))? / root)?;
-            let decay = if slot.var.rank() > 1 {
-                learning_rate * weight_decay
-            } else {
-                0.0
-            };
-            slot.var
-                .set(&((slot.var.as_tensor() * (1.0 - decay))? - update)?)?;
-        }
-        Ok(())
+        let (options, steps) = (self.options, self.steps);
+        self.slots
+            .par_iter_mut()
+            .zip(gradients)
+            .try_for_each(|(slot, gradient)| slot.step(gradient, scale, learning_rate, options, steps))
     }
 
     /// Variables and moments as named tensors: `model.*`, `mean.*`, `square.*`.
@@ -133,7 +229,8 @@ impl AdamW {
         let get = |part: &str, name: &str| {
             let path = format!("{part}.{name}");
             match state.get(&path) {
-                Some(tensor) => Ok(tensor.clone()),
+                // Moments are changed in place, so they must not share memory with `state`.
+                Some(tensor) => tensor.copy(),
                 None => Err(candle_core::Error::CannotFindTensor { path }.bt()),
             }
         };
@@ -163,7 +260,7 @@ mod tests {
             AdamW::new(vec![("w".into(), var.clone())], AdamWOptions::default()).unwrap();
         for gradient in [[0.5f32, -1.0], [0.1, 2.0], [-0.3, 0.2]] {
             let gradient = Tensor::new(&[gradient], &Device::Cpu).unwrap();
-            optimiser.step(&[gradient], 0.1).unwrap();
+            optimiser.step(&[gradient], 1.0, 0.1).unwrap();
         }
         let found = var.to_vec2::<f32>().unwrap();
         assert!((found[0][0] - REFERENCE[0]).abs() < 1e-5, "{found:?}");

@@ -13,6 +13,7 @@ use super::fit::{Fit, FitOptions, FitOutcome};
 use super::log::LogRow;
 use super::parameters::Parameters;
 use super::set::PocketSet;
+use super::targets;
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
 use crate::error::{Error, Result};
 use crate::image::preprocess::Preprocess;
@@ -96,16 +97,18 @@ impl Recipe {
 
         let total = training.len() + validation.len();
         let mut done = 0;
-        let mut set = |prompts: Vec<PocketPrompt>| -> Result<PocketSet> {
+        let mut set = |prompts: Vec<PocketPrompt>, file: &str| -> Result<PocketSet> {
             let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
             let words = texts.iter().map(|text| vocabulary.numbers(text)).collect();
-            let embeddings = sentences.embed_with(&texts, |count| {
+            let path = self.folder.join(file);
+            let embeddings = targets::embeddings(&path, &texts, sentences, |count| {
                 observe(RecipeEvent::Targets(done + count, total))
             })?;
             done += prompts.len();
-            Ok(PocketSet::new(prompts, embeddings.into_vec(), words))
+            Ok(PocketSet::new(prompts, embeddings, words))
         };
-        let (training, validation) = (set(training)?, set(validation)?);
+        let training = set(training, "targets-train.safetensors")?;
+        let validation = set(validation, "targets-validation.safetensors")?;
 
         let config = self.config(sentences);
         let parameters = Parameters::new(self.fit.seed);

@@ -1,0 +1,72 @@
+//! The embeddings that a run learns to predict, kept beside it so that a resumed run need not make
+//! them again.
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::checkpoint::write_tensors;
+use crate::error::{Error, Result};
+use crate::text::SentenceEncoder;
+
+const FINGERPRINT: &str = "unprompt.texts";
+const EMBEDDINGS: &str = "embeddings";
+
+/// The embeddings of `texts`, row-major: from the file at `path` if it holds just these, else made
+/// anew and written there.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `observe` breaks, else what the encoder or the file reports.
+pub fn embeddings(
+    path: &Path,
+    texts: &[&str],
+    sentences: &SentenceEncoder,
+    observe: impl FnMut(usize) -> ControlFlow<()>,
+) -> Result<Vec<f32>> {
+    let fingerprint = fingerprint(texts, sentences);
+    if let Some(kept) = read(path, &fingerprint)? {
+        return Ok(kept);
+    }
+    let made = sentences.embed_with(texts, observe)?;
+    let shape = (made.len(), made.dim());
+    let made = made.into_vec();
+    let tensor = Tensor::from_slice(&made, shape, &Device::Cpu)?;
+    let metadata = HashMap::from([(FINGERPRINT.to_owned(), fingerprint)]);
+    write_tensors(path, &HashMap::from([(EMBEDDINGS.to_owned(), tensor)]), metadata)?;
+    Ok(made)
+}
+
+fn read(path: &Path, fingerprint: &str) -> Result<Option<Vec<f32>>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let same = |(_, header): (usize, safetensors::tensor::Metadata)| {
+        let found = header.metadata().as_ref()?.get(FINGERPRINT)?;
+        (found == fingerprint).then_some(())
+    };
+    // Embeddings of other texts, and damaged ones, are made anew.
+    if safetensors::SafeTensors::read_metadata(&bytes).ok().and_then(same).is_none() {
+        return Ok(None);
+    }
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        .map_err(|source| Error::Weights { path: path.to_owned(), source })?;
+    match tensors.get(EMBEDDINGS) {
+        Some(tensor) => Ok(Some(tensor.flatten_all()?.to_vec1()?)),
+        None => Ok(None),
+    }
+}
+
+fn fingerprint(texts: &[&str], sentences: &SentenceEncoder) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(sentences.identity().sha256.as_bytes());
+    for text in texts {
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    format!("{:032x}", hash.digest128())
+}
