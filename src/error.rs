@@ -137,6 +137,59 @@ pub enum Error {
         source: csv::Error,
     },
 
+    /// A data file's form is none of those known.
+    #[error(
+        "{} is no data file: its name must end in .txt, .jsonl, .ndjson, .csv, .tsv or .parquet",
+        path.display()
+    )]
+    DataForm {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A folder stands where a data file belongs.
+    #[error("{} is a folder: name the data files in it instead", path.display())]
+    DataFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A data file has no column of prompts.
+    #[error(
+        "{} has no column {}; name the one that holds the prompts, its columns are: {}",
+        path.display(),
+        wanted.join(" or "),
+        columns.join(", ")
+    )]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// Names that were looked for.
+        wanted: Vec<String>,
+        /// Names of the file's columns.
+        columns: Vec<String>,
+    },
+
+    /// The column that should hold the prompts holds something else.
+    #[error("the column {column:?} of {} holds {found}, not text", path.display())]
+    TextColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+        /// The type of its values.
+        found: String,
+    },
+
+    /// A Parquet file could not be read.
+    #[error("cannot read the Parquet file {}: is it whole?", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// A vocabulary file is damaged.
     #[error("{} is no vocabulary: found {word:?} where a lower-case word belongs", path.display())]
     Vocabulary {
@@ -157,6 +210,35 @@ pub enum Error {
         /// Names of the built-in models.
         known: Vec<String>,
     },
+
+    /// A fitted confidence is damaged.
+    #[error("{} is no fitted confidence: its steps must rise within [0, 1]", path.display())]
+    Confidence {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A confidence was to be fitted on too few answers.
+    #[error("{found} answers are too few to fit a confidence on: {needed} are needed")]
+    TooFewAnswers {
+        /// Answers there are.
+        found: usize,
+        /// Answers needed.
+        needed: usize,
+    },
+
+    /// An index holds the embeddings of one sentence encoder, and those of another were given.
+    #[error("the index holds embeddings of {index}, which cannot be compared with those of {model}")]
+    EncoderMismatch {
+        /// The index's encoder.
+        index: String,
+        /// The other one.
+        model: String,
+    },
+
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] unprompt_index::Error),
 
     /// A variable is not reached by the loss, so it would never learn.
     #[error("the variable {name} gets no gradient: an operation on its way does not pass it")]

@@ -32,8 +32,23 @@ pub mod heads;
 /// What goes in: prompts and images from files, and the words of prompts.
 pub mod data;
 
+/// The prompt that an image file itself carries.
+pub mod metadata;
+
+/// Prompts into an index.
+pub mod indexing;
+
+/// Text in, prompts and their images out.
+pub mod search;
+
 /// A trained model: encoder, heads and vocabulary together.
 pub mod predictor;
+
+/// The main job: image in, prompt out.
+pub mod reverse;
+
+/// How good it is.
+pub mod evaluate;
 
 /// Training: loss, optimiser, checkpoints, and the loop that ties them together.
 pub mod train;

@@ -5,6 +5,7 @@ pub(crate) struct EmbeddedModel {
     pub(crate) name: &'static str,
     pub(crate) config: &'static str,
     pub(crate) vocabulary: &'static str,
+    pub(crate) confidence: &'static str,
     pub(crate) weights: &'static [u8],
 }
 

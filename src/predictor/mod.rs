@@ -1,8 +1,9 @@
 //! A trained model: images in, embeddings and words out.
 //!
-//! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and, once it has
-//! been fitted, `confidence.json`. The pocket models of `assets/` are built into the library.
+//! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`
+//! once its [`Confidence`] has been fitted. The pocket models of `assets/` are built into the library.
 
+pub mod confidence;
 pub mod config;
 pub mod embedded;
 pub mod network;
@@ -13,6 +14,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
 
+use self::confidence::Confidence;
 use self::config::PredictorConfig;
 use self::network::Network;
 use crate::data::vocabulary::Vocabulary;
@@ -36,17 +38,25 @@ pub struct Predictor {
     name: String,
     config: PredictorConfig,
     vocabulary: Vocabulary,
+    confidence: Option<Confidence>,
     network: Network,
     device: Device,
 }
 
 /// What an image tells about its prompt.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prediction {
     /// The predicted sentence embedding, a unit vector.
     pub embedding: Vec<f32>,
     /// The vocabulary's words with the probability that the prompt holds them, likeliest first.
     pub words: Vec<(String, f32)>,
+}
+
+/// The contents of a model's text files.
+struct Texts {
+    config: String,
+    vocabulary: String,
+    confidence: Option<String>,
 }
 
 /// Images that go through the network together; more gains nothing on a CPU.
@@ -59,57 +69,48 @@ impl Predictor {
     /// [`Error::UnknownPredictor`] if it is neither; else what is wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
         if let Some(model) = embedded::find(name_or_folder) {
-            let vb =
-                VarBuilder::from_buffered_safetensors(model.weights.to_vec(), DType::F32, device)?;
-            let at = Path::new(name_or_folder);
-            return Self::build(
-                name_or_folder,
-                model.config,
-                model.vocabulary,
-                vb,
-                at,
-                device,
-            );
+            let weights = model.weights.to_vec();
+            let vb = VarBuilder::from_buffered_safetensors(weights, DType::F32, device)?;
+            let texts = Texts {
+                config: model.config.to_owned(),
+                vocabulary: model.vocabulary.to_owned(),
+                confidence: Some(model.confidence.to_owned()),
+            };
+            return Self::build(name_or_folder, &texts, &vb, device);
         }
         let folder = Path::new(name_or_folder);
         if !folder.join(files::CONFIG).is_file() {
-            return Err(Error::UnknownPredictor {
-                given: name_or_folder.to_owned(),
-                known: embedded::names(),
-            });
+            let (given, known) = (name_or_folder.to_owned(), embedded::names());
+            return Err(Error::UnknownPredictor { given, known });
         }
         let read = |name: &str| {
             let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(|source| Error::io("read", &path)(source))
+            std::fs::read_to_string(&path).map_err(Error::io("read", &path))
         };
-        let (config, words) = (read(files::CONFIG)?, read(files::VOCABULARY)?);
+        let fitted = folder.join(files::CONFIDENCE).exists();
+        let texts = Texts {
+            config: read(files::CONFIG)?,
+            vocabulary: read(files::VOCABULARY)?,
+            confidence: if fitted { Some(read(files::CONFIDENCE)?) } else { None },
+        };
         let vb = weights::open(&folder.join(files::WEIGHTS), DType::F32, device)?;
-        Self::build(name_or_folder, &config, &words, vb, folder, device)
+        Self::build(name_or_folder, &texts, &vb, device)
     }
 
-    fn build(
-        name: &str,
-        config: &str,
-        words: &str,
-        vb: VarBuilder<'_>,
-        folder: &Path,
-        device: &Device,
-    ) -> Result<Self> {
-        let config: PredictorConfig =
-            serde_json::from_str(config).map_err(|source| Error::ModelConfig {
-                path: folder.join(files::CONFIG),
-                source,
-            })?;
-        let vocabulary = Vocabulary::from_text(words, &folder.join(files::VOCABULARY))?;
-        let network = Network::new(&config, vocabulary.len(), &vb)
-            .map_err(|source| weights::failed(&folder.join(files::WEIGHTS), source))?;
-        Ok(Self {
-            name: name.to_owned(),
-            config,
-            vocabulary,
-            network,
-            device: device.clone(),
-        })
+    fn build(name: &str, texts: &Texts, vb: &VarBuilder<'_>, device: &Device) -> Result<Self> {
+        let at = |file: &str| Path::new(name).join(file);
+        let config: PredictorConfig = serde_json::from_str(&texts.config)
+            .map_err(|source| Error::ModelConfig { path: at(files::CONFIG), source })?;
+        let vocabulary = Vocabulary::from_text(&texts.vocabulary, &at(files::VOCABULARY))?;
+        let confidence = texts
+            .confidence
+            .as_ref()
+            .map(|json| Confidence::from_json(json, &at(files::CONFIDENCE)))
+            .transpose()?;
+        let network = Network::new(&config, vocabulary.len(), vb)
+            .map_err(|source| weights::failed(&at(files::WEIGHTS), source))?;
+        let (name, device) = (name.to_owned(), device.clone());
+        Ok(Self { name, config, vocabulary, confidence, network, device })
     }
 
     /// The name or folder it was opened by.
@@ -125,6 +126,11 @@ impl Predictor {
     /// Its vocabulary.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
+    }
+
+    /// Its fitted confidence; `None` if none has been fitted yet.
+    pub fn confidence(&self) -> Option<&Confidence> {
+        self.confidence.as_ref()
     }
 
     /// A prediction for each image, in order.

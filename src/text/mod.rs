@@ -8,3 +8,8 @@ mod sentence;
 pub mod tokenize;
 
 pub use sentence::{Embeddings, EncoderIdentity, SentenceEncoder};
+
+/// The cosine of two unit vectors, in [-1, 1]; larger is nearer.
+pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

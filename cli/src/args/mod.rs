@@ -1,12 +1,16 @@
 //! The command line: what can be typed, and what it means. One struct a command.
 
+mod index;
 mod models;
+mod query;
 mod train;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
+pub(crate) use index::{BuildArgs, IndexCommand};
 pub(crate) use models::{EmbedArgs, ModelsCommand};
+pub(crate) use query::{DemoArgs, EvaluateArgs, HitArgs, ReadArgs, ReverseArgs, SearchArgs};
 pub(crate) use train::TrainArgs;
 
 /// What prompt made this image? An embedded search engine with prompt retrieval.
@@ -49,10 +53,23 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// The whole tool on the embedded default: index, reverse, figures, a contact sheet.
+    Demo(DemoArgs),
+    /// Make, inspect and check indexes.
+    #[command(subcommand)]
+    Index(IndexCommand),
+    /// Prompts and their images that match a text.
+    Search(SearchArgs),
+    /// Image in, prompt out.
+    Reverse(ReverseArgs),
+    /// The prompt that an image file itself carries, as JSON Lines.
+    Read(ReadArgs),
     /// Sentence embeddings of texts, as JSON Lines.
     Embed(EmbedArgs),
     /// Train an image encoder with its heads.
     Train(TrainArgs),
+    /// How good a model is: cosines, recall, calibration, latency.
+    Evaluate(EvaluateArgs),
     /// Model weights: where they are, fetch and verify them.
     #[command(subcommand)]
     Models(ModelsCommand),

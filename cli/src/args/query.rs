@@ -1,0 +1,172 @@
+//! `search`, `reverse`, `read` and `evaluate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use unprompt::data::source::Source;
+use unprompt::search::Mode;
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// The index's folder.
+    #[arg(value_name = "INDEX")]
+    pub(crate) index: PathBuf,
+
+    /// The texts; - reads them from standard input, one a line.
+    #[arg(required = true, value_name = "TEXT")]
+    pub(crate) texts: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) hits: HitArgs,
+
+    /// What is compared: meaning and words, meaning alone, or words alone.
+    #[arg(long, value_enum, default_value_t, env = "UNPROMPT_MODE")]
+    pub(crate) mode: ModeArg,
+
+    /// Leave out the first N hits.
+    #[arg(long, value_name = "N", default_value_t = 0, env = "UNPROMPT_OFFSET")]
+    pub(crate) offset: usize,
+
+    /// Leave out hits with a smaller score.
+    #[arg(long, value_name = "X", env = "UNPROMPT_MIN_SCORE")]
+    pub(crate) min_score: Option<f32>,
+
+    /// Candidates of the graph walk: more is slower and finds more.
+    #[arg(long, value_name = "N", env = "UNPROMPT_EF")]
+    pub(crate) ef: Option<usize>,
+
+    /// Compare with every vector instead of walking the graph.
+    #[arg(long, env = "UNPROMPT_EXACT")]
+    pub(crate) exact: bool,
+}
+
+/// Arguments of every command that prints hits.
+#[derive(Debug, Args)]
+pub(crate) struct HitArgs {
+    /// Hits wanted.
+    #[arg(short, value_name = "K", default_value_t = 10, env = "UNPROMPT_K")]
+    pub(crate) k: usize,
+
+    /// Only prompts and images that match, e.g. 'cfg:[7 TO 12] AND sampler:k_lms AND -prompt:anime'.
+    #[arg(long, value_name = "EXPR", env = "UNPROMPT_FILTER")]
+    pub(crate) filter: Option<String>,
+
+    /// Print JSON Lines.
+    #[arg(long, env = "UNPROMPT_JSON")]
+    pub(crate) json: bool,
+}
+
+/// [`Mode`], as it is typed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    #[default]
+    Hybrid,
+    Vector,
+    Keyword,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Hybrid => Self::Hybrid,
+            ModeArg::Vector => Self::Vector,
+            ModeArg::Keyword => Self::Keyword,
+        }
+    }
+}
+
+/// Arguments of `reverse`.
+#[derive(Debug, Args)]
+pub(crate) struct ReverseArgs {
+    /// The index's folder.
+    #[arg(value_name = "INDEX")]
+    pub(crate) index: PathBuf,
+
+    /// Image files, or folders of them.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) hits: HitArgs,
+
+    /// A built-in model's name, or a model's folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "vit",
+        env = "UNPROMPT_MODEL"
+    )]
+    pub(crate) model: String,
+
+    /// Do not look for a prompt in the file itself.
+    #[arg(long, env = "UNPROMPT_NO_METADATA")]
+    pub(crate) no_metadata: bool,
+}
+
+/// Arguments of `read`.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// Image files, or folders of them.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// A built-in model's name, or a model's folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "vit",
+        env = "UNPROMPT_MODEL"
+    )]
+    pub(crate) model: String,
+
+    /// What to evaluate on: pocket:N puts N test prompts into the index.
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        default_value = "pocket:5000",
+        env = "UNPROMPT_DATA"
+    )]
+    pub(crate) data: Source,
+
+    /// Images with their prompt in the index; as many again have it held out.
+    #[arg(long, value_name = "N", default_value_t = 500, env = "UNPROMPT_IMAGES")]
+    pub(crate) images: usize,
+
+    /// Seed of the draw.
+    #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_SEED")]
+    pub(crate) seed: u64,
+
+    /// Print one JSON object.
+    #[arg(long, env = "UNPROMPT_JSON")]
+    pub(crate) json: bool,
+
+    /// Fit the confidence of the model in --model DIR on validation images, instead.
+    #[arg(long, env = "UNPROMPT_FIT_CONFIDENCE")]
+    pub(crate) fit_confidence: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the demo puts its index, images and contact sheet.
+    #[arg(long, value_name = "DIR", default_value = "demo", env = "UNPROMPT_DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Prompts in the demo's index.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5000,
+        env = "UNPROMPT_PROMPTS"
+    )]
+    pub(crate) prompts: usize,
+
+    /// Stop after the figures, without serving the page.
+    #[arg(long, env = "UNPROMPT_NO_SERVE")]
+    pub(crate) no_serve: bool,
+}

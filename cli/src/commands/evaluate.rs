@@ -1,0 +1,94 @@
+//! `evaluate`: how good a model is.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use unprompt::data::source::Source;
+use unprompt::evaluate::{EvaluateOptions, Evaluation, Figures, evaluate, fit_confidence};
+use unprompt::pocket::Split;
+use unprompt::predictor::files;
+
+use super::index::Stages;
+use super::{predictor, sentence_encoder};
+use crate::args::{EvaluateArgs, Global};
+use crate::output::table;
+
+pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
+    let Source::Pocket { prompts } = args.data else {
+        bail!(
+            "evaluate --data takes pocket or pocket:N; {} is no such source",
+            args.data
+        );
+    };
+    let options = EvaluateOptions {
+        split: Split::Test,
+        prompts,
+        images: args.images,
+        seed: args.seed,
+    };
+    let sentences = sentence_encoder(global)?;
+    let model = predictor(&args.model, global)?;
+    let mut stages = Stages::new(global.quiet);
+    let mut observe = |what, done, total| stages.observe(what, done, total);
+    if args.fit_confidence {
+        let path = Path::new(&args.model).join(files::CONFIDENCE);
+        let confidence = fit_confidence(model, &sentences, options, &mut observe)?;
+        std::fs::write(&path, serde_json::to_string_pretty(&confidence)? + "\n")?;
+        println!(
+            "{} steps, fitted on {}",
+            confidence.steps.len(),
+            confidence.fitted_on
+        );
+        return Ok(());
+    }
+    let evaluation = evaluate(model, &sentences, options, &mut observe)?;
+    drop(stages);
+    if args.json {
+        println!("{}", serde_json::to_string(&evaluation)?);
+    } else {
+        print(&evaluation);
+    }
+    Ok(())
+}
+
+fn print(evaluation: &Evaluation) {
+    println!(
+        "model {}, seed {}, {} test prompts in the index",
+        evaluation.model, evaluation.seed, evaluation.prompts
+    );
+    let (present, absent) = (&evaluation.in_index, &evaluation.held_out);
+    let row = |name: &str, value: &dyn Fn(&Figures) -> f64| {
+        vec![
+            name.to_owned(),
+            format!("{:.3}", value(present)),
+            format!("{:.3}", value(absent)),
+        ]
+    };
+    let mut rows = vec![
+        row("mean cosine of the predicted embedding", &|f| f.mean_cosine),
+        row("mean cosine of the answer", &|f| f.answer_cosine),
+        row("true prompt is hit 1", &|f| f.recall.at_1),
+        row("true prompt among 10 hits", &|f| f.recall.at_10),
+        row("true prompt among 100 hits", &|f| f.recall.at_100),
+        row("answer means the same", &|f| f.same_meaning),
+        row("F1 of the predicted words", &|f| f.words_f1),
+        row("calibration error", &|f| f.calibration_error),
+        row("encode, median ms", &|f| f.median_ms.encode),
+        row("search, median ms", &|f| f.median_ms.search),
+    ];
+    for (place, (attribute, _)) in present.attributes.iter().enumerate() {
+        rows.push(row(&format!("answer's {attribute} is right"), &|f| {
+            f.attributes[place].1
+        }));
+    }
+    println!(
+        "{}",
+        table::rows(&["", "prompt in the index", "meaning held out"], rows)
+    );
+    let bounds = evaluation.bounds;
+    println!(
+        "cosines to compare with: mean embedding {:.3}, nearest image in raw pixels {:.3}, \
+         ceiling {:.3}",
+        bounds.mean_embedding, bounds.pixel_neighbour, bounds.ceiling
+    );
+}

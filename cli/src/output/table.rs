@@ -1,0 +1,71 @@
+//! Tables for people.
+
+use std::io::{IsTerminal, stdout};
+
+use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
+use unprompt::reverse::Verdict;
+use unprompt_index::Hit;
+
+/// Width of a table where there is no terminal to ask.
+const DEFAULT_WIDTH: u16 = 120;
+
+/// Hits: rank, score, cosine, images, prompt.
+pub(crate) fn hits(hits: &[Hit]) -> Table {
+    let number = |value: Option<f32>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
+    let row = |hit: &Hit| {
+        vec![
+            hit.rank.to_string(),
+            format!("{:.4}", hit.score),
+            number(hit.scores.vector),
+            number(hit.scores.keyword),
+            hit.image_count.to_string(),
+            hit.prompt.clone(),
+        ]
+    };
+    let header = ["rank", "score", "cosine", "keyword", "images", "prompt"];
+    let mut table = rows(&header, hits.iter().map(row).collect());
+    for column in table.column_iter_mut().take(5) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Rows under a header.
+pub(crate) fn rows(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let mut table = new(UTF8_HORIZONTAL_ONLY);
+    table.set_header(header.to_vec());
+    table.add_rows(rows);
+    table
+}
+
+/// Names and values.
+pub(crate) fn pairs(pairs: &[(&str, String)]) -> Table {
+    let mut table = new(NOTHING);
+    table.add_rows(
+        pairs
+            .iter()
+            .map(|(name, value)| vec![(*name).to_owned(), value.clone()]),
+    );
+    table
+}
+
+/// A verdict as it stands in JSON.
+pub(crate) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Embedded => "embedded",
+        Verdict::Near => "near",
+        Verdict::Unsure => "unsure",
+    }
+}
+
+fn new(style: TableStyle) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(style)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if !stdout().is_terminal() {
+        table.set_width(DEFAULT_WIDTH);
+    }
+    table
+}

@@ -1,0 +1,122 @@
+//! Figures over many cases.
+
+use serde::Serialize;
+
+use super::cases::{Case, DEPTH};
+use crate::data::vocabulary::Vocabulary;
+use crate::pocket::{Meaning, grammar};
+
+/// The figures of one setting.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figures {
+    /// Images.
+    pub images: usize,
+    /// Mean cosine between predicted and true embedding.
+    pub mean_cosine: f64,
+    /// Mean cosine between the answer's and the true embedding.
+    pub answer_cosine: f64,
+    /// Share of images whose true prompt is the first hit, or among the first 10 or 100.
+    pub recall: Recall,
+    /// Share of answers that mean exactly the same as the true prompt.
+    pub same_meaning: f64,
+    /// Share of answers that agree with the true prompt, by attribute.
+    pub attributes: Vec<(&'static str, f64)>,
+    /// Micro F1 of the predicted words against the true prompt's, at probability 0.5.
+    pub words_f1: f64,
+    /// Mean difference between confidence and share of right answers over ten bins.
+    pub calibration_error: f64,
+    /// Median milliseconds of encoding an image, and of everything after it.
+    pub median_ms: MedianMs,
+}
+
+/// Recall of the true prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Recall {
+    /// At rank 1.
+    pub at_1: f64,
+    /// Down to rank 10.
+    pub at_10: f64,
+    /// Down to rank 100.
+    pub at_100: f64,
+}
+
+/// Median times in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct MedianMs {
+    /// The image encoder.
+    pub encode: f64,
+    /// Searching and answering.
+    pub search: f64,
+}
+
+impl Figures {
+    /// The figures of `cases`, whose words are counted in `vocabulary`.
+    pub fn of(cases: &[Case], vocabulary: &Vocabulary) -> Self {
+        let share = |test: &dyn Fn(&Case) -> bool| {
+            cases.iter().filter(|case| test(case)).count() as f64 / cases.len().max(1) as f64
+        };
+        let mean = |value: &dyn Fn(&Case) -> f64| {
+            cases.iter().map(value).sum::<f64>() / cases.len().max(1) as f64
+        };
+        let within = |k: usize| share(&|case| case.rank().is_some_and(|rank| rank <= k));
+        let agrees = |attribute: usize| {
+            share(&|case| {
+                grammar::read(&case.answer.prompt).is_some_and(|meaning| {
+                    meaning.values()[attribute] == case.truth.meaning.values()[attribute]
+                })
+            })
+        };
+        Self {
+            images: cases.len(),
+            mean_cosine: mean(&|case| f64::from(case.predicted_cosine)),
+            answer_cosine: mean(&|case| f64::from(case.answer_cosine)),
+            recall: Recall { at_1: within(1), at_10: within(10), at_100: within(DEPTH) },
+            same_meaning: share(&Case::says_the_same),
+            attributes: Meaning::ATTRIBUTES.into_iter().zip((0..).map(agrees)).collect(),
+            words_f1: words_f1(cases, vocabulary),
+            calibration_error: calibration_error(cases),
+            median_ms: MedianMs {
+                encode: median(cases.iter().map(|case| case.answer.took_ms.encode)),
+                search: median(cases.iter().map(|case| {
+                    case.answer.took_ms.search + case.answer.took_ms.reconstruct
+                })),
+            },
+        }
+    }
+}
+
+fn words_f1(cases: &[Case], vocabulary: &Vocabulary) -> f64 {
+    let (mut right, mut predicted, mut true_words) = (0, 0, 0);
+    for case in cases {
+        let truth = vocabulary.numbers(&case.truth.text);
+        let likely = case.answer.words.iter().filter(|word| word.probability >= 0.5);
+        for word in likely {
+            let number = vocabulary.numbers(&word.word);
+            predicted += 1;
+            right += usize::from(number.iter().any(|number| truth.contains(number)));
+        }
+        true_words += truth.len();
+    }
+    2.0 * right as f64 / ((predicted + true_words) as f64).max(1.0)
+}
+
+/// Expected calibration error over ten equal bins of confidence (Naeini et al., 2015).
+fn calibration_error(cases: &[Case]) -> f64 {
+    let mut bins = [(0.0f64, 0.0f64, 0.0f64); 10];
+    for case in cases {
+        let confidence = f64::from(case.answer.confidence);
+        let bin = &mut bins[((confidence * 10.0) as usize).min(9)];
+        bin.0 += confidence;
+        bin.1 += f64::from(u8::from(case.says_the_same()));
+        bin.2 += 1.0;
+    }
+    let gap: f64 = bins.iter().map(|(confidence, right, _)| (confidence - right).abs()).sum();
+    gap / cases.len().max(1) as f64
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+

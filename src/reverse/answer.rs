@@ -1,0 +1,106 @@
+//! The shape of an answer: the JSON of `reverse`.
+
+use serde::Serialize;
+use unprompt_index::{Hit, PromptId};
+
+use crate::metadata::Embedded;
+
+/// What an image tells about its prompt, and the evidence.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReverseAnswer {
+    /// The image's name, as it was given.
+    pub image: String,
+    /// What the file itself carries.
+    pub embedded: Option<Embedded>,
+    /// How far the answer goes.
+    pub verdict: Verdict,
+    /// The best answer, whatever the verdict; empty if the index is.
+    pub prompt: String,
+    /// Of the answers with confidence p, a share p says the same as the true prompt; in [0, 1].
+    /// 1 for a prompt that the file carries.
+    pub confidence: f32,
+    /// Words that the prompt is predicted to hold, likeliest first.
+    pub words: Vec<Word>,
+    /// The pieces of `prompt`, and which hits have them.
+    pub phrases: Vec<Phrase>,
+    /// The prompts found, best first.
+    pub hits: Vec<Hit>,
+    /// Where the time went.
+    pub took_ms: TookMs,
+}
+
+impl ReverseAnswer {
+    /// The answer of somebody who has not looked.
+    pub(super) fn nothing(image: &str) -> Self {
+        Self {
+            image: image.to_owned(),
+            embedded: None,
+            verdict: Verdict::Unsure,
+            prompt: String::new(),
+            confidence: 0.0,
+            words: vec![],
+            phrases: vec![],
+            hits: vec![],
+            took_ms: TookMs::default(),
+        }
+    }
+}
+
+/// How far an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The file carries it.
+    Embedded,
+    /// More likely than not, it says the same as the true prompt.
+    Near,
+    /// The best that was found, more likely wrong than right.
+    Unsure,
+}
+
+/// A predicted word.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Word {
+    /// The word.
+    pub word: String,
+    /// The probability that the prompt holds it.
+    pub probability: f32,
+}
+
+/// A piece of the answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Phrase {
+    /// The piece, between two commas of the answer.
+    pub text: String,
+    /// The hits that have it, best first.
+    pub from: Vec<PromptId>,
+}
+
+/// Times in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct TookMs {
+    /// Reading what the file carries, and its pixels.
+    pub decode: f64,
+    /// The image encoder.
+    pub encode: f64,
+    /// Vector and keyword search, and their fusion.
+    pub search: f64,
+    /// Putting the answer together.
+    pub reconstruct: f64,
+}
+
+/// The comma pieces of `prompt`, each with the hits that have it.
+pub(super) fn phrases(prompt: &str, hits: &[Hit]) -> Vec<Phrase> {
+    let hits: Vec<(PromptId, String)> =
+        hits.iter().map(|hit| (hit.id, hit.prompt.to_lowercase())).collect();
+    prompt
+        .split(',')
+        .map(str::trim)
+        .filter(|piece| !piece.is_empty())
+        .map(|piece| {
+            let lower = piece.to_lowercase();
+            let has = |(id, prompt): &(PromptId, String)| prompt.contains(&lower).then_some(*id);
+            Phrase { text: piece.to_owned(), from: hits.iter().filter_map(has).collect() }
+        })
+        .collect()
+}

@@ -1,0 +1,107 @@
+//! Text in, prompts and their images out.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use unprompt_index::{Filter, Hit, Index, KeywordQuery, SearchRequest};
+
+use crate::error::Result;
+use crate::indexing::check_encoder;
+use crate::text::SentenceEncoder;
+
+/// What a search compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Meaning and words, fused.
+    #[default]
+    Hybrid,
+    /// Meaning alone.
+    Vector,
+    /// Words alone; needs no model.
+    Keyword,
+}
+
+/// Settings of a search besides its text; the defaults are those of the command line.
+#[derive(Clone, Debug)]
+pub struct SearchOptions {
+    /// What is compared.
+    pub mode: Mode,
+    /// Hits wanted.
+    pub k: usize,
+    /// Best hits to leave out, for paging.
+    pub offset: usize,
+    /// Leaves out hits with a smaller score.
+    pub min_score: Option<f32>,
+    /// Candidates of the graph walk; more is slower and finds more.
+    pub ef: Option<usize>,
+    /// Compares with every vector instead of walking the graph.
+    pub exact: bool,
+    /// Which prompts and images may be answered.
+    pub filter: Option<Filter>,
+}
+
+impl Default for SearchOptions {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            k: 10,
+            offset: 0,
+            min_score: None,
+            ef: None,
+            exact: false,
+            filter: None,
+        }
+    }
+}
+
+/// The answer to one query: the JSON of `search`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SearchAnswer {
+    /// The query.
+    pub query: String,
+    /// What was compared.
+    pub mode: Mode,
+    /// Time from query to hits in milliseconds, embedding included.
+    pub took_ms: f64,
+    /// The hits, best first.
+    pub hits: Vec<Hit>,
+}
+
+/// Searches `index` for `query`; `sentences` may be absent in [`Mode::Keyword`].
+///
+/// # Errors
+/// [`Error::EncoderMismatch`](crate::Error::EncoderMismatch) if the index holds vectors of another
+/// encoder, else what the index reports.
+pub fn search(
+    index: &Index,
+    sentences: Option<&SentenceEncoder>,
+    query: &str,
+    options: &SearchOptions,
+) -> Result<SearchAnswer> {
+    let start = Instant::now();
+    let vector = match (options.mode, sentences) {
+        (Mode::Hybrid | Mode::Vector, Some(sentences)) => {
+            check_encoder(index, sentences.identity())?;
+            Some(sentences.embed(&[query])?.into_vec())
+        }
+        _ => None,
+    };
+    let keywords = match options.mode {
+        Mode::Hybrid | Mode::Keyword => Some(KeywordQuery::Text(query.to_owned())),
+        Mode::Vector => None,
+    };
+    let hits = index.search(&SearchRequest {
+        vector,
+        keywords,
+        k: options.k,
+        offset: options.offset,
+        min_score: options.min_score,
+        ef: options.ef,
+        exact: options.exact,
+        filter: options.filter.clone(),
+        ..SearchRequest::default()
+    })?;
+    let took_ms = start.elapsed().as_secs_f64() * 1e3;
+    Ok(SearchAnswer { query: query.to_owned(), mode: options.mode, took_ms, hits })
+}
