@@ -72,7 +72,7 @@ pub fn write(path: &Path, rows: &[LogRow]) -> Result<()> {
 /// # Errors
 /// [`Error::Table`] if the file cannot be written.
 pub fn append(path: &Path, row: &LogRow) -> Result<()> {
-    let empty = !path.exists();
+    let empty = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
     let file: File = OpenOptions::new()
         .create(true)
         .append(true)

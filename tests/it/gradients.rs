@@ -1,0 +1,133 @@
+//! Every variable of every trainable network learns.
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarMap;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use unprompt::image::preprocess::Preprocess;
+use unprompt::image::vit::VitConfig;
+use unprompt::nn::mlp::Activation;
+use unprompt::predictor::config::{EncoderConfig, PredictorConfig};
+use unprompt::predictor::network::Network;
+use unprompt::text::EncoderIdentity;
+use unprompt::train::loss::JointLoss;
+use unprompt::train::parameters::Parameters;
+
+const DIM: usize = 12;
+const WORDS: usize = 7;
+const BATCH: usize = 3;
+
+fn config(hidden_act: Activation) -> PredictorConfig {
+    let vit = VitConfig {
+        image_size: 16,
+        patch_size: 4,
+        hidden_size: 8,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 16,
+        hidden_act,
+        layer_norm_eps: 1e-6,
+    };
+    PredictorConfig {
+        preprocess: Preprocess::symmetric(vit.image_size),
+        encoder: EncoderConfig::Vit(vit),
+        sentence_encoder: EncoderIdentity { name: "test".into(), sha256: String::new(), dim: DIM },
+    }
+}
+
+struct Problem {
+    network: Network,
+    vars: Vec<(String, Var)>,
+    pixels: Tensor,
+    embedding: Tensor,
+    words: Tensor,
+}
+
+impl Problem {
+    fn new(hidden_act: Activation) -> Self {
+        let device = Device::Cpu;
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut tensor = |shape: &[usize]| {
+            let count = shape.iter().product::<usize>();
+            let values: Vec<f32> = (0..count).map(|_| rng.random_range(-1.0..1.0)).collect();
+            Tensor::from_vec(values, shape, &device).unwrap()
+        };
+        let parameters = Parameters::new(11);
+        let network =
+            Network::new(&config(hidden_act), WORDS, &parameters.builder(&device)).unwrap();
+        let embedding = tensor(&[BATCH, DIM]);
+        let norm = embedding.sqr().unwrap().sum_keepdim(1).unwrap().sqrt().unwrap();
+        Self {
+            network,
+            vars: parameters.all(),
+            pixels: tensor(&[BATCH, 3, 16, 16]),
+            embedding: embedding.broadcast_div(&norm).unwrap(),
+            words: tensor(&[BATCH, WORDS]).ge(0f32).unwrap().to_dtype(DType::F32).unwrap(),
+        }
+    }
+
+    fn loss(&self) -> Tensor {
+        let output = self.network.forward(&self.pixels).unwrap();
+        JointLoss::new(&output, &self.embedding, &self.words).unwrap().total(true).unwrap()
+    }
+}
+
+#[test]
+fn every_variable_has_a_gradient_that_finite_differences_confirm() {
+    for activation in [Activation::GeluTanh, Activation::Gelu] {
+        let problem = Problem::new(activation);
+        let gradients = problem.loss().backward().unwrap();
+        assert!(problem.vars.len() > 30, "{}", problem.vars.len());
+        let mut rng = ChaCha8Rng::seed_from_u64(17);
+        for (name, var) in &problem.vars {
+            let gradient = gradients.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
+            let gradient: Vec<f32> = gradient.flatten_all().unwrap().to_vec1().unwrap();
+            // A key's bias shifts all scores of a query alike, which softmax does not see.
+            let cancels = name.ends_with("attention.key.bias");
+            let largest = gradient.iter().fold(0f32, |a, b| a.max(b.abs()));
+            assert!(cancels || largest > 1e-7, "the gradient of {name} is zero");
+
+            let start: Vec<f32> = var.flatten_all().unwrap().to_vec1().unwrap();
+            let place = rng.random_range(0..start.len());
+            let step = 1e-2f32;
+            let loss_at = |shift: f32| {
+                let mut moved = start.clone();
+                moved[place] += shift;
+                var.set(&Tensor::from_vec(moved, var.shape(), &Device::Cpu).unwrap()).unwrap();
+                f64::from(problem.loss().to_scalar::<f32>().unwrap())
+            };
+            let slope = (loss_at(step) - loss_at(-step)) / (2.0 * f64::from(step));
+            loss_at(0.0);
+            let error = (slope - f64::from(gradient[place])).abs();
+            assert!(
+                error < 1e-3 + 0.02 * slope.abs(),
+                "{name}[{place}]: gradient {}, finite difference {slope}",
+                gradient[place]
+            );
+        }
+    }
+}
+
+#[test]
+fn equal_seeds_start_equal_networks() {
+    let start = |seed| {
+        let parameters = Parameters::new(seed);
+        let vb = parameters.builder(&Device::Cpu);
+        let network = Network::new(&config(Activation::Gelu), WORDS, &vb).unwrap();
+        let pixels = Tensor::ones((1, 3, 16, 16), DType::F32, &Device::Cpu).unwrap();
+        network.forward(&pixels).unwrap().embedding.to_vec2::<f32>().unwrap()
+    };
+    assert_eq!(start(1), start(1));
+    assert_ne!(start(1), start(2));
+}
+
+#[test]
+fn a_missing_weight_is_an_error_that_names_it() {
+    let empty = VarMap::new();
+    let file = tempfile::NamedTempFile::with_suffix(".safetensors").unwrap();
+    empty.save(file.path()).unwrap();
+    let vb = unprompt::weights::open(file.path(), DType::F32, &Device::Cpu).unwrap();
+    let error = Network::new(&config(Activation::Gelu), WORDS, &vb).err().unwrap();
+    let error = unprompt::weights::failed(file.path(), error);
+    assert!(error.to_string().contains("encoder."), "{error}");
+}

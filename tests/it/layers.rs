@@ -1,0 +1,47 @@
+//! Modules import only from those above them in `lib.rs`.
+
+use std::fs;
+use std::path::Path;
+
+fn modules(lib: &str) -> Vec<String> {
+    lib.lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned))
+        .collect()
+}
+
+fn sources(path: &Path, into: &mut Vec<String>) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            sources(&entry.unwrap().path(), into);
+        }
+    } else if path.extension().is_some_and(|extension| extension == "rs") {
+        into.push(fs::read_to_string(path).unwrap());
+    }
+}
+
+#[test]
+fn imports_go_upwards_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let modules = modules(&fs::read_to_string(root.join("lib.rs")).unwrap());
+    assert!(modules.len() > 10, "{modules:?}");
+    for (place, module) in modules.iter().enumerate() {
+        let mut texts = vec![];
+        sources(&root.join(format!("{module}.rs")), &mut texts);
+        if root.join(module).is_dir() {
+            sources(&root.join(module), &mut texts);
+        }
+        for text in &texts {
+            // What stands behind the tests' line may look anywhere.
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                for (below, other) in modules.iter().enumerate().skip(place + 1) {
+                    let upward = format!("crate::{other}");
+                    assert!(
+                        !line.contains(&upward) || below <= place,
+                        "{module} imports {other}, which stands below it: {line}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The training loop on a handful of pocket images.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use unprompt::Error;
+use unprompt::image::preprocess::Preprocess;
+use unprompt::image::vit::VitConfig;
+use unprompt::nn::mlp::Activation;
+use unprompt::pocket::{Prompts, Split};
+use unprompt::predictor::config::{EncoderConfig, PredictorConfig};
+use unprompt::predictor::network::Network;
+use unprompt::text::EncoderIdentity;
+use unprompt::train::fit::{Fit, FitOptions};
+use unprompt::train::parameters::Parameters;
+use unprompt::train::set::PocketSet;
+
+const DIM: usize = 16;
+const WORDS: usize = 16;
+
+fn config() -> PredictorConfig {
+    let vit = VitConfig {
+        image_size: 64,
+        patch_size: 16,
+        hidden_size: 32,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 64,
+        hidden_act: Activation::GeluTanh,
+        layer_norm_eps: 1e-6,
+    };
+    PredictorConfig {
+        preprocess: Preprocess::symmetric(64),
+        encoder: EncoderConfig::Vit(vit),
+        sentence_encoder: EncoderIdentity { name: "test".into(), sha256: String::new(), dim: DIM },
+    }
+}
+
+/// Targets that stand for the time of day, which colours the whole picture.
+fn set(split: Split, count: usize) -> PocketSet {
+    let prompts: Vec<_> = Prompts::new(3, split).take(count).collect();
+    let mut embeddings = vec![0f32; count * DIM];
+    let mut words = vec![];
+    for (prompt, row) in prompts.iter().zip(embeddings.chunks_exact_mut(DIM)) {
+        row[prompt.meaning.time as usize] = 1.0;
+        words.push(vec![prompt.meaning.time as u32]);
+    }
+    PocketSet::new(prompts, embeddings, words)
+}
+
+fn options() -> FitOptions {
+    FitOptions {
+        epochs: 4,
+        batch_size: 32,
+        learning_rate: 3e-3,
+        warmup_steps: 5,
+        threads: 2,
+        checkpoint_every: 1000,
+        ..FitOptions::default()
+    }
+}
+
+/// Trains in `folder` until the log has told of `stop_after` lines; the variables then.
+fn train(folder: &Path, resume: bool, stop_after: usize) -> (Result<f64, Error>, Vec<Tensor>) {
+    let (device, config) = (Device::Cpu, config());
+    let parameters = Parameters::new(9);
+    let network = Network::new(&config, WORDS, &parameters.builder(&device)).unwrap();
+    let mut fit =
+        Fit::new(&network, &parameters, &config.preprocess, &device, options()).unwrap();
+    let mut lines = 0;
+    let outcome = fit.run(
+        &set(Split::Train, 320),
+        &set(Split::Validation, 96),
+        folder,
+        resume,
+        &mut |_, _| {
+            lines += 1;
+            if lines == stop_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        },
+        &mut || Ok(()),
+    );
+    let vars = parameters.all().into_iter().map(|(_, var)| var.as_detached_tensor()).collect();
+    (outcome.map(|outcome| outcome.best_cosine), vars)
+}
+
+#[test]
+fn learns_and_resumes_exactly_where_it_stopped() {
+    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (outcome, vars) = train(whole.path(), false, usize::MAX);
+    // Four times of day: knowing nothing comes to 0.5.
+    assert!(outcome.unwrap() > 0.7);
+
+    let (stopped, _) = train(parts.path(), false, 2);
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    let (resumed, resumed_vars) = train(parts.path(), true, usize::MAX);
+    assert!(resumed.unwrap() > 0.7);
+    for (a, b) in vars.iter().zip(&resumed_vars) {
+        let difference = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
+        assert_eq!(difference.max(0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
+    }
+    let log = |folder: &Path| {
+        let text = std::fs::read_to_string(folder.join("training.csv")).unwrap();
+        // All but the last column, which is the speed.
+        let rows = text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned());
+        rows.collect::<Vec<_>>()
+    };
+    assert_eq!(log(whole.path()), log(parts.path()));
+    assert!(whole.path().join("training.svg").is_file());
+}
+
+#[test]
+fn another_run_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stopped, _) = train(folder.path(), false, 1);
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    let (device, config) = (Device::Cpu, config());
+    let parameters = Parameters::new(9);
+    let network = Network::new(&config, WORDS, &parameters.builder(&device)).unwrap();
+    let other = FitOptions { learning_rate: 1e-3, ..options() };
+    let mut fit = Fit::new(&network, &parameters, &config.preprocess, &device, other).unwrap();
+    let outcome = fit.run(
+        &set(Split::Train, 320),
+        &set(Split::Validation, 96),
+        folder.path(),
+        true,
+        &mut |_, _| ControlFlow::Continue(()),
+        &mut || Ok(()),
+    );
+    assert!(matches!(outcome, Err(Error::OtherRun { .. })));
+}
