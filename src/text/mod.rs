@@ -3,6 +3,8 @@
 //! [`SentenceEncoder`] does all of it, for many texts at once.
 
 mod batch;
+mod bert;
+mod kernels;
 pub mod pool;
 mod sentence;
 pub mod tokenize;

@@ -17,6 +17,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::batch::{BatchLimits, Plan};
+use super::bert::Bert;
 use super::pool;
 use super::tokenize::Tokenizer;
 use crate::error::{Error, Result};
@@ -57,13 +58,20 @@ const GPU_LIMITS: BatchLimits = BatchLimits {
 /// ```
 pub struct SentenceEncoder {
     tokenizer: Tokenizer,
-    model: BertModel,
+    model: Model,
     device: Device,
     limits: BatchLimits,
     identity: EncoderIdentity,
     /// Each of one thread, in which one worker runs its products of matrices: two workers of one thread
     /// are faster than one of two.
     workers: Vec<ThreadPool>,
+}
+
+enum Model {
+    /// On the CPU, where all texts of a batch have the same length.
+    Fused(Box<Bert>),
+    /// On other devices, with a mask where texts are padded.
+    General(Box<BertModel>),
 }
 
 /// Which encoder made a vector. Vectors of different encoders cannot be compared.
@@ -97,8 +105,12 @@ impl SentenceEncoder {
         let tokenizer = Tokenizer::open(&files.path("tokenizer.json")?, max_tokens)?;
         let weights_path = files.path("model.safetensors")?;
         let weights = weights::open(&weights_path, DType::F32, device)?;
-        let model = BertModel::load(weights, &config)
-            .map_err(|source| weights::failed(&weights_path, source))?;
+        let model = if device.is_cpu() {
+            Bert::load(&weights, &config).map(|model| Model::Fused(Box::new(model)))
+        } else {
+            BertModel::load(weights, &config).map(|model| Model::General(Box::new(model)))
+        };
+        let model = model.map_err(|source| weights::failed(&weights_path, source))?;
         let identity = EncoderIdentity {
             name: files.model().name.to_owned(),
             sha256: files.sha256("model.safetensors")?.to_owned(),
@@ -257,17 +269,15 @@ impl SentenceEncoder {
             row[..tokens[text].len()].copy_from_slice(&tokens[text]);
         }
         let ids = Tensor::from_vec(ids, shape, &self.device)?;
-        let kinds = ids.zeros_like()?;
-        let pooled = if lengths.clone().all(|length| length == longest) {
-            // (batch, tokens, dim)
-            let states = self.model.forward(&ids, &kinds, None)?;
-            pool::mean(&states)?
-        } else {
-            let mask =
-                lengths.flat_map(|length| (0..longest).map(move |at| u32::from(at < length)));
-            let mask = Tensor::from_vec(mask.collect(), shape, &self.device)?;
-            let states = self.model.forward(&ids, &kinds, Some(&mask))?;
-            pool::masked_mean(&states, &mask)?
+        // States are (batch, tokens, dim).
+        let pooled = match &self.model {
+            Model::Fused(model) => pool::mean(&model.forward(&ids)?)?,
+            Model::General(model) => {
+                let real = lengths.flat_map(|len| (0..longest).map(move |at| u32::from(at < len)));
+                let mask = Tensor::from_vec(real.collect(), shape, &self.device)?;
+                let states = model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
+                pool::masked_mean(&states, &mask)?
+            }
         };
         Ok(pool::unit_rows(&pooled)?.flatten_all()?.to_vec1()?)
     }
@@ -318,5 +328,51 @@ impl Embeddings {
     /// All vectors, one after another.
     pub fn into_vec(self) -> Vec<f32> {
         self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bert::tests::small;
+    use super::*;
+
+    const WORDS: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"a": 1, "b": 2, "c": 3}, "unk_token": "a"}}"#;
+
+    fn encoder(model: Model, limits: BatchLimits) -> SentenceEncoder {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, WORDS).unwrap();
+        SentenceEncoder {
+            tokenizer: Tokenizer::open(&path, 16).unwrap(),
+            model,
+            device: Device::Cpu,
+            limits,
+            identity: EncoderIdentity {
+                name: String::new(),
+                sha256: String::new(),
+                dim: 24,
+            },
+            workers: Vec::new(),
+        }
+        .with_threads(NonZeroUsize::new(2).unwrap())
+        .unwrap()
+    }
+
+    #[test]
+    fn padding_and_batching_change_nothing() {
+        let (theirs, ours, _) = small();
+        let texts: Vec<_> = (1..40).map(|n| "c b a b ".repeat(n * 7 % 5 + 1)).collect();
+        let fused = encoder(Model::Fused(Box::new(ours)), CPU_LIMITS)
+            .embed(&texts)
+            .unwrap();
+        let general = encoder(Model::General(Box::new(theirs)), GPU_LIMITS);
+        let general = general.embed(&texts).unwrap();
+        for (a, b) in fused.as_slice().iter().zip(general.as_slice()) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+        assert_eq!(fused.row(0), fused.row(5));
     }
 }

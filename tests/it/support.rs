@@ -21,7 +21,7 @@ pub(crate) fn encoder() -> &'static SentenceEncoder {
         let store = ModelStore::from_env().expect("a folder for models");
         let files = match store.pull("all-MiniLM-L6-v2", &mut ()) {
             Ok(files) => files,
-            Err(error) => panic!("{}", unprompt::error::one_line(&error)),
+            Err(error) => panic!("{error}"),
         };
         let device = DeviceChoice::Cpu.open().expect("the cpu");
         SentenceEncoder::load(&files, &device).expect("the encoder")
