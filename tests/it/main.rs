@@ -3,5 +3,20 @@
 
 mod support;
 
+/// The order of the crate's modules.
+mod layers;
+
 /// The sentence encoder against the figures of the reference implementation.
 mod sentence;
+
+/// Every variable learns.
+mod gradients;
+
+/// The training loop.
+mod training;
+
+/// The graph on real embeddings.
+mod recall;
+
+/// The main job.
+mod reverse;

@@ -1,0 +1,242 @@
+//! The binary as a user runs it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::cargo::cargo_bin_cmd;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROMPTS: &str = "a red cat in the snow\nportrait of an old wizard, oil painting\n\
+    a lighthouse in a storm\n\na red cat in the snow\na robot drinking tea\n";
+
+struct Run {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Run {
+    fn ok(self) -> String {
+        assert_eq!(self.status, 0, "{}", self.stderr);
+        self.stdout
+    }
+
+    /// What failed with this status said, in one line without a backtrace.
+    fn failed(self, status: i32) -> String {
+        assert_eq!(self.status, status, "{}\n{}", self.stdout, self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self.stderr
+    }
+}
+
+fn unprompt<const N: usize>(folder: &Path, arguments: [&str; N]) -> Run {
+    let output = cargo_bin_cmd!("unprompt").current_dir(folder).args(arguments).output();
+    Run::from(output.unwrap())
+}
+
+fn with_index() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("prompts.txt"), PROMPTS).unwrap();
+    let said = unprompt(folder.path(), ["index", "build", "prompts.txt", "--out", "x.idx"]).ok();
+    assert!(said.starts_with("4 prompts with 0 images from 5 rows"), "{said}");
+    let index = folder.path().join("x.idx");
+    (folder, index)
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn search_answers_in_every_mode() {
+    let (folder, _) = with_index();
+    for mode in ["hybrid", "vector", "keyword"] {
+        let query = "old wizard";
+        let said = unprompt(
+            folder.path(),
+            ["search", "x.idx", query, "--mode", mode, "--json", "-k", "2"],
+        );
+        let lines = json_lines(&said.ok());
+        assert_eq!(lines.len(), 1);
+        assert_eq!((lines[0]["query"].as_str(), lines[0]["mode"].as_str()), (Some(query), Some(mode)));
+        assert!(lines[0]["took_ms"].is_number());
+        let hit = &lines[0]["hits"][0];
+        assert_eq!(hit["prompt"], "portrait of an old wizard, oil painting");
+        assert_eq!((hit["rank"].as_u64(), hit["image_count"].as_u64()), (Some(1), Some(0)));
+        assert!(hit["scores"]["kernel"].is_null());
+        assert_eq!(hit["scores"]["vector"].is_null(), mode == "keyword");
+        assert_eq!(hit["scores"]["keyword"].is_null(), mode == "vector");
+    }
+    let table = unprompt(folder.path(), ["search", "x.idx", "cat", "--mode", "keyword"]).ok();
+    assert!(table.contains("a red cat in the snow"), "{table}");
+}
+
+#[test]
+fn queries_come_from_standard_input_and_filters_apply() {
+    let (folder, _) = with_index();
+    let run = cargo_bin_cmd!("unprompt")
+        .current_dir(folder.path())
+        .args(["search", "x.idx", "-", "--mode", "keyword", "--json", "--filter", "-prompt:snow"])
+        .write_stdin("red cat\nrobot\n")
+        .output();
+    let lines = json_lines(&Run::from(run.unwrap()).ok());
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["hits"].as_array().unwrap().len(), 0);
+    assert_eq!(lines[1]["hits"][0]["prompt"], "a robot drinking tea");
+    let said = unprompt(folder.path(), ["search", "x.idx", "x", "--filter", "nofield:1"]).failed(1);
+    assert!(said.contains("nofield") && said.contains("sampler"), "{said}");
+}
+
+#[test]
+fn stats_and_check_tell_a_sound_index_from_a_damaged_one() {
+    let (folder, index) = with_index();
+    let stats = unprompt(folder.path(), ["index", "stats", "x.idx", "--json"]).ok();
+    let stats: Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!((stats["prompts"].as_u64(), stats["segments"].as_u64()), (Some(4), Some(1)));
+    assert_eq!(stats["encoder"]["name"], "all-MiniLM-L6-v2");
+    unprompt(folder.path(), ["index", "check", "x.idx"]).ok();
+
+    let segment = fs::read_dir(index.join("segments")).unwrap().next().unwrap().unwrap().path();
+    let vectors = segment.join("vectors");
+    let mut bytes = fs::read(&vectors).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&vectors, bytes).unwrap();
+    let run = unprompt(folder.path(), ["index", "check", "x.idx"]);
+    assert!(run.stdout.contains("vectors"), "{}", run.stdout);
+    run.failed(3);
+}
+
+#[test]
+fn failures_say_what_where_and_what_to_do() {
+    let (folder, _) = with_index();
+    let at = folder.path();
+    let said = unprompt(at, ["index", "build", "prompts.txt", "--out", "x.idx"]).failed(1);
+    assert!(said.contains("already holds an index"), "{said}");
+    let said = unprompt(at, ["index", "build", "nothing.txt", "--out", "y.idx"]).failed(1);
+    assert!(said.contains("nothing.txt"), "{said}");
+    assert!(!at.join("y.idx").exists());
+    let said = unprompt(at, ["search", "nowhere.idx", "cat"]).failed(1);
+    assert!(said.contains("nowhere.idx"), "{said}");
+    let said = unprompt(at, ["reverse", "x.idx", "none.png"]).failed(1);
+    assert!(said.contains("none.png"), "{said}");
+    let said = unprompt(at, ["reverse", "x.idx", "none.png", "--model", "no-model"]).failed(1);
+    assert!(said.contains("no-model") && said.contains("vit"), "{said}");
+    unprompt(at, ["index", "build", "--out", "y.idx"]).failed(2);
+    unprompt(at, ["no-such-command"]).failed(2);
+    unprompt(at, ["search", "x.idx", "cat", "--device", "abacus"]).failed(2);
+}
+
+#[test]
+fn a_broken_image_does_not_stop_the_others() {
+    let (folder, _) = with_index();
+    let images = folder.path().join("images");
+    fs::create_dir(&images).unwrap();
+    let picture = image::RgbImage::from_fn(80, 40, |x, y| image::Rgb([x as u8, y as u8, 90]));
+    picture.save(images.join("a.png")).unwrap();
+    fs::write(images.join("b.png"), b"\x89PNG\r\n\x1a\nbroken").unwrap();
+    picture.save(images.join("c.png")).unwrap();
+    fs::write(images.join("notes.txt"), "no image").unwrap();
+
+    let run = unprompt(folder.path(), ["reverse", "x.idx", "images", "--json"]);
+    let answers = json_lines(&run.stdout);
+    assert_eq!(answers.len(), 2);
+    for (answer, name) in answers.iter().zip(["a.png", "c.png"]) {
+        assert!(answer["image"].as_str().unwrap().ends_with(name));
+        for key in ["verdict", "prompt", "confidence", "words", "phrases", "hits", "took_ms"] {
+            assert!(!answer[key].is_null(), "{key}");
+        }
+        assert!(answer["embedded"].is_null());
+    }
+    let said = run.failed(1);
+    assert!(said.contains("b.png") && said.contains("1 of 3"), "{said}");
+
+    let read = json_lines(&unprompt(folder.path(), ["read", "images/a.png"]).ok());
+    assert!(read[0]["embedded"].is_null());
+}
+
+#[test]
+fn embed_prints_unit_vectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = json_lines(&unprompt(folder.path(), ["embed", "a cat", ""]).ok());
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        let values = line["embedding"].as_array().unwrap();
+        let square: f64 = values.iter().map(|value| value.as_f64().unwrap().powi(2)).sum();
+        assert!(values.len() == 384 && (square - 1.0).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn models_are_listed_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = unprompt(folder.path(), ["models", "list"]).ok();
+    assert!(list.contains("all-MiniLM-L6-v2") && list.contains("Apache-2.0"), "{list}");
+    let pulled = unprompt(folder.path(), ["models", "pull", "all-MiniLM-L6-v2"]).ok();
+    let path = unprompt(folder.path(), ["models", "path", "all-MiniLM-L6-v2"]).ok();
+    assert_eq!(pulled, path);
+    assert!(Path::new(path.trim()).join("model.safetensors").is_file());
+    let said = unprompt(folder.path(), ["models", "pull", "no-such-model"]).failed(1);
+    assert!(said.contains("no-such-model"), "{said}");
+}
+
+#[test]
+fn the_demo_runs_and_its_second_run_uses_the_index_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["demo", "--no-serve", "--dir", "d", "--prompts", "200"];
+    let said = unprompt(folder.path(), arguments).ok();
+    assert_eq!(said.matches("\n    answer  ").count(), 12, "{said}");
+    assert!(said.contains("recall@10"), "{said}");
+    let sheet = image::open(folder.path().join("d/contact-sheet.png")).unwrap();
+    assert!(sheet.width() > 1000 && sheet.height() > 1000);
+    let again = unprompt(folder.path(), arguments).ok();
+    assert!(again.contains("is there already"), "{again}");
+}
+
+/// Interrupted or killed in the middle, a build leaves nothing that opens, and the same command
+/// then succeeds.
+#[cfg(unix)]
+#[test]
+fn a_build_that_is_stopped_leaves_no_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for signal in ["INT", "KILL"] {
+        let mut child = Command::new(cargo_bin_cmd!("unprompt").get_program())
+            .current_dir(at)
+            .args(["index", "build", "pocket:20000", "--out", "y.idx", "-q"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        while !at.join("y.idx").exists() {
+            assert!(started.elapsed() < Duration::from_secs(120), "the build does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let status = child.wait().unwrap();
+        assert!(!status.success());
+        if signal == "INT" {
+            assert_eq!(status.code(), Some(1));
+            assert!(!at.join("y.idx").exists());
+        }
+        unprompt(at, ["search", "y.idx", "cat", "--mode", "keyword"]).failed(1);
+    }
+    unprompt(at, ["index", "build", "pocket:50", "--out", "y.idx"]).ok();
+    unprompt(at, ["index", "check", "y.idx"]).ok();
+}
