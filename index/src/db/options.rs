@@ -1,0 +1,156 @@
+//! What a caller chooses: how to build, how to search, and what is told on the way.
+
+use serde::{Deserialize, Serialize};
+
+use crate::filter::Filter;
+use crate::keyword::KeywordQuery;
+
+/// The sentence encoder that made the vectors of an index; kept in its MANIFEST.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encoder {
+    /// Its name, e.g. `all-MiniLM-L6-v2`.
+    pub name: String,
+    /// A digest of its weights, so that two encoders of one name are told apart.
+    pub digest: String,
+    /// Numbers in a vector, 1 to 65 536.
+    pub dim: usize,
+}
+
+/// How the graph is built. The defaults suit sentence embeddings of a few hundred dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// Links a node keeps in the upper layers, 2 to 128; twice as many on layer 0.
+    pub m: usize,
+    /// Candidates looked at when a node is linked, at least `m`, at most 65 535: more is slower
+    /// to build and better to search.
+    pub ef_construction: usize,
+    /// Threads to build with; 0 takes every core.
+    pub threads: usize,
+}
+
+impl Default for BuildOptions {
+    fn default() -> BuildOptions {
+        BuildOptions {
+            m: 16,
+            ef_construction: 200,
+            threads: 0,
+        }
+    }
+}
+
+/// How far [`Writer::commit`](crate::Writer::commit) has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Vectors are being linked into the graph.
+    Graph {
+        /// Vectors linked so far.
+        done: usize,
+        /// Vectors in all.
+        total: usize,
+    },
+    /// The keyword index is being finished.
+    Keywords,
+    /// The image index is being written.
+    Images,
+    /// Files are being forced to disk.
+    Sync,
+}
+
+/// How to search by vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VectorOptions {
+    /// Entries wanted.
+    pub k: usize,
+    /// Candidates the graph walk keeps, see [`DEFAULT_EF`](crate::DEFAULT_EF); more is slower
+    /// and finds more.
+    pub ef: Option<usize>,
+    /// Compares with every vector instead of walking the graph.
+    pub exact: bool,
+}
+
+impl Default for VectorOptions {
+    fn default() -> VectorOptions {
+        VectorOptions {
+            k: 10,
+            ef: None,
+            exact: false,
+        }
+    }
+}
+
+/// A whole search: by vector, by keywords, or by both, fused by reciprocal rank.
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    /// The query as a unit vector.
+    pub vector: Option<Vec<f32>>,
+    /// The query as words.
+    pub keywords: Option<KeywordQuery>,
+    /// Hits wanted.
+    pub k: usize,
+    /// Best hits to leave out, for paging.
+    pub offset: usize,
+    /// Leaves out hits whose score is below: a cosine, a BM25 score or a fused score,
+    /// according to what is searched.
+    pub min_score: Option<f32>,
+    /// As in [`VectorOptions`].
+    pub ef: Option<usize>,
+    /// As in [`VectorOptions`].
+    pub exact: bool,
+    /// Which prompts and images may be answered.
+    pub filter: Option<Filter>,
+    /// The constant of reciprocal rank fusion, above 0: the smaller, the more the first ranks
+    /// weigh.
+    pub rrf_k: f32,
+    /// Images listed with a hit.
+    pub images_per_hit: usize,
+}
+
+impl Default for SearchRequest {
+    fn default() -> SearchRequest {
+        SearchRequest {
+            vector: None,
+            keywords: None,
+            k: 10,
+            offset: 0,
+            min_score: None,
+            ef: None,
+            exact: false,
+            filter: None,
+            rrf_k: 60.0,
+            images_per_hit: 10,
+        }
+    }
+}
+
+/// Counts and sizes of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Prompts.
+    pub prompts: usize,
+    /// Images.
+    pub images: usize,
+    /// Segments.
+    pub segments: usize,
+    /// Number of the commit, from 1.
+    pub generation: u64,
+    /// The encoder of the vectors.
+    pub encoder: Encoder,
+    /// Sizes on disk.
+    pub bytes: Bytes,
+}
+
+/// Sizes on disk in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// Vectors and prompt ids.
+    pub vectors: u64,
+    /// Graph.
+    pub graph: u64,
+    /// Keyword index with the prompts' text.
+    pub prompts: u64,
+    /// Image index.
+    pub images: u64,
+    /// All files of all segments, and the MANIFEST.
+    pub total: u64,
+}
