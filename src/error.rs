@@ -137,6 +137,59 @@ pub enum Error {
         source: csv::Error,
     },
 
+    /// A data file's form is none of those known.
+    #[error(
+        "{} is no data file: its name must end in .txt, .jsonl, .ndjson, .csv, .tsv or .parquet",
+        path.display()
+    )]
+    DataForm {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A folder stands where a data file belongs.
+    #[error("{} is a folder: name the data files in it instead", path.display())]
+    DataFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A data file has no column of prompts.
+    #[error(
+        "{} has no column {}; name the one that holds the prompts, its columns are: {}",
+        path.display(),
+        wanted.join(" or "),
+        columns.join(", ")
+    )]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// Names that were looked for.
+        wanted: Vec<String>,
+        /// Names of the file's columns.
+        columns: Vec<String>,
+    },
+
+    /// The column that should hold the prompts holds something else.
+    #[error("the column {column:?} of {} holds {found}, not text", path.display())]
+    TextColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+        /// The type of its values.
+        found: String,
+    },
+
+    /// A Parquet file could not be read.
+    #[error("cannot read the Parquet file {}: is it whole?", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// A vocabulary file is damaged.
     #[error("{} is no vocabulary: found {word:?} where a lower-case word belongs", path.display())]
     Vocabulary {
