@@ -4,6 +4,7 @@ mod columns;
 mod lines;
 mod parquet;
 pub mod read;
+pub mod records;
 pub mod row;
 pub mod source;
 mod table;
