@@ -29,6 +29,9 @@ pub mod image;
 /// The joint heads: an embedding, and which vocabulary words occur.
 pub mod heads;
 
+/// What an image file itself says about its making.
+pub mod metadata;
+
 /// What goes in: prompts and images from files, and the words of prompts.
 pub mod data;
 
