@@ -35,9 +35,6 @@ pub mod metadata;
 /// What goes in: prompts and images from files, and the words of prompts.
 pub mod data;
 
-/// The prompt that an image file itself carries.
-pub mod metadata;
-
 /// Prompts into an index.
 pub mod indexing;
 
