@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::check_vector;
 use super::options::{Encoder, Stats};
 use super::stats::stats;
+use super::{as_cosine, check_vector};
 use crate::distance::dot;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -97,16 +97,14 @@ impl Index {
         })
     }
 
-    /// The cosine of an entry to `query`, exact but for rounding.
+    /// The cosine of an entry to `query`, in [-1, 1], exact but for rounding.
     ///
     /// # Errors
     /// [`Error::NoSuchEntry`], [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
     pub fn cosine(&self, entry: EntryId, query: &[f32]) -> Result<f32> {
         check_vector(query, self.encoder().dim)?;
-        Ok(dot(
-            self.segment(entry)?.vectors.rows().get(entry.ordinal)?,
-            query,
-        ))
+        let row = self.segment(entry)?.vectors.rows().get(entry.ordinal)?;
+        Ok(as_cosine(dot(row, query)))
     }
 
     /// The vector of an entry.

@@ -41,3 +41,8 @@ fn check_vector(vector: &[f32], dim: usize) -> Result<()> {
     }
     Ok(())
 }
+
+/// A dot product of vectors that are units but for rounding, as the cosine that it stands for.
+fn as_cosine(dot: f32) -> f32 {
+    dot.clamp(-1.0, 1.0)
+}

@@ -1,8 +1,12 @@
 //! Searching an index: by vector, by keywords, or by both.
 
-use super::check_vector;
+use std::collections::HashMap;
+
+use roaring::RoaringBitmap;
+
 use super::index::Index;
 use super::options::{SearchRequest, VectorOptions};
+use super::{as_cosine, check_vector};
 use crate::DEFAULT_EF;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -92,12 +96,11 @@ impl Index {
                     entry: f.entry,
                     score: f.score,
                 });
-                let found_by_words = |scored: &Scored| {
-                    by_words
-                        .iter()
-                        .find(|found| found.entry == scored.entry)
-                        .map(|f| f.score)
-                };
+                let scores: HashMap<EntryId, f32> = by_words
+                    .iter()
+                    .map(|found| (found.entry, found.score))
+                    .collect();
+                let found_by_words = |scored: &Scored| scores.get(&scored.entry).copied();
                 self.ranked(fused.collect(), found_by_words)?
             }
             (None, None) => {
@@ -185,9 +188,13 @@ impl Index {
         check_vector(query, self.encoder().dim)?;
         let &VectorOptions { k, ef, exact } = options;
         let ef = ef.unwrap_or(DEFAULT_EF);
-        self.best(k, selections, |segment, accept| {
+        let mut found = self.best(k, selections, |segment, accept| {
             segment.nearest(query, k, ef, exact, accept)
-        })
+        })?;
+        for scored in &mut found {
+            scored.score = as_cosine(scored.score);
+        }
+        Ok(found)
     }
 
     fn worded(
@@ -206,7 +213,7 @@ impl Index {
         &self,
         k: usize,
         selections: &[Option<Selection>],
-        search: impl Fn(&Segment, Option<&roaring::RoaringBitmap>) -> Result<Vec<Candidate>>,
+        search: impl Fn(&Segment, Option<&RoaringBitmap>) -> Result<Vec<Candidate>>,
     ) -> Result<Vec<Scored>> {
         let mut best = Vec::new();
         for ((segment, number), selection) in self.segments.iter().zip(0..).zip(selections) {

@@ -141,11 +141,12 @@ impl Half {
     }
 
     fn push(&mut self, clause: Clause, negated: bool) {
-        if negated {
-            self.must_not.push(clause)
+        let list = if negated {
+            &mut self.must_not
         } else {
-            self.must.push(clause)
-        }
+            &mut self.must
+        };
+        list.push(clause);
     }
 }
 
@@ -299,15 +300,15 @@ mod tests {
         let mut texts = vec![nested.clone(), open, format!("{nested} OR ").repeat(40)];
         for piece in [
             "-", "+", "NOT ", "a AND ", "a OR ", "\"", "[", "{", "/", "a:", "\\", "^", "~", "* ",
-            "IN [", "é ", ">",
+            "IN [", "\u{e9} ", ">",
         ] {
             texts.push(piece.repeat(MAX_BYTES / piece.len()));
             texts.push(format!("{}fox", piece.repeat(200)));
         }
-        let start = Instant::now();
         for text in &texts {
+            let start = Instant::now();
             let _ = Filter::parse(text);
-            assert!(start.elapsed() < Duration::from_secs(20), "{text:.40}");
+            assert!(start.elapsed() < Duration::from_secs(5), "{text:.40}");
         }
         assert!(Filter::parse(&nested).is_ok());
     }

@@ -17,9 +17,11 @@ use crate::vector::hnsw::layout::Graph;
 use crate::vector::hnsw::search::{Pool, check_pair};
 
 /// A filter is answered by comparing with each of its `matches` rows, not by a walk, when
-/// `matches^2 <= EXACT_FACTOR * ef * rows`: a walk compares with some `EXACT_FACTOR` rows a
-/// candidate, and needs `rows / matches` candidates for each that matches.
-const EXACT_FACTOR: u64 = 10;
+/// `matches^2 <= EXACT_FACTOR * ef * rows`: a walk looks at some `ef * rows / matches` candidates
+/// until `ef` of them match, each at the price of `EXACT_FACTOR` rows of a scan. Measured on 20 000
+/// clustered vectors of 128 numbers, `ef` 32 to 256 and one row in 1 to 30 matching: both took
+/// the same time at factors of 23 to 38 wherever they were within a factor of 20 of each other.
+const EXACT_FACTOR: u64 = 30;
 
 /// What a filter selects in one segment.
 pub(crate) struct Selection {

@@ -16,6 +16,9 @@ use crate::record::ImageRecord;
 use crate::vector::flat::{MAX_ROWS, Vectors, VectorsWriter};
 use crate::vector::hnsw::build::{Parameters, build};
 
+/// Images written between two chances to stop.
+const IMAGES_PER_STEP: usize = 10_000;
+
 /// What [`SegmentWriter::finish`] is about to do, or how far it is.
 pub(crate) enum Step {
     Graph { done: usize, total: usize },
@@ -125,8 +128,11 @@ impl SegmentWriter {
         go(Step::Images)?;
         images.sort_by_key(|(row, _)| *row);
         let mut writer = ImagesWriter::create(&dir.join(IMAGES))?;
-        for (row, image) in images {
-            writer.push(row, &image)?;
+        for (place, (row, image)) in images.iter().enumerate() {
+            if place % IMAGES_PER_STEP == IMAGES_PER_STEP - 1 {
+                go(Step::Images)?;
+            }
+            writer.push(*row, image)?;
         }
         writer.finish()
     }

@@ -377,10 +377,10 @@ fn prompts_of_every_kind_come_back() {
         "",
         " ",
         "\n\t\0",
-        "日本の狐、雪の中",
-        "a 🦊 in the ❄",
+        "\u{65e5}\u{672c}\u{306e}\u{72d0}\u{3001}\u{96ea}\u{306e}\u{4e2d}",
+        "a \u{1f98a} in the \u{2744}",
         "e\u{301}",
-        "é",
+        "\u{e9}",
         &long,
         &unbroken,
     ];
@@ -404,5 +404,8 @@ fn prompts_of_every_kind_come_back() {
         built.index.prompt(found[0].entry).unwrap()
     };
     assert_eq!(find("words"), long);
-    assert_eq!(find("雪の中"), "日本の狐、雪の中");
+    assert_eq!(
+        find("\u{96ea}\u{306e}\u{4e2d}"),
+        "\u{65e5}\u{672c}\u{306e}\u{72d0}\u{3001}\u{96ea}\u{306e}\u{4e2d}"
+    );
 }

@@ -22,7 +22,7 @@ fn sample() -> (Built, Vec<f32>) {
     let image = |i: usize| ImageRecord {
         image_name: format!("{i}.png"),
         seed: Some(i as u64 * 1_000_003),
-        cfg: (i % 3 > 0).then_some(i as f32 / 8.0),
+        cfg: (!i.is_multiple_of(3)).then_some(i as f32 / 8.0),
         sampler: Some(["k_lms", "ddim"][i % 2].into()),
         timestamp: Some(i as i64),
         ..ImageRecord::default()

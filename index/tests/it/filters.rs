@@ -278,11 +278,10 @@ fn filters_select_what_they_say() {
 /// A statement about a prompt or an image, as text and as a predicate.
 type Said<T> = (String, Box<dyn Fn(&T) -> bool>);
 
-fn tree<T: ?Sized + 'static>(
-    rng: &mut ChaCha8Rng,
-    depth: usize,
-    leaf: &dyn Fn(&mut ChaCha8Rng) -> (String, Box<dyn Fn(&T) -> bool>),
-) -> (String, Box<dyn Fn(&T) -> bool>) {
+/// Says something at random.
+type Say<'a, T> = &'a dyn Fn(&mut ChaCha8Rng) -> Said<T>;
+
+fn tree<T: ?Sized + 'static>(rng: &mut ChaCha8Rng, depth: usize, leaf: Say<'_, T>) -> Said<T> {
     if depth == 0 || rng.random_bool(0.2) {
         return leaf(rng);
     }

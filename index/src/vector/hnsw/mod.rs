@@ -10,6 +10,8 @@ mod tests {
     use std::ops::ControlFlow;
     use std::path::Path;
 
+    use roaring::RoaringBitmap;
+
     use super::build::{Parameters, build};
     use super::layout::{Graph, Links};
     use super::search::Pool;
@@ -73,6 +75,36 @@ mod tests {
             .search(rows, &[1.0, 0.0, 0.0, 0.0], 1200, None, &pool)
             .unwrap();
         assert_eq!(all.len(), 1200);
+    }
+
+    #[test]
+    fn a_walk_past_rows_that_are_not_accepted_finds_those_that_are() {
+        // Points of a sphere in an order that has nothing to do with their place.
+        let values: Vec<f32> = (0..3000)
+            .flat_map(|i| {
+                let (turn, height) = (i as f32 * 2.4, (i * 977 % 3000) as f32 / 1500.0 - 1.0);
+                let width = (1.0 - height * height).sqrt();
+                [turn.cos() * width, turn.sin() * width, height, 0.0]
+            })
+            .collect();
+        let (_, graph) = graph(&values);
+        let (rows, pool) = (Rows::of(&values, DIM), Pool::new(3000));
+        for share in [2, 10, 100] {
+            let accept: RoaringBitmap = (0..3000).filter(|row| row % share == 0).collect();
+            let mut found = 0;
+            for query in 0..100 {
+                let query = rows.get(query * 7 + 1).unwrap();
+                let walked = graph.search(rows, query, 32, Some(&accept), &pool).unwrap();
+                assert!(
+                    walked
+                        .iter()
+                        .all(|candidate| accept.contains(candidate.row))
+                );
+                let exact = rows.exact(query, 10, accept.iter()).unwrap();
+                found += exact.iter().filter(|hit| walked.contains(hit)).count();
+            }
+            assert!(found >= 950, "{found} of 1000 among one in {share}");
+        }
     }
 
     #[test]
