@@ -228,7 +228,9 @@ pub enum Error {
     },
 
     /// An index holds the embeddings of one sentence encoder, and those of another were given.
-    #[error("the index holds embeddings of {index}, which cannot be compared with those of {model}")]
+    #[error(
+        "the index holds embeddings of {index}, which cannot be compared with those of {model}"
+    )]
     EncoderMismatch {
         /// The index's encoder.
         index: String,

@@ -43,8 +43,9 @@ pub fn build(
             break;
         }
         let texts: Vec<&str> = batch.iter().map(|record| record.prompt.as_str()).collect();
-        let embeddings = sentences
-            .embed_with(&texts, |count| observe(IndexingEvent::Embedding(done + count, total)))?;
+        let embeddings = sentences.embed_with(&texts, |count| {
+            observe(IndexingEvent::Embedding(done + count, total))
+        })?;
         done += batch.len();
         for (record, embedding) in batch.into_iter().zip(embeddings.rows()) {
             writer.push(&record.prompt, embedding, record.images)?;
@@ -56,7 +57,11 @@ pub fn build(
 /// The index's name for a sentence encoder.
 fn index_encoder(identity: &EncoderIdentity) -> Encoder {
     let EncoderIdentity { name, sha256, dim } = identity.clone();
-    Encoder { name, digest: sha256, dim }
+    Encoder {
+        name,
+        digest: sha256,
+        dim,
+    }
 }
 
 /// Checks that the vectors of `index` are of the sentence encoder `identity`.
@@ -70,6 +75,9 @@ pub fn check_encoder(index: &Index, identity: &EncoderIdentity) -> Result<()> {
     }
     Err(Error::EncoderMismatch {
         index: format!("{name} ({dim} dimensions, SHA-256 {digest})"),
-        model: format!("{} ({} dimensions, SHA-256 {})", identity.name, identity.dim, identity.sha256),
+        model: format!(
+            "{} ({} dimensions, SHA-256 {})",
+            identity.name, identity.dim, identity.sha256
+        ),
     })
 }

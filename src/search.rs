@@ -103,5 +103,10 @@ pub fn search(
         ..SearchRequest::default()
     })?;
     let took_ms = start.elapsed().as_secs_f64() * 1e3;
-    Ok(SearchAnswer { query: query.to_owned(), mode: options.mode, took_ms, hits })
+    Ok(SearchAnswer {
+        query: query.to_owned(),
+        mode: options.mode,
+        took_ms,
+        hits,
+    })
 }

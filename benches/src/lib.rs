@@ -1,1 +1,48 @@
-//! x
+//! What the benchmarks share: the corpus, and medians.
+//!
+//! Each benchmark says in its header what it asks. Figures of one run may be compared with each
+//! other; those of two runs only as ratios.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use unprompt::device::DeviceChoice;
+use unprompt::models::ModelStore;
+use unprompt::pocket::{Prompts, Split};
+use unprompt::text::SentenceEncoder;
+
+/// Seed of every corpus.
+pub const SEED: u64 = 42;
+
+/// `count` distinct pocket prompts.
+pub fn prompts(count: usize) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let texts = Prompts::new(SEED, Split::Test).map(|prompt| prompt.text);
+    texts
+        .filter(|text| seen.insert(text.clone()))
+        .take(count)
+        .collect()
+}
+
+/// The sentence encoder on the CPU, fetched if it is not there.
+///
+/// # Errors
+/// If no source has it.
+pub fn sentence_encoder() -> Result<SentenceEncoder> {
+    let files = ModelStore::from_env()?.pull("all-MiniLM-L6-v2", &mut ())?;
+    Ok(SentenceEncoder::load(&files, &DeviceChoice::Cpu.open()?)?)
+}
+
+/// Median time of `runs` calls: one slow call, of which a shared machine has many, does not count.
+pub fn median<T>(runs: usize, mut call: impl FnMut() -> T) -> Duration {
+    let mut times: Vec<Duration> = (0..runs.max(1))
+        .map(|_| {
+            let start = Instant::now();
+            std::hint::black_box(call());
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[times.len() / 2]
+}

@@ -43,21 +43,33 @@ impl Run {
 }
 
 fn unprompt<const N: usize>(folder: &Path, arguments: [&str; N]) -> Run {
-    let output = cargo_bin_cmd!("unprompt").current_dir(folder).args(arguments).output();
+    let output = cargo_bin_cmd!("unprompt")
+        .current_dir(folder)
+        .args(arguments)
+        .output();
     Run::from(output.unwrap())
 }
 
 fn with_index() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("prompts.txt"), PROMPTS).unwrap();
-    let said = unprompt(folder.path(), ["index", "build", "prompts.txt", "--out", "x.idx"]).ok();
-    assert!(said.starts_with("4 prompts with 0 images from 5 rows"), "{said}");
+    let said = unprompt(
+        folder.path(),
+        ["index", "build", "prompts.txt", "--out", "x.idx"],
+    )
+    .ok();
+    assert!(
+        said.starts_with("4 prompts with 0 images from 5 rows"),
+        "{said}"
+    );
     let index = folder.path().join("x.idx");
     (folder, index)
 }
 
 fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
@@ -67,20 +79,32 @@ fn search_answers_in_every_mode() {
         let query = "old wizard";
         let said = unprompt(
             folder.path(),
-            ["search", "x.idx", query, "--mode", mode, "--json", "-k", "2"],
+            [
+                "search", "x.idx", query, "--mode", mode, "--json", "-k", "2",
+            ],
         );
         let lines = json_lines(&said.ok());
         assert_eq!(lines.len(), 1);
-        assert_eq!((lines[0]["query"].as_str(), lines[0]["mode"].as_str()), (Some(query), Some(mode)));
+        assert_eq!(
+            (lines[0]["query"].as_str(), lines[0]["mode"].as_str()),
+            (Some(query), Some(mode))
+        );
         assert!(lines[0]["took_ms"].is_number());
         let hit = &lines[0]["hits"][0];
         assert_eq!(hit["prompt"], "portrait of an old wizard, oil painting");
-        assert_eq!((hit["rank"].as_u64(), hit["image_count"].as_u64()), (Some(1), Some(0)));
+        assert_eq!(
+            (hit["rank"].as_u64(), hit["image_count"].as_u64()),
+            (Some(1), Some(0))
+        );
         assert!(hit["scores"]["kernel"].is_null());
         assert_eq!(hit["scores"]["vector"].is_null(), mode == "keyword");
         assert_eq!(hit["scores"]["keyword"].is_null(), mode == "vector");
     }
-    let table = unprompt(folder.path(), ["search", "x.idx", "cat", "--mode", "keyword"]).ok();
+    let table = unprompt(
+        folder.path(),
+        ["search", "x.idx", "cat", "--mode", "keyword"],
+    )
+    .ok();
     assert!(table.contains("a red cat in the snow"), "{table}");
 }
 
@@ -89,15 +113,31 @@ fn queries_come_from_standard_input_and_filters_apply() {
     let (folder, _) = with_index();
     let run = cargo_bin_cmd!("unprompt")
         .current_dir(folder.path())
-        .args(["search", "x.idx", "-", "--mode", "keyword", "--json", "--filter", "-prompt:snow"])
+        .args([
+            "search",
+            "x.idx",
+            "-",
+            "--mode",
+            "keyword",
+            "--json",
+            "--filter",
+            "-prompt:snow",
+        ])
         .write_stdin("red cat\nrobot\n")
         .output();
     let lines = json_lines(&Run::from(run.unwrap()).ok());
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0]["hits"].as_array().unwrap().len(), 0);
     assert_eq!(lines[1]["hits"][0]["prompt"], "a robot drinking tea");
-    let said = unprompt(folder.path(), ["search", "x.idx", "x", "--filter", "nofield:1"]).failed(1);
-    assert!(said.contains("nofield") && said.contains("sampler"), "{said}");
+    let said = unprompt(
+        folder.path(),
+        ["search", "x.idx", "x", "--filter", "nofield:1"],
+    )
+    .failed(1);
+    assert!(
+        said.contains("nofield") && said.contains("sampler"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -105,11 +145,19 @@ fn stats_and_check_tell_a_sound_index_from_a_damaged_one() {
     let (folder, index) = with_index();
     let stats = unprompt(folder.path(), ["index", "stats", "x.idx", "--json"]).ok();
     let stats: Value = serde_json::from_str(&stats).unwrap();
-    assert_eq!((stats["prompts"].as_u64(), stats["segments"].as_u64()), (Some(4), Some(1)));
+    assert_eq!(
+        (stats["prompts"].as_u64(), stats["segments"].as_u64()),
+        (Some(4), Some(1))
+    );
     assert_eq!(stats["encoder"]["name"], "all-MiniLM-L6-v2");
     unprompt(folder.path(), ["index", "check", "x.idx"]).ok();
 
-    let segment = fs::read_dir(index.join("segments")).unwrap().next().unwrap().unwrap().path();
+    let segment = fs::read_dir(index.join("segments"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let vectors = segment.join("vectors");
     let mut bytes = fs::read(&vectors).unwrap();
     let last = bytes.len() - 1;
@@ -156,7 +204,15 @@ fn a_broken_image_does_not_stop_the_others() {
     assert_eq!(answers.len(), 2);
     for (answer, name) in answers.iter().zip(["a.png", "c.png"]) {
         assert!(answer["image"].as_str().unwrap().ends_with(name));
-        for key in ["verdict", "prompt", "confidence", "words", "phrases", "hits", "took_ms"] {
+        for key in [
+            "verdict",
+            "prompt",
+            "confidence",
+            "words",
+            "phrases",
+            "hits",
+            "took_ms",
+        ] {
             assert!(!answer[key].is_null(), "{key}");
         }
         assert!(answer["embedded"].is_null());
@@ -175,7 +231,10 @@ fn embed_prints_unit_vectors() {
     assert_eq!(lines.len(), 2);
     for line in &lines {
         let values = line["embedding"].as_array().unwrap();
-        let square: f64 = values.iter().map(|value| value.as_f64().unwrap().powi(2)).sum();
+        let square: f64 = values
+            .iter()
+            .map(|value| value.as_f64().unwrap().powi(2))
+            .sum();
         assert!(values.len() == 384 && (square - 1.0).abs() < 1e-4);
     }
 }
@@ -184,7 +243,10 @@ fn embed_prints_unit_vectors() {
 fn models_are_listed_and_found() {
     let folder = tempfile::tempdir().unwrap();
     let list = unprompt(folder.path(), ["models", "list"]).ok();
-    assert!(list.contains("all-MiniLM-L6-v2") && list.contains("Apache-2.0"), "{list}");
+    assert!(
+        list.contains("all-MiniLM-L6-v2") && list.contains("Apache-2.0"),
+        "{list}"
+    );
     let pulled = unprompt(folder.path(), ["models", "pull", "all-MiniLM-L6-v2"]).ok();
     let path = unprompt(folder.path(), ["models", "path", "all-MiniLM-L6-v2"]).ok();
     assert_eq!(pulled, path);
@@ -223,12 +285,21 @@ fn a_build_that_is_stopped_leaves_no_index() {
             .unwrap();
         let started = Instant::now();
         while !at.join("y.idx").exists() {
-            assert!(started.elapsed() < Duration::from_secs(120), "the build does not start");
+            assert!(
+                started.elapsed() < Duration::from_secs(120),
+                "the build does not start"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         std::thread::sleep(Duration::from_millis(500));
         let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let status = child.wait().unwrap();
         assert!(!status.success());
         if signal == "INT" {

@@ -39,8 +39,9 @@ impl Bounds {
         options: EvaluateOptions,
         observe: &mut Observe<'_>,
     ) -> Result<Self> {
-        let known: Vec<PocketPrompt> =
-            Prompts::new(options.seed, Split::Train).take(BASELINE_PROMPTS).collect();
+        let known: Vec<PocketPrompt> = Prompts::new(options.seed, Split::Train)
+            .take(BASELINE_PROMPTS)
+            .collect();
         let texts = |prompts: &[PocketPrompt]| -> Vec<String> {
             prompts.iter().map(|prompt| prompt.text.clone()).collect()
         };
@@ -51,7 +52,10 @@ impl Bounds {
         let truths: Vec<PocketPrompt> = cases.iter().map(|case| case.truth.clone()).collect();
         let truth_embeddings = embed(&texts(&truths))?;
         let mean = unit_sum(known_embeddings.rows());
-        let mean_embedding = truth_embeddings.rows().map(|row| f64::from(cosine(row, &mean))).sum::<f64>();
+        let mean_embedding = truth_embeddings
+            .rows()
+            .map(|row| f64::from(cosine(row, &mean)))
+            .sum::<f64>();
 
         let pixels = |prompt: &PocketPrompt| -> Result<Vec<f32>> {
             let image = prompt.render();
@@ -64,10 +68,15 @@ impl Bounds {
         for (truth, row) in truths.iter().zip(truth_embeddings.rows()) {
             let image = pixels(truth)?;
             let distance = |other: &Vec<f32>| -> f32 {
-                image.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum()
+                image
+                    .iter()
+                    .zip(other)
+                    .map(|(a, b)| (a - b) * (a - b))
+                    .sum()
             };
             let distances: Vec<f32> = known_pixels.iter().map(distance).collect();
-            let nearest = (0..distances.len()).min_by(|&a, &b| distances[a].total_cmp(&distances[b]));
+            let nearest =
+                (0..distances.len()).min_by(|&a, &b| distances[a].total_cmp(&distances[b]));
             pixel_neighbour +=
                 nearest.map_or(0.0, |at| f64::from(cosine(known_embeddings.row(at), row)));
         }
@@ -78,7 +87,9 @@ impl Bounds {
         let all: Vec<String> = Prompts::new(options.seed, options.split)
             .take(meanings)
             .flat_map(|prompt| {
-                (0..wordings).map(|_| grammar::word(prompt.meaning, &mut rng)).collect::<Vec<_>>()
+                (0..wordings)
+                    .map(|_| grammar::word(prompt.meaning, &mut rng))
+                    .collect::<Vec<_>>()
             })
             .collect();
         let all = embed(&all)?;
@@ -103,10 +114,11 @@ fn unit_sum<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     let mut sum: Vec<f32> = vec![];
     for row in rows {
         sum.resize(row.len(), 0.0);
-        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        sum.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += value);
     }
     let norm = cosine(&sum, &sum).sqrt();
     sum.iter_mut().for_each(|value| *value /= norm);
     sum
 }
-

@@ -39,7 +39,11 @@ impl Case {
 
     /// The rank of the true prompt among the hits, from 1.
     pub fn rank(&self) -> Option<usize> {
-        let place = self.answer.hits.iter().position(|hit| hit.prompt == self.truth.text);
+        let place = self
+            .answer
+            .hits
+            .iter()
+            .position(|hit| hit.prompt == self.truth.text);
         place.map(|place| place + 1)
     }
 }
@@ -70,7 +74,10 @@ fn draw(options: EvaluateOptions) -> (Vec<PocketPrompt>, Vec<PocketPrompt>) {
     let mut texts = HashSet::new();
     let mut indexed = Vec::with_capacity(options.prompts);
     while indexed.len() < options.prompts {
-        if let Some(prompt) = stream.next().filter(|prompt| texts.insert(prompt.text.clone())) {
+        if let Some(prompt) = stream
+            .next()
+            .filter(|prompt| texts.insert(prompt.text.clone()))
+        {
             indexed.push(prompt);
         }
     }
@@ -85,13 +92,21 @@ fn build(
     sentences: &SentenceEncoder,
     observe: &mut Observe<'_>,
 ) -> Result<Index> {
-    let record =
-        |prompt: &PocketPrompt| PromptRecord { prompt: prompt.text.clone(), images: vec![] };
+    let record = |prompt: &PocketPrompt| PromptRecord {
+        prompt: prompt.text.clone(),
+        images: vec![],
+    };
     let records = prompts.iter().map(record).collect();
-    indexing::build(records, dir, sentences, BuildOptions::default(), &mut |event| match event {
-        IndexingEvent::Embedding(done, total) => observe("embedding prompts", done, total),
-        IndexingEvent::Writing(_) => observe("writing the index", 0, 1),
-    })?;
+    indexing::build(
+        records,
+        dir,
+        sentences,
+        BuildOptions::default(),
+        &mut |event| match event {
+            IndexingEvent::Embedding(done, total) => observe("embedding prompts", done, total),
+            IndexingEvent::Writing(_) => observe("writing the index", 0, 1),
+        },
+    )?;
     Ok(Index::open(dir)?)
 }
 
@@ -105,7 +120,10 @@ pub fn reverse_all(
     prompts: &[PocketPrompt],
     observe: &mut Observe<'_>,
 ) -> Result<Vec<Case>> {
-    let options = ReverseOptions { k: DEPTH, ..ReverseOptions::default() };
+    let options = ReverseOptions {
+        k: DEPTH,
+        ..ReverseOptions::default()
+    };
     let mut cases = Vec::with_capacity(prompts.len());
     for (done, truth) in prompts.iter().enumerate() {
         if observe("reversing images", done, prompts.len()).is_break() {
@@ -120,8 +138,12 @@ pub fn reverse_all(
         let both = sentences.embed(&[truth.text.as_str(), answer.prompt.as_str()])?;
         let predicted_cosine = cosine(&prediction.embedding, both.row(0));
         let answer_cosine = cosine(both.row(0), both.row(1));
-        cases.push(Case { truth: truth.clone(), answer, predicted_cosine, answer_cosine });
+        cases.push(Case {
+            truth: truth.clone(),
+            answer,
+            predicted_cosine,
+            answer_cosine,
+        });
     }
     Ok(cases)
 }
-

@@ -70,16 +70,25 @@ impl Figures {
             images: cases.len(),
             mean_cosine: mean(&|case| f64::from(case.predicted_cosine)),
             answer_cosine: mean(&|case| f64::from(case.answer_cosine)),
-            recall: Recall { at_1: within(1), at_10: within(10), at_100: within(DEPTH) },
+            recall: Recall {
+                at_1: within(1),
+                at_10: within(10),
+                at_100: within(DEPTH),
+            },
             same_meaning: share(&Case::says_the_same),
-            attributes: Meaning::ATTRIBUTES.into_iter().zip((0..).map(agrees)).collect(),
+            attributes: Meaning::ATTRIBUTES
+                .into_iter()
+                .zip((0..).map(agrees))
+                .collect(),
             words_f1: words_f1(cases, vocabulary),
             calibration_error: calibration_error(cases),
             median_ms: MedianMs {
                 encode: median(cases.iter().map(|case| case.answer.took_ms.encode)),
-                search: median(cases.iter().map(|case| {
-                    case.answer.took_ms.search + case.answer.took_ms.reconstruct
-                })),
+                search: median(
+                    cases
+                        .iter()
+                        .map(|case| case.answer.took_ms.search + case.answer.took_ms.reconstruct),
+                ),
             },
         }
     }
@@ -89,7 +98,11 @@ fn words_f1(cases: &[Case], vocabulary: &Vocabulary) -> f64 {
     let (mut right, mut predicted, mut true_words) = (0, 0, 0);
     for case in cases {
         let truth = vocabulary.numbers(&case.truth.text);
-        let likely = case.answer.words.iter().filter(|word| word.probability >= 0.5);
+        let likely = case
+            .answer
+            .words
+            .iter()
+            .filter(|word| word.probability >= 0.5);
         for word in likely {
             let number = vocabulary.numbers(&word.word);
             predicted += 1;
@@ -110,7 +123,10 @@ fn calibration_error(cases: &[Case]) -> f64 {
         bin.1 += f64::from(u8::from(case.says_the_same()));
         bin.2 += 1.0;
     }
-    let gap: f64 = bins.iter().map(|(confidence, right, _)| (confidence - right).abs()).sum();
+    let gap: f64 = bins
+        .iter()
+        .map(|(confidence, right, _)| (confidence - right).abs())
+        .sum();
     gap / cases.len().max(1) as f64
 }
 
@@ -119,4 +135,3 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
-

@@ -65,7 +65,10 @@ pub fn fit_confidence(
     options: EvaluateOptions,
     observe: &mut Observe<'_>,
 ) -> Result<Confidence> {
-    let options = EvaluateOptions { split: Split::Validation, ..options };
+    let options = EvaluateOptions {
+        split: Split::Validation,
+        ..options
+    };
     let (present, absent) = cases(predictor, sentences, options, observe)?;
     let answers: Vec<(f32, bool)> = present
         .iter()
@@ -110,4 +113,3 @@ pub fn evaluate(
         bounds,
     })
 }
-

@@ -51,7 +51,10 @@ pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
 /// If the shapes disagree.
 pub(crate) fn weighted_sum(x: &Tensor, a: f64, y: &Tensor, b: f64) -> Result<Tensor> {
     if fused(x) {
-        let op = WeightedSum { a: a as f32, b: b as f32 };
+        let op = WeightedSum {
+            a: a as f32,
+            b: b as f32,
+        };
         x.contiguous()?.apply_op2_no_bwd(&y.contiguous()?, &op)
     } else {
         (x * a)? + (y * b)?
@@ -95,7 +98,11 @@ fn exp(x: f32) -> f32 {
 }
 
 /// The contiguous `f32` values of an operand.
-pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static str) -> Result<&'a [f32]> {
+pub(crate) fn values<'a>(
+    storage: &'a CpuStorage,
+    layout: &Layout,
+    op: &'static str,
+) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
         None => Err(candle_core::Error::RequiresContiguous { op }.bt()),
@@ -435,7 +442,11 @@ impl CustomOp2 for WeightedSum {
         let x = values(x, layout, self.name())?;
         let y = values(y, y_layout, self.name())?;
         same_length(x.len(), y.len(), self.name())?;
-        let out = x.iter().zip(y).map(|(x, y)| self.a * x + self.b * y).collect();
+        let out = x
+            .iter()
+            .zip(y)
+            .map(|(x, y)| self.a * x + self.b * y)
+            .collect();
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }

@@ -38,7 +38,10 @@ impl Confidence {
     /// [`Error::TooFewAnswers`] below [`MIN_ANSWERS`] answers.
     pub fn fit(answers: &[(f32, bool)], fitted_on: String) -> Result<Self> {
         if answers.len() < MIN_ANSWERS {
-            return Err(Error::TooFewAnswers { found: answers.len(), needed: MIN_ANSWERS });
+            return Err(Error::TooFewAnswers {
+                found: answers.len(),
+                needed: MIN_ANSWERS,
+            });
         }
         let mut sorted = answers.to_vec();
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -54,7 +57,10 @@ impl Confidence {
         }
         let steps = pools
             .iter()
-            .map(|pool| Step { score: (pool.scores / pool.count) as f32, share: pool.share() as f32 })
+            .map(|pool| Step {
+                score: (pool.scores / pool.count) as f32,
+                share: pool.share() as f32,
+            })
             .collect();
         Ok(Self { fitted_on, steps })
     }
@@ -65,24 +71,34 @@ impl Confidence {
     /// [`Error::ModelConfig`] if it is no such file, [`Error::Confidence`] if its steps do not rise
     /// or leave [0, 1].
     pub fn from_json(json: &str, path: &Path) -> Result<Self> {
-        let confidence: Self = serde_json::from_str(json)
-            .map_err(|source| Error::ModelConfig { path: path.to_owned(), source })?;
+        let confidence: Self = serde_json::from_str(json).map_err(|source| Error::ModelConfig {
+            path: path.to_owned(),
+            source,
+        })?;
         let rises = confidence
             .steps
             .windows(2)
             .all(|pair| pair[0].score < pair[1].score && pair[0].share <= pair[1].share);
-        let shares = confidence.steps.iter().all(|step| (0.0..=1.0).contains(&step.share));
+        let shares = confidence
+            .steps
+            .iter()
+            .all(|step| (0.0..=1.0).contains(&step.share));
         if rises && shares && !confidence.steps.is_empty() {
             Ok(confidence)
         } else {
-            Err(Error::Confidence { path: path.to_owned() })
+            Err(Error::Confidence {
+                path: path.to_owned(),
+            })
         }
     }
 
     /// The share of answers with this score that are right, in [0, 1].
     pub fn share(&self, score: f32) -> f32 {
         let above = self.steps.partition_point(|step| step.score <= score);
-        match (above.checked_sub(1).and_then(|i| self.steps.get(i)), self.steps.get(above)) {
+        match (
+            above.checked_sub(1).and_then(|i| self.steps.get(i)),
+            self.steps.get(above),
+        ) {
             (Some(a), Some(b)) => {
                 a.share + (b.share - a.share) * (score - a.score) / (b.score - a.score)
             }
@@ -155,7 +171,12 @@ mod tests {
     fn never_falls_as_the_score_rises() {
         let noise: Vec<(f32, bool)> = (0..1000).map(|i| (i as f32, i * 7919 % 13 < 6)).collect();
         let fitted = Confidence::fit(&noise, "test".into()).unwrap();
-        assert!(fitted.steps.windows(2).all(|pair| pair[0].share <= pair[1].share));
+        assert!(
+            fitted
+                .steps
+                .windows(2)
+                .all(|pair| pair[0].share <= pair[1].share)
+        );
         assert!(Confidence::fit(&noise[..10], "test".into()).is_err());
     }
 

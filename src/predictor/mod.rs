@@ -91,7 +91,11 @@ impl Predictor {
         let texts = Texts {
             config: read(files::CONFIG)?,
             vocabulary: read(files::VOCABULARY)?,
-            confidence: if fitted { Some(read(files::CONFIDENCE)?) } else { None },
+            confidence: if fitted {
+                Some(read(files::CONFIDENCE)?)
+            } else {
+                None
+            },
         };
         let vb = weights::open(&folder.join(files::WEIGHTS), DType::F32, device)?;
         Self::build(name_or_folder, &texts, &vb, device)
@@ -99,8 +103,11 @@ impl Predictor {
 
     fn build(name: &str, texts: &Texts, vb: &VarBuilder<'_>, device: &Device) -> Result<Self> {
         let at = |file: &str| Path::new(name).join(file);
-        let config: PredictorConfig = serde_json::from_str(&texts.config)
-            .map_err(|source| Error::ModelConfig { path: at(files::CONFIG), source })?;
+        let config: PredictorConfig =
+            serde_json::from_str(&texts.config).map_err(|source| Error::ModelConfig {
+                path: at(files::CONFIG),
+                source,
+            })?;
         let vocabulary = Vocabulary::from_text(&texts.vocabulary, &at(files::VOCABULARY))?;
         let confidence = texts
             .confidence
@@ -110,7 +117,14 @@ impl Predictor {
         let network = Network::new(&config, vocabulary.len(), vb)
             .map_err(|source| weights::failed(&at(files::WEIGHTS), source))?;
         let (name, device) = (name.to_owned(), device.clone());
-        Ok(Self { name, config, vocabulary, confidence, network, device })
+        Ok(Self {
+            name,
+            config,
+            vocabulary,
+            confidence,
+            network,
+            device,
+        })
     }
 
     /// The name or folder it was opened by.

@@ -91,8 +91,10 @@ pub struct TookMs {
 
 /// The comma pieces of `prompt`, each with the hits that have it.
 pub(super) fn phrases(prompt: &str, hits: &[Hit]) -> Vec<Phrase> {
-    let hits: Vec<(PromptId, String)> =
-        hits.iter().map(|hit| (hit.id, hit.prompt.to_lowercase())).collect();
+    let hits: Vec<(PromptId, String)> = hits
+        .iter()
+        .map(|hit| (hit.id, hit.prompt.to_lowercase()))
+        .collect();
     prompt
         .split(',')
         .map(str::trim)
@@ -100,7 +102,10 @@ pub(super) fn phrases(prompt: &str, hits: &[Hit]) -> Vec<Phrase> {
         .map(|piece| {
             let lower = piece.to_lowercase();
             let has = |(id, prompt): &(PromptId, String)| prompt.contains(&lower).then_some(*id);
-            Phrase { text: piece.to_owned(), from: hits.iter().filter_map(has).collect() }
+            Phrase {
+                text: piece.to_owned(),
+                from: hits.iter().filter_map(has).collect(),
+            }
         })
         .collect()
 }

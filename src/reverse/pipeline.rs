@@ -35,7 +35,11 @@ pub struct ReverseOptions {
 
 impl Default for ReverseOptions {
     fn default() -> Self {
-        Self { k: 10, filter: None, use_metadata: true }
+        Self {
+            k: 10,
+            filter: None,
+            use_metadata: true,
+        }
     }
 }
 
@@ -78,7 +82,11 @@ impl Reverser {
         options: &ReverseOptions,
     ) -> Result<ReverseAnswer> {
         let start = Instant::now();
-        let embedded = if options.use_metadata { metadata::read(bytes) } else { None };
+        let embedded = if options.use_metadata {
+            metadata::read(bytes)
+        } else {
+            None
+        };
         let pixels = match (decode::decode(bytes), &embedded) {
             (Ok(pixels), _) => Some(pixels),
             (Err(error), Some(_)) => {
@@ -130,7 +138,10 @@ impl Reverser {
     ) -> Result<ReverseAnswer> {
         let start = Instant::now();
         let words = likely_words(prediction);
-        let weights = words.iter().map(|word| (word.word.clone(), word.probability)).collect();
+        let weights = words
+            .iter()
+            .map(|word| (word.word.clone(), word.probability))
+            .collect();
         let hits = self.index.search(&SearchRequest {
             vector: Some(prediction.embedding.clone()),
             keywords: Some(KeywordQuery::Weighted(weights)),
@@ -149,13 +160,21 @@ impl Reverser {
         let fit = self.predictor.confidence();
         let confidence = score.zip(fit).map_or(0.0, |(score, fit)| fit.share(score));
         Ok(ReverseAnswer {
-            verdict: if confidence >= 0.5 { Verdict::Near } else { Verdict::Unsure },
+            verdict: if confidence >= 0.5 {
+                Verdict::Near
+            } else {
+                Verdict::Unsure
+            },
             confidence,
             phrases: phrases(&prompt, &hits),
             prompt,
             words,
             hits,
-            took_ms: TookMs { search, reconstruct: ms(start), ..TookMs::default() },
+            took_ms: TookMs {
+                search,
+                reconstruct: ms(start),
+                ..TookMs::default()
+            },
             ..ReverseAnswer::nothing(image)
         })
     }
@@ -176,7 +195,10 @@ fn likely_words(prediction: &Prediction) -> Vec<Word> {
         .iter()
         .take(MAX_WORDS)
         .take_while(|(_, probability)| *probability >= MIN_PROBABILITY)
-        .map(|(word, probability)| Word { word: word.clone(), probability: *probability })
+        .map(|(word, probability)| Word {
+            word: word.clone(),
+            probability: *probability,
+        })
         .collect()
 }
 

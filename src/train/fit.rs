@@ -392,7 +392,9 @@ fn read_losses(loss: &JointLoss) -> Result<Losses> {
 
 /// The weighted sum of the workers' gradients, variable by variable.
 fn combine(parts: &[(f64, Vec<Tensor>)]) -> Result<Vec<Tensor>> {
-    let Some(((weight, first), rest)) = parts.split_first() else { return Ok(vec![]) };
+    let Some(((weight, first), rest)) = parts.split_first() else {
+        return Ok(vec![]);
+    };
     (0..first.len())
         .into_par_iter()
         .map(|at| {

@@ -49,15 +49,43 @@ impl Slot {
         options: AdamWOptions,
         steps: usize,
     ) -> Result<()> {
-        let AdamWOptions { beta1, beta2, eps, weight_decay } = options;
+        let AdamWOptions {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } = options;
         let mean_scale = 1.0 / (1.0 - beta1.powi(steps as i32));
         let square_scale = 1.0 / (1.0 - beta2.powi(steps as i32));
-        let decay = if self.var.rank() > 1 { learning_rate * weight_decay } else { 0.0 };
+        let decay = if self.var.rank() > 1 {
+            learning_rate * weight_decay
+        } else {
+            0.0
+        };
         if gradient.device().is_cpu() {
             let gradient = gradient.contiguous()?;
-            self.mean.inplace_op2(&gradient, &Decay { keep: beta1, scale, squared: false })?;
-            self.square.inplace_op2(&gradient, &Decay { keep: beta2, scale, squared: true })?;
-            let update = Update { rate: mean_scale * learning_rate, square_scale, eps, decay };
+            self.mean.inplace_op2(
+                &gradient,
+                &Decay {
+                    keep: beta1,
+                    scale,
+                    squared: false,
+                },
+            )?;
+            self.square.inplace_op2(
+                &gradient,
+                &Decay {
+                    keep: beta2,
+                    scale,
+                    squared: true,
+                },
+            )?;
+            let update = Update {
+                rate: mean_scale * learning_rate,
+                square_scale,
+                eps,
+                decay,
+            };
             return self.var.inplace_op3(&self.mean, &self.square, &update);
         }
         let gradient = (gradient * scale)?;
@@ -65,7 +93,8 @@ impl Slot {
         self.square = ((&self.square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
         let root = ((&self.square * square_scale)?.sqrt()? + eps)?;
         let update = ((&self.mean * (mean_scale * learning_rate))? / root)?;
-        self.var.set(&((self.var.as_tensor() * (1.0 - decay))? - update)?)
+        self.var
+            .set(&((self.var.as_tensor() * (1.0 - decay))? - update)?)
     }
 }
 
@@ -204,7 +233,9 @@ impl AdamW {
         self.slots
             .par_iter_mut()
             .zip(gradients)
-            .try_for_each(|(slot, gradient)| slot.step(gradient, scale, learning_rate, options, steps))
+            .try_for_each(|(slot, gradient)| {
+                slot.step(gradient, scale, learning_rate, options, steps)
+            })
     }
 
     /// Variables and moments as named tensors: `model.*`, `mean.*`, `square.*`.

@@ -36,7 +36,11 @@ pub fn embeddings(
     let made = made.into_vec();
     let tensor = Tensor::from_slice(&made, shape, &Device::Cpu)?;
     let metadata = HashMap::from([(FINGERPRINT.to_owned(), fingerprint)]);
-    write_tensors(path, &HashMap::from([(EMBEDDINGS.to_owned(), tensor)]), metadata)?;
+    write_tensors(
+        path,
+        &HashMap::from([(EMBEDDINGS.to_owned(), tensor)]),
+        metadata,
+    )?;
     Ok(made)
 }
 
@@ -50,11 +54,20 @@ fn read(path: &Path, fingerprint: &str) -> Result<Option<Vec<f32>>> {
         (found == fingerprint).then_some(())
     };
     // Embeddings of other texts, and damaged ones, are made anew.
-    if safetensors::SafeTensors::read_metadata(&bytes).ok().and_then(same).is_none() {
+    if safetensors::SafeTensors::read_metadata(&bytes)
+        .ok()
+        .and_then(same)
+        .is_none()
+    {
         return Ok(None);
     }
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|source| Error::Weights { path: path.to_owned(), source })?;
+    let tensors =
+        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|source| {
+            Error::Weights {
+                path: path.to_owned(),
+                source,
+            }
+        })?;
     match tensors.get(EMBEDDINGS) {
         Some(tensor) => Ok(Some(tensor.flatten_all()?.to_vec1()?)),
         None => Ok(None),

@@ -31,7 +31,11 @@ fn config(hidden_act: Activation) -> PredictorConfig {
     PredictorConfig {
         preprocess: Preprocess::symmetric(vit.image_size),
         encoder: EncoderConfig::Vit(vit),
-        sentence_encoder: EncoderIdentity { name: "test".into(), sha256: String::new(), dim: DIM },
+        sentence_encoder: EncoderIdentity {
+            name: "test".into(),
+            sha256: String::new(),
+            dim: DIM,
+        },
     }
 }
 
@@ -56,19 +60,32 @@ impl Problem {
         let network =
             Network::new(&config(hidden_act), WORDS, &parameters.builder(&device)).unwrap();
         let embedding = tensor(&[BATCH, DIM]);
-        let norm = embedding.sqr().unwrap().sum_keepdim(1).unwrap().sqrt().unwrap();
+        let norm = embedding
+            .sqr()
+            .unwrap()
+            .sum_keepdim(1)
+            .unwrap()
+            .sqrt()
+            .unwrap();
         Self {
             network,
             vars: parameters.all(),
             pixels: tensor(&[BATCH, 3, 16, 16]),
             embedding: embedding.broadcast_div(&norm).unwrap(),
-            words: tensor(&[BATCH, WORDS]).ge(0f32).unwrap().to_dtype(DType::F32).unwrap(),
+            words: tensor(&[BATCH, WORDS])
+                .ge(0f32)
+                .unwrap()
+                .to_dtype(DType::F32)
+                .unwrap(),
         }
     }
 
     fn loss(&self) -> Tensor {
         let output = self.network.forward(&self.pixels).unwrap();
-        JointLoss::new(&output, &self.embedding, &self.words).unwrap().total(true).unwrap()
+        JointLoss::new(&output, &self.embedding, &self.words)
+            .unwrap()
+            .total(true)
+            .unwrap()
     }
 }
 
@@ -80,7 +97,9 @@ fn every_variable_has_a_gradient_that_finite_differences_confirm() {
         assert!(problem.vars.len() > 30, "{}", problem.vars.len());
         let mut rng = ChaCha8Rng::seed_from_u64(17);
         for (name, var) in &problem.vars {
-            let gradient = gradients.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
+            let gradient = gradients
+                .get(var)
+                .unwrap_or_else(|| panic!("{name} has no gradient"));
             let gradient: Vec<f32> = gradient.flatten_all().unwrap().to_vec1().unwrap();
             // A key's bias shifts all scores of a query alike, which softmax does not see.
             let cancels = name.ends_with("attention.key.bias");
@@ -93,7 +112,8 @@ fn every_variable_has_a_gradient_that_finite_differences_confirm() {
             let loss_at = |shift: f32| {
                 let mut moved = start.clone();
                 moved[place] += shift;
-                var.set(&Tensor::from_vec(moved, var.shape(), &Device::Cpu).unwrap()).unwrap();
+                var.set(&Tensor::from_vec(moved, var.shape(), &Device::Cpu).unwrap())
+                    .unwrap();
                 f64::from(problem.loss().to_scalar::<f32>().unwrap())
             };
             let slope = (loss_at(step) - loss_at(-step)) / (2.0 * f64::from(step));
@@ -115,7 +135,12 @@ fn equal_seeds_start_equal_networks() {
         let vb = parameters.builder(&Device::Cpu);
         let network = Network::new(&config(Activation::Gelu), WORDS, &vb).unwrap();
         let pixels = Tensor::ones((1, 3, 16, 16), DType::F32, &Device::Cpu).unwrap();
-        network.forward(&pixels).unwrap().embedding.to_vec2::<f32>().unwrap()
+        network
+            .forward(&pixels)
+            .unwrap()
+            .embedding
+            .to_vec2::<f32>()
+            .unwrap()
     };
     assert_eq!(start(1), start(1));
     assert_ne!(start(1), start(2));
@@ -127,7 +152,9 @@ fn a_missing_weight_is_an_error_that_names_it() {
     let file = tempfile::NamedTempFile::with_suffix(".safetensors").unwrap();
     empty.save(file.path()).unwrap();
     let vb = unprompt::weights::open(file.path(), DType::F32, &Device::Cpu).unwrap();
-    let error = Network::new(&config(Activation::Gelu), WORDS, &vb).err().unwrap();
+    let error = Network::new(&config(Activation::Gelu), WORDS, &vb)
+        .err()
+        .unwrap();
     let error = unprompt::weights::failed(file.path(), error);
     assert!(error.to_string().contains("encoder."), "{error}");
 }

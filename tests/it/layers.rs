@@ -5,7 +5,11 @@ use std::path::Path;
 
 fn modules(lib: &str) -> Vec<String> {
     lib.lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned))
+        .filter_map(|line| {
+            line.strip_prefix("pub mod ")?
+                .strip_suffix(';')
+                .map(str::to_owned)
+        })
         .collect()
 }
 
@@ -33,7 +37,10 @@ fn imports_go_upwards_only() {
         for text in &texts {
             // What stands behind the tests' line may look anywhere.
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for line in code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+            {
                 for (below, other) in modules.iter().enumerate().skip(place + 1) {
                     let upward = format!("crate::{other}");
                     assert!(

@@ -25,12 +25,19 @@ fn graph_finds_what_exact_search_finds_also_in_a_moved_folder() {
     let records: Vec<PromptRecord> = texts
         .by_ref()
         .take(PROMPTS)
-        .map(|prompt| PromptRecord { prompt, images: vec![] })
+        .map(|prompt| PromptRecord {
+            prompt,
+            images: vec![],
+        })
         .collect();
     let queries: Vec<String> = texts.take(QUERIES).collect();
-    let stats = indexing::build(records, &dir, encoder(), BuildOptions::default(), &mut |_| {
-        ControlFlow::Continue(())
-    })
+    let stats = indexing::build(
+        records,
+        &dir,
+        encoder(),
+        BuildOptions::default(),
+        &mut |_| ControlFlow::Continue(()),
+    )
     .unwrap();
     assert_eq!(stats.prompts, PROMPTS);
 
@@ -42,9 +49,16 @@ fn graph_finds_what_exact_search_finds_also_in_a_moved_folder() {
     let mut found = 0;
     for query in queries.rows() {
         let search = |exact| {
-            let options = VectorOptions { k: K, exact, ..VectorOptions::default() };
+            let options = VectorOptions {
+                k: K,
+                exact,
+                ..VectorOptions::default()
+            };
             let scored = index.vector_search(query, &options, None).unwrap();
-            scored.into_iter().map(|scored| scored.entry).collect::<HashSet<_>>()
+            scored
+                .into_iter()
+                .map(|scored| scored.entry)
+                .collect::<HashSet<_>>()
         };
         let (walked, exact) = (search(false), search(true));
         assert_eq!(exact.len(), K);

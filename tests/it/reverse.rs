@@ -21,7 +21,10 @@ fn predictor() -> Predictor {
 
 fn png(prompt: &PocketPrompt) -> Vec<u8> {
     let mut bytes = Cursor::new(vec![]);
-    prompt.render().write_to(&mut bytes, ImageFormat::Png).unwrap();
+    prompt
+        .render()
+        .write_to(&mut bytes, ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }
 
@@ -37,7 +40,9 @@ fn with_text(png: &[u8], key: &str, text: &str) -> Vec<u8> {
     encoder.set_depth(info.bit_depth);
     encoder.add_itxt_chunk(key.into(), text.into()).unwrap();
     let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(&pixels[..info.buffer_size()]).unwrap();
+    writer
+        .write_image_data(&pixels[..info.buffer_size()])
+        .unwrap();
     writer.finish().unwrap();
     bytes
 }
@@ -52,29 +57,43 @@ fn world(count: usize) -> World {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("index");
     let prompts: Vec<_> = Prompts::new(77, Split::Test).take(count).collect();
-    let record =
-        |prompt: &PocketPrompt| PromptRecord { prompt: prompt.text.clone(), images: vec![] };
+    let record = |prompt: &PocketPrompt| PromptRecord {
+        prompt: prompt.text.clone(),
+        images: vec![],
+    };
     let records = prompts.iter().map(record).collect();
     let go_on = &mut |_| ControlFlow::Continue(());
     indexing::build(records, &dir, encoder(), BuildOptions::default(), go_on).unwrap();
     let reverser = Reverser::new(Index::open(&dir).unwrap(), predictor()).unwrap();
-    World { _folder: folder, prompts, reverser }
+    World {
+        _folder: folder,
+        prompts,
+        reverser,
+    }
 }
 
 #[test]
 fn finds_the_prompts_of_images_that_no_training_saw() {
-    let World { prompts, reverser, .. } = world(400);
+    let World {
+        prompts, reverser, ..
+    } = world(400);
     let (mut among_10, mut cosines) = (0, 0.0);
     for prompt in &prompts[..60] {
-        let answer =
-            reverser.reverse("image.png", &png(prompt), &ReverseOptions::default()).unwrap();
+        let answer = reverser
+            .reverse("image.png", &png(prompt), &ReverseOptions::default())
+            .unwrap();
         assert!(answer.embedded.is_none());
         assert_eq!(answer.hits.len(), 10);
         assert_eq!(answer.prompt, answer.hits[0].prompt);
         assert!((0.0..=1.0).contains(&answer.confidence));
         assert_eq!(answer.verdict == Verdict::Near, answer.confidence >= 0.5);
         assert!(!answer.words.is_empty());
-        assert!(answer.phrases.iter().all(|phrase| phrase.from.contains(&answer.hits[0].id)));
+        assert!(
+            answer
+                .phrases
+                .iter()
+                .all(|phrase| phrase.from.contains(&answer.hits[0].id))
+        );
         among_10 += usize::from(answer.hits.iter().any(|hit| hit.prompt == prompt.text));
         let both = encoder().embed(&[&prompt.text, &answer.prompt]).unwrap();
         cosines += f64::from(cosine(both.row(0), both.row(1)));
@@ -86,19 +105,27 @@ fn finds_the_prompts_of_images_that_no_training_saw() {
 
 #[test]
 fn a_file_that_carries_its_prompt_is_answered_by_it() {
-    let World { prompts, reverser, .. } = world(20);
+    let World {
+        prompts, reverser, ..
+    } = world(20);
     let text = "a cat, oil painting\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5";
     let bytes = with_text(&png(&prompts[0]), "parameters", text);
     let options = ReverseOptions::default();
     let answer = reverser.reverse("a.png", &bytes, &options).unwrap();
-    assert_eq!((answer.verdict, answer.confidence), (Verdict::Embedded, 1.0));
+    assert_eq!(
+        (answer.verdict, answer.confidence),
+        (Verdict::Embedded, 1.0)
+    );
     assert_eq!(answer.prompt, "a cat, oil painting");
     let embedded = answer.embedded.unwrap();
     assert_eq!((embedded.steps, embedded.seed), (Some(20), Some(5)));
     assert_eq!(embedded.negative_prompt.as_deref(), Some("dog"));
     assert!(!answer.hits.is_empty());
 
-    let without = ReverseOptions { use_metadata: false, ..options };
+    let without = ReverseOptions {
+        use_metadata: false,
+        ..options
+    };
     let answer = reverser.reverse("a.png", &bytes, &without).unwrap();
     assert_ne!(answer.verdict, Verdict::Embedded);
     assert!(answer.embedded.is_none());
@@ -106,7 +133,9 @@ fn a_file_that_carries_its_prompt_is_answered_by_it() {
 
 #[test]
 fn bytes_that_are_no_image_are_errors() {
-    let World { prompts, reverser, .. } = world(20);
+    let World {
+        prompts, reverser, ..
+    } = world(20);
     let whole = png(&prompts[0]);
     let options = ReverseOptions::default();
     for bytes in [&b""[..], b"not an image", &whole[..whole.len() / 2]] {
@@ -119,10 +148,16 @@ fn bytes_that_are_no_image_are_errors() {
 fn an_index_of_another_encoder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("index");
-    let other = Encoder { name: "other".into(), digest: "0".into(), dim: 384 };
+    let other = Encoder {
+        name: "other".into(),
+        digest: "0".into(),
+        dim: 384,
+    };
     let writer = Writer::create(&dir, other, BuildOptions::default()).unwrap();
     writer.commit(&mut |_| ControlFlow::Continue(())).unwrap();
-    let error = Reverser::new(Index::open(&dir).unwrap(), predictor()).err().unwrap();
+    let error = Reverser::new(Index::open(&dir).unwrap(), predictor())
+        .err()
+        .unwrap();
     assert!(matches!(error, Error::EncoderMismatch { .. }), "{error}");
     assert!(error.to_string().contains("all-MiniLM-L6-v2"), "{error}");
 }
@@ -135,7 +170,12 @@ fn an_empty_index_gives_an_empty_answer() {
     indexing::build(vec![], &dir, encoder(), BuildOptions::default(), go_on).unwrap();
     let reverser = Reverser::new(Index::open(&dir).unwrap(), predictor()).unwrap();
     let prompt = Prompts::new(1, Split::Test).next().unwrap();
-    let answer = reverser.reverse("x", &png(&prompt), &ReverseOptions::default()).unwrap();
-    assert_eq!((answer.prompt.as_str(), answer.verdict), ("", Verdict::Unsure));
+    let answer = reverser
+        .reverse("x", &png(&prompt), &ReverseOptions::default())
+        .unwrap();
+    assert_eq!(
+        (answer.prompt.as_str(), answer.verdict),
+        ("", Verdict::Unsure)
+    );
     assert_eq!(answer.confidence, 0.0);
 }

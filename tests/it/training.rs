@@ -33,7 +33,11 @@ fn config() -> PredictorConfig {
     PredictorConfig {
         preprocess: Preprocess::symmetric(64),
         encoder: EncoderConfig::Vit(vit),
-        sentence_encoder: EncoderIdentity { name: "test".into(), sha256: String::new(), dim: DIM },
+        sentence_encoder: EncoderIdentity {
+            name: "test".into(),
+            sha256: String::new(),
+            dim: DIM,
+        },
     }
 }
 
@@ -66,8 +70,14 @@ fn train(folder: &Path, resume: bool, stop_after: usize) -> (Result<f64, Error>,
     let (device, config) = (Device::Cpu, config());
     let parameters = Parameters::new(9);
     let network = Network::new(&config, WORDS, &parameters.builder(&device)).unwrap();
-    let mut fit =
-        Fit::new(&network, &parameters, &config.preprocess, &device, options()).unwrap();
+    let mut fit = Fit::new(
+        &network,
+        &parameters,
+        &config.preprocess,
+        &device,
+        options(),
+    )
+    .unwrap();
     let mut lines = 0;
     let outcome = fit.run(
         &set(Split::Train, 320),
@@ -76,11 +86,19 @@ fn train(folder: &Path, resume: bool, stop_after: usize) -> (Result<f64, Error>,
         resume,
         &mut |_, _| {
             lines += 1;
-            if lines == stop_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if lines == stop_after {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         },
         &mut || Ok(()),
     );
-    let vars = parameters.all().into_iter().map(|(_, var)| var.as_detached_tensor()).collect();
+    let vars = parameters
+        .all()
+        .into_iter()
+        .map(|(_, var)| var.as_detached_tensor())
+        .collect();
     (outcome.map(|outcome| outcome.best_cosine), vars)
 }
 
@@ -102,7 +120,9 @@ fn learns_and_resumes_exactly_where_it_stopped() {
     let log = |folder: &Path| {
         let text = std::fs::read_to_string(folder.join("training.csv")).unwrap();
         // All but the last column, which is the speed.
-        let rows = text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned());
+        let rows = text
+            .lines()
+            .map(|line| line.rsplit_once(',').unwrap().0.to_owned());
         rows.collect::<Vec<_>>()
     };
     assert_eq!(log(whole.path()), log(parts.path()));
@@ -117,7 +137,10 @@ fn another_run_is_not_resumed() {
     let (device, config) = (Device::Cpu, config());
     let parameters = Parameters::new(9);
     let network = Network::new(&config, WORDS, &parameters.builder(&device)).unwrap();
-    let other = FitOptions { learning_rate: 1e-3, ..options() };
+    let other = FitOptions {
+        learning_rate: 1e-3,
+        ..options()
+    };
     let mut fit = Fit::new(&network, &parameters, &config.preprocess, &device, other).unwrap();
     let outcome = fit.run(
         &set(Split::Train, 320),
