@@ -5,6 +5,9 @@
 /// The one error of the crate, and its `Result`.
 pub mod error;
 
+/// Loops over rows of numbers, vectorised for the processor at hand.
+mod numeric;
+
 /// The processor that a model runs on.
 pub mod device;
 

@@ -7,6 +7,8 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor,
 };
 
+use crate::numeric::{self, vectorised};
+
 /// Softmax over the last dimension. In (.., n), out the same, rows that sum to 1.
 ///
 /// # Errors
@@ -77,26 +79,6 @@ fn fused(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }
 
-/// `exp` to a relative error of 3e-7, without branches, so that loops over it vectorise.
-///
-/// Cephes' scheme: `exp(x) = 2^n exp(r)` with `|r| <= ln(2)/2`, and a polynomial for `exp(r)`.
-/// Arguments are clamped to [-87, 88].
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding and taking it away rounds to an integer.
-    let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
-    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_3e-1;
-    let p = p * r * r + r + 1.0;
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
-}
-
 /// The contiguous `f32` values of an operand.
 pub(crate) fn values<'a>(
     storage: &'a CpuStorage,
@@ -124,14 +106,16 @@ impl CustomOp1 for Softmax {
         let x = values(storage, layout, self.name())?;
         let n = row_length(layout);
         let mut out = vec![0f32; x.len()];
-        for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-            let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = exp(x - max);
+        vectorised(|| {
+            for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+                let max = numeric::largest(x);
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = numeric::exp(x - max);
+                }
+                let scale = 1.0 / numeric::sum(out);
+                out.iter_mut().for_each(|out| *out *= scale);
             }
-            let scale = 1.0 / out.iter().sum::<f32>();
-            out.iter_mut().for_each(|out| *out *= scale);
-        }
+        });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -161,16 +145,15 @@ impl CustomOp2 for SoftmaxGrad {
         let g = values(g, g_layout, self.name())?;
         let n = row_length(layout);
         let mut out = vec![0f32; y.len()];
-        for ((out, y), g) in out
-            .chunks_exact_mut(n)
-            .zip(y.chunks_exact(n))
-            .zip(g.chunks_exact(n))
-        {
-            let dot: f32 = sum(y.iter().zip(g).map(|(y, g)| y * g));
-            for ((out, y), g) in out.iter_mut().zip(y).zip(g) {
-                *out = y * (g - dot);
+        let rows = out.chunks_exact_mut(n).zip(y.chunks_exact(n)).zip(g.chunks_exact(n));
+        vectorised(|| {
+            for ((out, y), g) in rows {
+                let dot = numeric::dot(y, g);
+                for ((out, y), g) in out.iter_mut().zip(y).zip(g) {
+                    *out = y * (g - dot);
+                }
             }
-        }
+        });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }
@@ -200,12 +183,14 @@ impl CustomOp3 for LayerNorm {
         same_length(n, weight.len(), self.name())?;
         same_length(n, bias.len(), self.name())?;
         let mut out = vec![0f32; x.len()];
-        for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-            let (mean, scale) = moments(x, self.eps);
-            for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
-                *out = (x - mean) * scale * weight + bias;
+        vectorised(|| {
+            for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+                let (mean, scale) = moments(x, self.eps);
+                for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+                    *out = (x - mean) * scale * weight + bias;
+                }
             }
-        }
+        });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -254,47 +239,40 @@ impl CustomOp3 for LayerNormGrad {
         let (dx, rest) = out.split_at_mut(x.len());
         let (dweight, dbias) = rest.split_at_mut(n);
         let mut normed = vec![0f32; n];
-        for ((dx, x), grad) in dx
-            .chunks_exact_mut(n)
-            .zip(x.chunks_exact(n))
-            .zip(grad.chunks_exact(n))
-        {
-            let (mean, scale) = moments(x, self.eps);
-            for (normed, x) in normed.iter_mut().zip(x) {
-                *normed = (x - mean) * scale;
+        let rows = dx.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(grad.chunks_exact(n));
+        vectorised(|| {
+            for ((dx, x), grad) in rows {
+                let (mean, scale) = moments(x, self.eps);
+                for (normed, x) in normed.iter_mut().zip(x) {
+                    *normed = (x - mean) * scale;
+                }
+                let sums = dweight.iter_mut().zip(dbias.iter_mut());
+                for (((dweight, dbias), grad), normed) in sums.zip(grad).zip(&normed) {
+                    *dweight += grad * normed;
+                    *dbias += grad;
+                }
+                for ((dx, grad), weight) in dx.iter_mut().zip(grad).zip(weight) {
+                    *dx = grad * weight;
+                }
+                let mean_grad = numeric::sum(dx) / n as f32;
+                let mean_grad_normed = numeric::dot(dx, &normed) / n as f32;
+                for (dx, normed) in dx.iter_mut().zip(&normed) {
+                    *dx = scale * (*dx - mean_grad - normed * mean_grad_normed);
+                }
             }
-            for i in 0..n {
-                dweight[i] += grad[i] * normed[i];
-                dbias[i] += grad[i];
-                dx[i] = grad[i] * weight[i];
-            }
-            let mean_grad = sum(dx.iter().copied()) / n as f32;
-            let mean_grad_normed = sum(dx.iter().zip(&normed).map(|(a, b)| a * b)) / n as f32;
-            for (dx, normed) in dx.iter_mut().zip(&normed) {
-                *dx = scale * (*dx - mean_grad - normed * mean_grad_normed);
-            }
-        }
+        });
         let length = out.len();
         Ok((CpuStorage::F32(out), Shape::from(length)))
     }
 }
 
 /// Mean and reciprocal standard deviation of a row.
+#[inline(always)]
 fn moments(x: &[f32], eps: f32) -> (f32, f32) {
     let n = x.len() as f32;
-    let mean = sum(x.iter().copied()) / n;
-    let variance = sum(x.iter().map(|x| (x - mean) * (x - mean))) / n;
+    let mean = numeric::sum(x) / n;
+    let variance = numeric::sum_of(x, |x| (x - mean) * (x - mean)) / n;
     (mean, 1.0 / (variance + eps).sqrt())
-}
-
-/// A sum in sixteen partial sums, which vectorises and loses less than a running one.
-#[inline(always)]
-fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
-    let mut lanes = [0f32; 16];
-    for (i, value) in values.enumerate() {
-        lanes[i % 16] += value;
-    }
-    lanes.iter().sum()
 }
 
 fn same_length(expected: usize, found: usize, op: &'static str) -> Result<()> {
@@ -311,7 +289,7 @@ struct GeluTanh;
 #[inline(always)]
 fn gelu_gate(x: f32) -> f32 {
     const C: f32 = 0.797_884_6; // sqrt(2 / pi)
-    1.0 / (1.0 + exp(-2.0 * C * (x + 0.044_715 * x * x * x)))
+    1.0 / (1.0 + numeric::exp(-2.0 * C * (x + 0.044_715 * x * x * x)))
 }
 
 impl CustomOp1 for GeluTanh {
@@ -321,7 +299,7 @@ impl CustomOp1 for GeluTanh {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = values(storage, layout, self.name())?;
-        let out = x.iter().map(|&x| x * gelu_gate(x)).collect();
+        let out = vectorised(|| x.iter().map(|&x| x * gelu_gate(x)).collect());
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -353,11 +331,7 @@ impl CustomOp2 for GeluTanhGrad {
             let gate = gelu_gate(x);
             gate + x * gate * (1.0 - gate) * TWO_C * (1.0 + 3.0 * 0.044_715 * x * x)
         };
-        let out = x
-            .iter()
-            .zip(grad)
-            .map(|(&x, &grad)| grad * slope(x))
-            .collect();
+        let out = vectorised(|| x.iter().zip(grad).map(|(&x, &grad)| grad * slope(x)).collect());
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }
@@ -488,18 +462,6 @@ mod tests {
             let (ours, composed) = (ours.get(var).unwrap(), composed.get(var).unwrap());
             assert!(largest_difference(ours, composed) < 2e-5);
         }
-    }
-
-    #[test]
-    fn exp_is_within_its_bound() {
-        let mut worst = 0f64;
-        for step in -86_000..88_000 {
-            let x = step as f32 / 1000.0;
-            let expected = f64::from(x).exp();
-            worst = worst.max((f64::from(exp(x)) - expected).abs() / expected);
-        }
-        assert!(worst < 3e-7, "{worst:e}");
-        assert_eq!(exp(f32::NEG_INFINITY), exp(-87.0));
     }
 
     #[test]

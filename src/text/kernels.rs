@@ -6,10 +6,8 @@
 //! plain enough for the compiler to vectorise with whatever the processor has, which `pulp` finds out.
 
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, bail};
-use pulp::Arch;
 
-/// So many numbers are summed side by side.
-const LANES: usize = 16;
+use crate::numeric::{self, vectorised};
 
 /// Adds a bias to each row.
 pub(super) struct AddBias(pub(super) Vec<f32>);
@@ -36,7 +34,7 @@ impl InplaceOp1 for AddBias {
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let rows = rows_mut(storage, layout, self.0.len(), self.name())?;
-        Arch::new().dispatch(|| {
+        vectorised(|| {
             for row in rows.chunks_exact_mut(self.0.len()) {
                 row.iter_mut().zip(&self.0).for_each(|(x, bias)| *x += bias);
             }
@@ -52,7 +50,7 @@ impl InplaceOp1 for BiasGelu {
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let rows = rows_mut(storage, layout, self.0.len(), self.name())?;
-        Arch::new().dispatch(|| {
+        vectorised(|| {
             for row in rows.chunks_exact_mut(self.0.len()) {
                 row.iter_mut()
                     .zip(&self.0)
@@ -71,12 +69,12 @@ impl InplaceOp1 for ScaledSoftmax {
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let len = layout.dims().last().copied().unwrap_or_default();
         let rows = rows_mut(storage, layout, len, self.name())?;
-        Arch::new().dispatch(|| {
+        vectorised(|| {
             for row in rows.chunks_exact_mut(len) {
-                let top = fold(row, f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
+                let top = numeric::largest(row);
                 row.iter_mut()
-                    .for_each(|x| *x = exp_of_negative((*x - top) * self.0));
-                let share = 1.0 / fold(row, 0.0, |a, b| a + b);
+                    .for_each(|x| *x = numeric::exp((*x - top) * self.0));
+                let share = 1.0 / numeric::sum(row);
                 row.iter_mut().for_each(|x| *x *= share);
             }
         });
@@ -105,15 +103,15 @@ impl InplaceOp2 for AddNorm {
         if other.is_empty() || !other.len().is_multiple_of(len) {
             bail!("{}: the second tensor has no rows of {len}", self.name());
         }
-        Arch::new().dispatch(|| {
+        vectorised(|| {
             let others = other.chunks_exact(len).cycle();
             for (row, other) in rows.chunks_exact_mut(len).zip(others) {
                 for ((x, other), bias) in row.iter_mut().zip(other).zip(&self.bias) {
                     *x += other + bias;
                 }
-                let mean = fold(row, 0.0, |a, b| a + b) / len as f32;
+                let mean = numeric::sum(row) / len as f32;
                 row.iter_mut().for_each(|x| *x -= mean);
-                let variance = fold_with(row, 0.0, |x| x * x, |a, b| a + b) / len as f32;
+                let variance = numeric::sum_of(row, |x| x * x) / len as f32;
                 let inverse = 1.0 / (variance + self.eps).sqrt();
                 for ((x, scale), shift) in row.iter_mut().zip(&self.scale).zip(&self.shift) {
                     *x = *x * inverse * scale + shift;
@@ -142,31 +140,6 @@ fn rows_mut<'a>(
 }
 
 #[inline(always)]
-fn fold(row: &[f32], start: f32, with: impl Fn(f32, f32) -> f32) -> f32 {
-    fold_with(row, start, |x| x, with)
-}
-
-/// Folds a row in [`LANES`] interleaved parts, which the compiler may not do by itself with floats.
-#[inline(always)]
-fn fold_with(
-    row: &[f32],
-    start: f32,
-    of: impl Fn(f32) -> f32,
-    with: impl Fn(f32, f32) -> f32,
-) -> f32 {
-    let mut lanes = [start; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = with(*lane, of(x));
-        }
-    }
-    let folded = lanes.into_iter().fold(start, &with);
-    rest.iter().fold(folded, |folded, &x| with(folded, of(x)))
-}
-
-#[inline(always)]
 fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
@@ -190,27 +163,6 @@ fn erf(x: f32) -> f32 {
     q = q * w + 4.974_692_5e-1;
     q = q * w + 1.0;
     x * p / q
-}
-
-/// e^x for x <= 0, within 2e-7 of it: x = n ln 2 + r, and a polynomial in r as in Cephes' `expf`.
-#[inline(always)]
-fn exp_of_negative(x: f32) -> f32 {
-    // Adding this rounds to a whole number, which then stands in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    // Below this the result is no normal number; it counts as e^-87.
-    let x = if x > -87.0 { x } else { -87.0 };
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    // ln 2 in two parts, the first of few bits so that its products are exact.
-    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let mut p = 1.987_569_2e-4;
-    p = p * r + 1.398_2e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 0.5;
-    let power = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits() - 127) << 23);
-    (p * r * r + r + 1.0) * power
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ pub mod pool;
 mod sentence;
 pub mod tokenize;
 
+use crate::numeric;
+
 pub use sentence::{Embeddings, EncoderIdentity, SentenceEncoder};
 
 /// The cosine of two unit vectors, in [-1, 1]; larger is nearer.
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    numeric::vectorised(|| numeric::dot(a, b))
 }

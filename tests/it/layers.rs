@@ -5,11 +5,8 @@ use std::path::Path;
 
 fn modules(lib: &str) -> Vec<String> {
     lib.lines()
-        .filter_map(|line| {
-            line.strip_prefix("pub mod ")?
-                .strip_suffix(';')
-                .map(str::to_owned)
-        })
+        .map(|line| line.strip_prefix("pub ").unwrap_or(line))
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned))
         .collect()
 }
 
