@@ -1,8 +1,9 @@
 //! From clauses to sets of documents: tantivy answers the leaves, set algebra does the rest.
 //!
-//! tantivy could combine them too, but 0.27 steps back in an excluded phrase and overflows in an
-//! intersected range, where our tests found wrong assertions. A leaf by itself is read from one
-//! end to the other, which both do right; and a filter wants all matches anyway.
+//! tantivy could combine them too, but 0.27 seeks backwards in an excluded phrase and overflows in
+//! an intersected range: its assertions fail in debug builds, and release builds go on unnoticed.
+//! Leaves by themselves are read from one end to the other, which does neither; and a filter wants
+//! all matches anyway.
 
 use std::ops::Bound;
 
