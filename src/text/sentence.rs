@@ -156,6 +156,12 @@ impl SentenceEncoder {
         Ok(self)
     }
 
+    /// The same encoder with at most so many texts a batch; 0 counts as 1.
+    pub fn with_batch_size(mut self, texts: usize) -> Self {
+        self.limits.texts = texts.max(1);
+        self
+    }
+
     /// The length of a vector.
     pub fn dim(&self) -> usize {
         self.identity.dim

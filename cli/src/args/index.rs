@@ -47,6 +47,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "NAME", env = "UNPROMPT_TEXT_COLUMN")]
     pub(crate) text_column: Option<String>,
 
+    /// Texts that the sentence encoder takes together; by default what suits the device.
+    #[arg(long, value_name = "N", env = "UNPROMPT_BATCH_SIZE")]
+    pub(crate) batch_size: Option<usize>,
+
     /// Worker threads; 0 takes every core.
     #[arg(long, value_name = "N", default_value_t = 0, env = "UNPROMPT_THREADS")]
     pub(crate) threads: usize,

@@ -39,6 +39,9 @@ pub(crate) fn build(args: &BuildArgs, global: &Global) -> Result<()> {
     if let Some(threads) = std::num::NonZeroUsize::new(args.threads) {
         sentences = sentences.with_threads(threads)?;
     }
+    if let Some(texts) = args.batch_size {
+        sentences = sentences.with_batch_size(texts);
+    }
     let mut stages = Stages::new(global.quiet);
     let stats = indexing::build(records, &args.out, &sentences, options, &mut |event| {
         stages.show(event);
