@@ -109,7 +109,8 @@ pub enum Error {
 
     /// An image has more pixels than are decoded.
     #[error(
-        "the image has {width} x {height} pixels; the limit is {} megapixels",
+        "the image has {width} x {height} pixels; the limits are {} megapixels and {limit_side} \
+         pixels a side",
         limit_pixels / 1_000_000
     )]
     ImageTooLarge {
@@ -119,6 +120,8 @@ pub enum Error {
         height: u32,
         /// The limit in pixels.
         limit_pixels: u64,
+        /// The limit of each side in pixels.
+        limit_side: u32,
     },
 
     /// Bytes are no image, or a damaged one.
@@ -247,6 +250,46 @@ pub enum Error {
     NoGradient {
         /// The variable's name.
         name: String,
+    },
+
+    /// A training run left the numbers that can be worked with.
+    #[error("training diverged at step {step}: use a smaller learning rate")]
+    Diverged {
+        /// The step.
+        step: usize,
+    },
+
+    /// A setting is outside its range.
+    #[error("{name} is {value}, but must be at least {least}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// The least that makes sense.
+        least: usize,
+    },
+
+    /// A new run would write over the checkpoint of another.
+    #[error(
+        "{} is there already: go on from it with --resume, or choose another folder",
+        path.display()
+    )]
+    CheckpointExists {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+
+    /// There are not enough meanings that an index leaves out.
+    #[error(
+        "an index of {prompts} prompts leaves out too few meanings to hold out {images} images: use \
+         a smaller index"
+    )]
+    TooFewMeanings {
+        /// Prompts of the index.
+        prompts: usize,
+        /// Images to hold out.
+        images: usize,
     },
 
     /// A checkpoint belongs to a run with other settings.

@@ -29,7 +29,12 @@ pub(crate) fn sum_of(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
 /// The largest number of a row; negative infinity if it is empty.
 #[inline(always)]
 pub(crate) fn largest(row: &[f32]) -> f32 {
-    fold(row, f32::NEG_INFINITY, |x| x, |a, b| if a > b { a } else { b })
+    fold(
+        row,
+        f32::NEG_INFINITY,
+        |x| x,
+        |a, b| if a > b { a } else { b },
+    )
 }
 
 /// The dot product of two rows, over the shorter of them.
@@ -37,8 +42,12 @@ pub(crate) fn largest(row: &[f32]) -> f32 {
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 =
-        a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    let rest: f32 = a_chunks
+        .remainder()
+        .iter()
+        .zip(b_chunks.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
     for (a, b) in a_chunks.zip(b_chunks) {
         for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
             *lane += a * b;
@@ -49,12 +58,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// Folds a row in [`LANES`] interleaved parts, which the compiler may not do by itself with floats.
 #[inline(always)]
-fn fold(
-    row: &[f32],
-    start: f32,
-    of: impl Fn(f32) -> f32,
-    with: impl Fn(f32, f32) -> f32,
-) -> f32 {
+fn fold(row: &[f32], start: f32, of: impl Fn(f32) -> f32, with: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [start; LANES];
     let chunks = row.chunks_exact(LANES);
     let rest = chunks.remainder();
@@ -111,11 +115,23 @@ mod tests {
             let a: Vec<f32> = (0..length).map(|i| (i as f32 * 0.7).sin()).collect();
             let b: Vec<f32> = (0..length).map(|i| (i as f32 * 1.3).cos()).collect();
             let close = |x: f32, y: f64| assert!((f64::from(x) - y).abs() < 1e-5, "{x} {y}");
-            let (wide_a, wide_b) = (a.iter().map(|&x| f64::from(x)), b.iter().map(|&x| f64::from(x)));
+            let (wide_a, wide_b) = (
+                a.iter().map(|&x| f64::from(x)),
+                b.iter().map(|&x| f64::from(x)),
+            );
             close(vectorised(|| sum(&a)), wide_a.clone().sum());
-            close(vectorised(|| sum_of(&a, |x| x * x)), wide_a.clone().map(|x| x * x).sum());
-            close(vectorised(|| dot(&a, &b)), wide_a.zip(wide_b).map(|(x, y)| x * y).sum());
-            assert_eq!(largest(&a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            close(
+                vectorised(|| sum_of(&a, |x| x * x)),
+                wide_a.clone().map(|x| x * x).sum(),
+            );
+            close(
+                vectorised(|| dot(&a, &b)),
+                wide_a.zip(wide_b).map(|(x, y)| x * y).sum(),
+            );
+            assert_eq!(
+                largest(&a),
+                a.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+            );
         }
     }
 }

@@ -1,5 +1,12 @@
 //! `unprompt`: what prompt made this image?
 
+/// `println!` that gives its error back: a reader that has seen enough is no reason to panic.
+macro_rules! say {
+    ($($argument:tt)*) => {
+        std::io::Write::write_fmt(&mut std::io::stdout().lock(), format_args!("{}\n", format_args!($($argument)*)))?
+    };
+}
+
 mod args;
 mod commands;
 mod output;

@@ -29,3 +29,12 @@ pub(crate) fn requested() -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 }
+
+/// An error once a stop was asked for.
+pub(crate) fn check() -> anyhow::Result<()> {
+    if requested().is_break() {
+        Err(unprompt::Error::Cancelled.into())
+    } else {
+        Ok(())
+    }
+}

@@ -16,14 +16,17 @@ use crate::text::{SentenceEncoder, cosine};
 pub struct Bounds {
     /// Always answering the mean training embedding.
     pub mean_embedding: f64,
-    /// Answering with the prompt of the training image nearest in raw pixels.
+    /// Answering with the prompt of the training image nearest in raw pixels, among
+    /// [`Bounds::known_images`].
     pub pixel_neighbour: f64,
+    /// Training images that the two baselines know.
+    pub known_images: usize,
     /// The leave-one-out mean embedding of all wordings of the true meaning.
     pub ceiling: f64,
 }
 
 /// Training prompts that the baselines know.
-const BASELINE_PROMPTS: usize = 2000;
+const BASELINE_PROMPTS: usize = 5000;
 
 /// Meanings, and wordings of each, that the ceiling is measured on.
 const CEILING: (usize, usize) = (100, 16);
@@ -104,6 +107,7 @@ impl Bounds {
         Ok(Self {
             mean_embedding: mean_embedding / count,
             pixel_neighbour: pixel_neighbour / count,
+            known_images: known.len(),
             ceiling: ceiling / (meanings * wordings) as f64,
         })
     }

@@ -58,7 +58,7 @@ pub fn cases(
     options: EvaluateOptions,
     observe: &mut Observe<'_>,
 ) -> Result<(Vec<Case>, Vec<Case>)> {
-    let (indexed, held_out) = draw(options);
+    let (indexed, held_out) = draw(options)?;
     let folder = tempfile::tempdir().map_err(Error::io("create", &std::env::temp_dir()))?;
     let index = build(&indexed, &folder.path().join("index"), sentences, observe)?;
     let reverser = Reverser::new(index, predictor)?;
@@ -68,8 +68,11 @@ pub fn cases(
     Ok((present, absent))
 }
 
+/// Prompts that are drawn in search of a meaning that is held out, for each that is wanted.
+const DRAWS_PER_IMAGE: usize = 100;
+
 /// Distinct prompts for the index, then prompts of meanings that are not among them.
-fn draw(options: EvaluateOptions) -> (Vec<PocketPrompt>, Vec<PocketPrompt>) {
+fn draw(options: EvaluateOptions) -> Result<(Vec<PocketPrompt>, Vec<PocketPrompt>)> {
     let mut stream = Prompts::new(options.seed, options.split);
     let mut texts = HashSet::new();
     let mut indexed = Vec::with_capacity(options.prompts);
@@ -82,8 +85,18 @@ fn draw(options: EvaluateOptions) -> (Vec<PocketPrompt>, Vec<PocketPrompt>) {
         }
     }
     let meanings: HashSet<Meaning> = indexed.iter().map(|prompt| prompt.meaning).collect();
-    let absent = stream.filter(|prompt| !meanings.contains(&prompt.meaning));
-    (indexed, absent.take(options.images).collect())
+    let images = options.images;
+    // A large index leaves few meanings, or none, to find.
+    let drawn = stream.take(images.saturating_mul(DRAWS_PER_IMAGE));
+    let absent = drawn.filter(|prompt| !meanings.contains(&prompt.meaning));
+    let held_out: Vec<PocketPrompt> = absent.take(images).collect();
+    if held_out.len() < images {
+        return Err(Error::TooFewMeanings {
+            prompts: options.prompts,
+            images,
+        });
+    }
+    Ok((indexed, held_out))
 }
 
 fn build(

@@ -23,8 +23,6 @@ pub struct Figures {
     pub attributes: Vec<(&'static str, f64)>,
     /// Micro F1 of the predicted words against the true prompt's, at probability 0.5.
     pub words_f1: f64,
-    /// Mean difference between confidence and share of right answers over ten bins.
-    pub calibration_error: f64,
     /// Median milliseconds of encoding an image, and of everything after it.
     pub median_ms: MedianMs,
 }
@@ -81,7 +79,6 @@ impl Figures {
                 .zip((0..).map(agrees))
                 .collect(),
             words_f1: words_f1(cases, vocabulary),
-            calibration_error: calibration_error(cases),
             median_ms: MedianMs {
                 encode: median(cases.iter().map(|case| case.answer.took_ms.encode)),
                 search: median(
@@ -113,8 +110,9 @@ fn words_f1(cases: &[Case], vocabulary: &Vocabulary) -> f64 {
     2.0 * right as f64 / ((predicted + true_words) as f64).max(1.0)
 }
 
-/// Expected calibration error over ten equal bins of confidence (Naeini et al., 2015).
-fn calibration_error(cases: &[Case]) -> f64 {
+/// Expected calibration error over ten equal bins of confidence (Naeini et al., 2015): the mean
+/// difference between confidence and share of right answers.
+pub fn calibration_error<'a>(cases: impl Iterator<Item = &'a Case>) -> f64 {
     let mut bins = [(0.0f64, 0.0f64, 0.0f64); 10];
     for case in cases {
         let confidence = f64::from(case.answer.confidence);
@@ -127,7 +125,8 @@ fn calibration_error(cases: &[Case]) -> f64 {
         .iter()
         .map(|(confidence, right, _)| (confidence - right).abs())
         .sum();
-    gap / cases.len().max(1) as f64
+    let count: f64 = bins.iter().map(|bin| bin.2).sum();
+    gap / count.max(1.0)
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

@@ -20,7 +20,7 @@ use crate::text::SentenceEncoder;
 
 pub use bounds::Bounds;
 pub use cases::{Case, DEPTH, cases, reverse_all};
-pub use figures::{Figures, MedianMs, Recall};
+pub use figures::{Figures, MedianMs, Recall, calibration_error};
 
 /// What to evaluate on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,9 @@ pub struct Evaluation {
     pub in_index: Figures,
     /// No prompt of the same meaning is in the index.
     pub held_out: Figures,
+    /// Mean difference between confidence and share of right answers, over both settings: the
+    /// confidence was fitted on such a mixture, too.
+    pub calibration_error: f64,
     /// What to compare the cosines with.
     pub bounds: Bounds,
 }
@@ -110,6 +113,7 @@ pub fn evaluate(
         prompts: options.prompts,
         in_index: figures(&present),
         held_out: figures(&absent),
+        calibration_error: calibration_error(present.iter().chain(&absent)),
         bounds,
     })
 }

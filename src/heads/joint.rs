@@ -12,7 +12,7 @@ use crate::nn::linear::Linear;
 #[derive(Clone, Debug)]
 pub struct JointHeads {
     embedding: Linear,
-    words: Linear,
+    words: Option<Linear>,
 }
 
 /// What the heads put out for a batch.
@@ -20,19 +20,21 @@ pub struct JointHeads {
 pub struct JointOutput {
     /// (batch, embedding dimension), unit rows.
     pub embedding: Tensor,
-    /// (batch, words), logits of the word occurring.
-    pub word_logits: Tensor,
+    /// (batch, words), logits of the word occurring; `None` without a vocabulary.
+    pub word_logits: Option<Tensor>,
 }
 
 impl JointHeads {
-    /// Reads the heads, or starts them for training: `features` in, `dim` and `words` out.
+    /// Reads the heads, or starts them for training: `features` in, `dim` and `words` out. Without
+    /// words there is no vocabulary head.
     ///
     /// # Errors
     /// If a weight is missing or of another shape.
     pub fn new(features: usize, dim: usize, words: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        let vocabulary = (words > 0).then(|| Linear::new(dim, words, vb.pp("words")));
         Ok(Self {
             embedding: Linear::new(features, dim, vb.pp("embedding"))?,
-            words: Linear::new(dim, words, vb.pp("words"))?,
+            words: vocabulary.transpose()?,
         })
     }
 
@@ -42,7 +44,11 @@ impl JointHeads {
     /// If the input has another shape.
     pub fn forward(&self, features: &Tensor) -> Result<JointOutput> {
         let raw = self.embedding.forward(features)?;
-        let word_logits = self.words.forward(&raw)?;
+        let word_logits = self
+            .words
+            .as_ref()
+            .map(|words| words.forward(&raw))
+            .transpose()?;
         let norm = raw
             .sqr()?
             .sum_keepdim(D::Minus1)?

@@ -14,6 +14,9 @@ pub const MAX_FILE_BYTES: u64 = 64 << 20;
 /// The largest image that is decoded, in pixels.
 pub const MAX_PIXELS: u64 = 64_000_000;
 
+/// The longest side of an image that is decoded: resizing takes memory by the side, too.
+pub const MAX_SIDE: u32 = 32_768;
+
 /// The bytes of an image file.
 ///
 /// # Errors
@@ -38,7 +41,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`Error::ImageDecode`] if the bytes are no such image, [`Error::ImageTooLarge`] beyond
-/// [`MAX_PIXELS`].
+/// [`MAX_PIXELS`] or [`MAX_SIDE`].
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let reader =
         || -> std::io::Result<_> { ImageReader::new(Cursor::new(bytes)).with_guessed_format() };
@@ -49,11 +52,12 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
         .map_err(io)?
         .into_dimensions()
         .map_err(unreadable)?;
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(Error::ImageTooLarge {
             width,
             height,
             limit_pixels: MAX_PIXELS,
+            limit_side: MAX_SIDE,
         });
     }
     let mut reader = reader().map_err(io)?;
@@ -93,17 +97,17 @@ mod tests {
 
     #[test]
     fn a_header_that_claims_too_many_pixels_is_refused_before_decoding() {
-        let mut bytes = png(&RgbaImage::new(1, 1));
-        // IHDR's width and height, with its checksum made good.
-        bytes[16..20].copy_from_slice(&60_000u32.to_be_bytes());
-        bytes[20..24].copy_from_slice(&60_000u32.to_be_bytes());
-        let crc = crc32(&bytes[12..29]);
-        bytes[29..33].copy_from_slice(&crc.to_be_bytes());
-        let error = decode(&bytes).unwrap_err();
-        assert!(
-            matches!(error, Error::ImageTooLarge { width: 60_000, .. }),
-            "{error}"
-        );
+        let whole = png(&RgbaImage::new(1, 1));
+        for (width, height) in [(60_000u32, 60_000u32), (1, 64_000_000), (40_000, 2)] {
+            let mut bytes = whole.clone();
+            // IHDR's width and height, with its checksum made good.
+            bytes[16..20].copy_from_slice(&width.to_be_bytes());
+            bytes[20..24].copy_from_slice(&height.to_be_bytes());
+            let crc = crc32(&bytes[12..29]);
+            bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+            let error = decode(&bytes).unwrap_err();
+            assert!(matches!(error, Error::ImageTooLarge { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -145,7 +145,10 @@ impl CustomOp2 for SoftmaxGrad {
         let g = values(g, g_layout, self.name())?;
         let n = row_length(layout);
         let mut out = vec![0f32; y.len()];
-        let rows = out.chunks_exact_mut(n).zip(y.chunks_exact(n)).zip(g.chunks_exact(n));
+        let rows = out
+            .chunks_exact_mut(n)
+            .zip(y.chunks_exact(n))
+            .zip(g.chunks_exact(n));
         vectorised(|| {
             for ((out, y), g) in rows {
                 let dot = numeric::dot(y, g);
@@ -239,7 +242,10 @@ impl CustomOp3 for LayerNormGrad {
         let (dx, rest) = out.split_at_mut(x.len());
         let (dweight, dbias) = rest.split_at_mut(n);
         let mut normed = vec![0f32; n];
-        let rows = dx.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(grad.chunks_exact(n));
+        let rows = dx
+            .chunks_exact_mut(n)
+            .zip(x.chunks_exact(n))
+            .zip(grad.chunks_exact(n));
         vectorised(|| {
             for ((dx, x), grad) in rows {
                 let (mean, scale) = moments(x, self.eps);
@@ -331,7 +337,12 @@ impl CustomOp2 for GeluTanhGrad {
             let gate = gelu_gate(x);
             gate + x * gate * (1.0 - gate) * TWO_C * (1.0 + 3.0 * 0.044_715 * x * x)
         };
-        let out = vectorised(|| x.iter().zip(grad).map(|(&x, &grad)| grad * slope(x)).collect());
+        let out = vectorised(|| {
+            x.iter()
+                .zip(grad)
+                .map(|(&x, &grad)| grad * slope(x))
+                .collect()
+        });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }

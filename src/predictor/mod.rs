@@ -10,7 +10,7 @@ pub mod network;
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use image::RgbImage;
 
@@ -157,7 +157,10 @@ impl Predictor {
             let pixels = self.config.preprocess.batch(batch, &self.device)?;
             let output = self.network.forward(&pixels)?;
             let embeddings: Vec<Vec<f32>> = output.embedding.to_vec2()?;
-            let probabilities: Vec<Vec<f32>> = sigmoid(&output.word_logits)?.to_vec2()?;
+            let probabilities: Vec<Vec<f32>> = match &output.word_logits {
+                Some(logits) => candle_nn::ops::sigmoid(logits)?.to_vec2()?,
+                None => vec![vec![]; batch.len()],
+            };
             for (embedding, probabilities) in embeddings.into_iter().zip(probabilities) {
                 let words = self.vocabulary.words().iter().cloned();
                 let mut words: Vec<(String, f32)> = words.zip(probabilities).collect();
@@ -167,8 +170,4 @@ impl Predictor {
         }
         Ok(predictions)
     }
-}
-
-fn sigmoid(logits: &Tensor) -> Result<Tensor> {
-    Ok(candle_nn::ops::sigmoid(logits)?)
 }

@@ -1,5 +1,7 @@
 //! The shape of an answer: the JSON of `reverse`.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use unprompt_index::{Hit, PromptId};
 
@@ -21,7 +23,7 @@ pub struct ReverseAnswer {
     pub confidence: f32,
     /// Words that the prompt is predicted to hold, likeliest first.
     pub words: Vec<Word>,
-    /// The pieces of `prompt`, and which hits have them.
+    /// The pieces of `prompt`, and the hits they are from; none where the file carries the prompt.
     pub phrases: Vec<Phrase>,
     /// The prompts found, best first.
     pub hits: Vec<Hit>,
@@ -72,7 +74,7 @@ pub struct Word {
 pub struct Phrase {
     /// The piece, between two commas of the answer.
     pub text: String,
-    /// The hits that have it, best first.
+    /// The hits that have the same piece, best first.
     pub from: Vec<PromptId>,
 }
 
@@ -89,23 +91,26 @@ pub struct TookMs {
     pub reconstruct: f64,
 }
 
-/// The comma pieces of `prompt`, each with the hits that have it.
+/// The comma pieces of `prompt`, each with the hits that have the same piece, in whatever case.
 pub(super) fn phrases(prompt: &str, hits: &[Hit]) -> Vec<Phrase> {
-    let hits: Vec<(PromptId, String)> = hits
+    let hits: Vec<(PromptId, HashSet<String>)> = hits
         .iter()
-        .map(|hit| (hit.id, hit.prompt.to_lowercase()))
+        .map(|hit| (hit.id, pieces(&hit.prompt).map(str::to_lowercase).collect()))
         .collect();
+    let phrase = |piece: &str| {
+        let lower = piece.to_lowercase();
+        let having = hits.iter().filter(|(_, pieces)| pieces.contains(&lower));
+        Phrase {
+            text: piece.to_owned(),
+            from: having.map(|(id, _)| *id).collect(),
+        }
+    };
+    pieces(prompt).map(phrase).collect()
+}
+
+fn pieces(prompt: &str) -> impl Iterator<Item = &str> {
     prompt
         .split(',')
         .map(str::trim)
         .filter(|piece| !piece.is_empty())
-        .map(|piece| {
-            let lower = piece.to_lowercase();
-            let has = |(id, prompt): &(PromptId, String)| prompt.contains(&lower).then_some(*id);
-            Phrase {
-                text: piece.to_owned(),
-                from: hits.iter().filter_map(has).collect(),
-            }
-        })
-        .collect()
 }

@@ -185,7 +185,7 @@ fn answer_by(answer: &mut ReverseAnswer, embedded: Embedded) {
     answer.verdict = Verdict::Embedded;
     answer.prompt.clone_from(&embedded.prompt);
     answer.confidence = 1.0;
-    answer.phrases = phrases(&embedded.prompt, &answer.hits);
+    answer.phrases = phrases(&embedded.prompt, &[]);
     answer.embedded = Some(embedded);
 }
 

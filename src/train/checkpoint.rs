@@ -68,20 +68,20 @@ pub fn save(path: &Path, optimiser: &AdamW, state: &RunState) -> Result<()> {
     )
 }
 
-/// Puts a saved run back into `optimiser` and says where it stands; `None` if there is none.
+/// Puts a saved run back into `optimiser` and says where it stands: at `start`, if there is none.
 ///
 /// # Errors
-/// [`Error::Weights`] if the file is damaged, [`Error::OtherRun`] if it belongs to a run with
-/// other settings.
+/// [`Error::Weights`] if the file is damaged, [`Error::OtherRun`] if its fingerprint is not that of
+/// `start`.
 pub fn load(
     path: &Path,
     optimiser: &mut AdamW,
-    fingerprint: &str,
+    start: RunState,
     device: &Device,
-) -> Result<Option<RunState>> {
+) -> Result<RunState> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(start),
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     let damaged = |source| Error::Weights {
@@ -99,14 +99,14 @@ pub fn load(
         path: path.to_owned(),
         source,
     })?;
-    if state.fingerprint != fingerprint {
+    if state.fingerprint != start.fingerprint {
         return Err(Error::OtherRun {
             path: path.to_owned(),
-            expected: fingerprint.to_owned(),
+            expected: start.fingerprint,
             found: state.fingerprint,
         });
     }
     let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(damaged)?;
     optimiser.restore(&tensors, state.step).map_err(damaged)?;
-    Ok(Some(state))
+    Ok(state)
 }

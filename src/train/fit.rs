@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{Device, IndexOp, Tensor};
+use candle_core::{Device, Tensor};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPool;
@@ -35,8 +35,6 @@ pub struct FitOptions {
     pub min_learning_rate: f64,
     /// Steps of warm-up.
     pub warmup_steps: usize,
-    /// Whether the vocabulary head is trained, too.
-    pub with_words: bool,
     /// Gradients longer than this are shortened to it.
     pub max_gradient_norm: f64,
     /// Seed of the order of the images.
@@ -55,7 +53,6 @@ impl Default for FitOptions {
             learning_rate: 1e-3,
             min_learning_rate: 1e-6,
             warmup_steps: 300,
-            with_words: true,
             max_gradient_norm: 1.0,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -76,6 +73,7 @@ pub struct Fit<'a> {
     optimiser: AdamW,
     names: Vec<String>,
     pools: Vec<ThreadPool>,
+    identity: String,
 }
 
 /// What a run came to.
@@ -87,34 +85,111 @@ pub struct FitOutcome {
     pub steps: usize,
 }
 
+/// How far a run has come.
+#[derive(Clone, Copy, Debug)]
+pub struct FitProgress<'a> {
+    /// Steps done.
+    pub step: usize,
+    /// Steps in all.
+    pub total_steps: usize,
+    /// The line of the log that this step has completed.
+    pub row: Option<&'a LogRow>,
+}
+
+/// The name of the checkpoint in a run's folder.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// Losses since the last line of the log.
+struct Meter {
+    sums: Losses,
+    steps: usize,
+    since: Instant,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self {
+            sums: Losses::default(),
+            steps: 0,
+            since: Instant::now(),
+        }
+    }
+
+    fn add(&mut self, losses: Losses) {
+        self.sums.add(losses, 1.0);
+        self.steps += 1;
+    }
+
+    /// The means as a line of the log; begins anew.
+    fn row(
+        &mut self,
+        step: usize,
+        epoch: usize,
+        learning_rate: f64,
+        validation_cosine: Option<f64>,
+        batch_size: usize,
+    ) -> LogRow {
+        let Self { sums, steps, since } = std::mem::replace(self, Self::new());
+        let mean = |sum: f64| sum / steps.max(1) as f64;
+        LogRow {
+            step,
+            epoch,
+            learning_rate,
+            cosine_loss: mean(sums.cosine),
+            huber_loss: mean(sums.huber),
+            words_loss: sums.words.map(mean),
+            validation_cosine,
+            images_per_s: (steps * batch_size) as f64 / since.elapsed().as_secs_f64(),
+        }
+    }
+}
+
 /// A step's losses, weighted means over its batch.
 #[derive(Clone, Copy, Debug, Default)]
 struct Losses {
     cosine: f64,
     huber: f64,
-    words: f64,
+    /// `None` without a vocabulary.
+    words: Option<f64>,
 }
 
 impl Losses {
     fn add(&mut self, other: Self, weight: f64) {
         self.cosine += other.cosine * weight;
         self.huber += other.huber * weight;
-        self.words += other.words * weight;
+        if let Some(words) = other.words {
+            *self.words.get_or_insert(0.0) += words * weight;
+        }
     }
 }
 
 impl<'a> Fit<'a> {
-    /// Prepares the training of `network`, whose variables are `parameters`.
+    /// Prepares the training of `network`, whose variables are `parameters`. `identity` says what
+    /// is trained, so that a checkpoint of something else is not resumed.
     ///
     /// # Errors
-    /// [`Error::Threads`] if the workers do not start.
+    /// [`Error::Setting`] for no epochs or empty batches, [`Error::Threads`] if the workers do not
+    /// start.
     pub fn new(
         network: &'a Network,
         parameters: &Parameters,
         preprocess: &'a Preprocess,
         device: &'a Device,
         options: FitOptions,
+        identity: String,
     ) -> Result<Self> {
+        for (name, value) in [
+            ("batch size", options.batch_size),
+            ("epochs", options.epochs),
+        ] {
+            if value == 0 {
+                return Err(Error::Setting {
+                    name,
+                    value,
+                    least: 1,
+                });
+            }
+        }
         let workers = if device.is_cpu() {
             options.threads.clamp(1, options.batch_size)
         } else {
@@ -136,6 +211,7 @@ impl<'a> Fit<'a> {
             optimiser,
             names,
             pools,
+            identity,
         })
     }
 
@@ -147,17 +223,18 @@ impl<'a> Fit<'a> {
     ///
     /// # Errors
     /// [`Error::Cancelled`] after a break (the state is saved), [`Error::NoGradient`] if a
-    /// variable is not reached by the loss, [`Error::OtherRun`] on resuming another run.
+    /// variable is not reached by the loss, [`Error::Diverged`], [`Error::OtherRun`] on resuming
+    /// another run, [`Error::CheckpointExists`] on starting where a run has been.
     pub fn run(
         &mut self,
         training: &dyn TrainingSet,
         validation: &dyn TrainingSet,
         folder: &Path,
         resume: bool,
-        observe: &mut dyn FnMut(&LogRow, usize) -> ControlFlow<()>,
+        observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
         keep: &mut dyn FnMut() -> Result<()>,
     ) -> Result<FitOutcome> {
-        let checkpoint_path = folder.join("checkpoint.safetensors");
+        let checkpoint_path = folder.join(CHECKPOINT);
         let log_path = folder.join("training.csv");
         let steps_per_epoch = training.len() / self.options.batch_size;
         if steps_per_epoch == 0 {
@@ -171,27 +248,23 @@ impl<'a> Fit<'a> {
             warmup_steps: self.options.warmup_steps.min(total_steps / 2),
             total_steps,
         };
-        let fingerprint = format!("{:?} on {} pairs", self.run_options(), training.len());
+        let fingerprint = self.fingerprint(training.len(), validation.len());
         let mut state = RunState {
             step: 0,
             best_cosine: None,
-            fingerprint: fingerprint.clone(),
+            fingerprint,
         };
         if resume {
-            let saved = checkpoint::load(
-                &checkpoint_path,
-                &mut self.optimiser,
-                &fingerprint,
-                self.device,
-            )?;
-            state = saved.unwrap_or(state);
+            state = checkpoint::load(&checkpoint_path, &mut self.optimiser, state, self.device)?;
+        } else if checkpoint_path.exists() {
+            return Err(Error::CheckpointExists {
+                path: checkpoint_path,
+            });
         }
         let mut rows = log::read(&log_path, state.step)?;
         log::write(&log_path, &rows)?;
 
-        let mut sums = Losses::default();
-        let mut summed = 0usize;
-        let mut since = Instant::now();
+        let mut meter = Meter::new();
         let mut order = self.order(training.len(), state.step / steps_per_epoch);
         while state.step < total_steps {
             let (epoch, place) = (state.step / steps_per_epoch, state.step % steps_per_epoch);
@@ -200,42 +273,43 @@ impl<'a> Fit<'a> {
             }
             let batch = &order[place * self.options.batch_size..][..self.options.batch_size];
             let learning_rate = schedule.rate(state.step);
-            sums.add(self.step(training, batch, epoch, learning_rate)?, 1.0);
-            summed += 1;
+            let losses = self
+                .step(training, batch, epoch, learning_rate)?
+                .ok_or(Error::Diverged { step: state.step })?;
+            meter.add(losses);
             state.step += 1;
 
             let epoch_ends = place + 1 == steps_per_epoch;
-            let mut stop = false;
+            let mut row = None;
             if state.step.is_multiple_of(LOG_EVERY) || epoch_ends {
-                let images = (summed * self.options.batch_size) as f64;
-                let images_per_s = images / since.elapsed().as_secs_f64();
                 let validation_cosine = if epoch_ends {
                     Some(self.mean_cosine(validation)?)
                 } else {
                     None
                 };
-                let mean = |sum: f64| sum / summed as f64;
-                let row = LogRow {
-                    step: state.step,
+                let new = meter.row(
+                    state.step,
                     epoch,
                     learning_rate,
-                    cosine_loss: mean(sums.cosine),
-                    huber_loss: mean(sums.huber),
-                    words_loss: mean(sums.words),
                     validation_cosine,
-                    images_per_s,
-                };
-                log::append(&log_path, &row)?;
+                    self.options.batch_size,
+                );
+                log::append(&log_path, &new)?;
+                rows.push(new);
+                row = rows.last();
                 if let Some(cosine) = validation_cosine
                     && state.best_cosine.is_none_or(|best| cosine > best)
                 {
                     state.best_cosine = Some(cosine);
                     keep()?;
                 }
-                stop = observe(&row, total_steps).is_break();
-                rows.push(row);
-                (sums, summed, since) = (Losses::default(), 0, Instant::now());
             }
+            let stop = observe(FitProgress {
+                step: state.step,
+                total_steps,
+                row,
+            })
+            .is_break();
             if epoch_ends || stop || state.step.is_multiple_of(self.options.checkpoint_every) {
                 checkpoint::save(&checkpoint_path, &self.optimiser, &state)?;
                 log::plot(&folder.join("training.svg"), &rows)?;
@@ -268,23 +342,15 @@ impl<'a> Fit<'a> {
         Ok(sum / set.len().max(1) as f64)
     }
 
-    /// The settings that a resumed run must share.
-    fn run_options(&self) -> impl std::fmt::Debug + use<> {
-        let FitOptions {
-            checkpoint_every: _,
-            threads: _,
-            ..
-        } = &self.options;
-        let o = &self.options;
-        (
-            o.epochs,
-            o.batch_size,
-            o.learning_rate,
-            o.min_learning_rate,
-            o.warmup_steps,
-            o.with_words,
-            o.seed,
-        )
+    /// What a resumed run must share. The number of threads is part of it, since sums depend on
+    /// it in their last digits.
+    fn fingerprint(&self, training: usize, validation: usize) -> String {
+        let options = FitOptions {
+            checkpoint_every: 0,
+            ..self.options.clone()
+        };
+        let (workers, identity) = (self.pools.len(), &self.identity);
+        format!("{identity}; {options:?}; {workers} workers; {training} and {validation} pairs")
     }
 
     /// The order of the images in an epoch: a function of seed and epoch alone.
@@ -296,25 +362,23 @@ impl<'a> Fit<'a> {
         order
     }
 
+    /// One step; `None` if the gradient is not finite, and nothing is changed then.
     fn step(
         &mut self,
         set: &dyn TrainingSet,
         batch: &[usize],
         epoch: usize,
         learning_rate: f64,
-    ) -> Result<Losses> {
+    ) -> Result<Option<Losses>> {
         let (losses, parts) = self.share(batch, |part| {
             let loss = self.loss(set, part, epoch)?;
-            let gradients = loss.total(self.options.with_words)?.backward()?;
+            let gradients = loss.total()?.backward()?;
             let gradients = self
                 .optimiser
                 .vars()
                 .zip(&self.names)
                 .map(|(var, name)| match gradients.get(var) {
                     Some(gradient) => Ok(gradient.clone()),
-                    None if !self.options.with_words && name.starts_with("heads.words.") => {
-                        Ok(var.zeros_like()?)
-                    }
                     None => Err(Error::NoGradient { name: name.clone() }),
                 })
                 .collect::<Result<Vec<_>>>()?;
@@ -322,9 +386,12 @@ impl<'a> Fit<'a> {
         })?;
         let gradients = combine(&parts)?;
         let norm = norm(&gradients)?;
+        if !norm.is_finite() {
+            return Ok(None);
+        }
         let scale = (self.options.max_gradient_norm / norm).min(1.0);
         self.optimiser.step(&gradients, scale, learning_rate)?;
-        Ok(losses)
+        Ok(Some(losses))
     }
 
     /// Runs `work` on an equal part of the batch in each worker; mean losses and, with its share
@@ -365,28 +432,37 @@ impl<'a> Fit<'a> {
         let output = self
             .network
             .forward(&self.preprocess.batch(&images, self.device)?)?;
-        let (dim, words) = (output.embedding.dims2()?.1, output.word_logits.dims2()?.1);
+        let dim = output.embedding.dims2()?.1;
         let mut embeddings = Vec::with_capacity(batch.len() * dim);
-        let mut occurs = vec![0f32; batch.len() * words];
-        for (row, &index) in occurs.chunks_exact_mut(words.max(1)).zip(batch) {
+        for &index in batch {
             embeddings.extend_from_slice(set.embedding(index));
+        }
+        let embeddings = Tensor::from_vec(embeddings, (batch.len(), dim), self.device)?;
+        let words = match &output.word_logits {
+            Some(logits) => Some(self.words(set, batch, logits.dims2()?.1)?),
+            None => None,
+        };
+        Ok(JointLoss::new(&output, &embeddings, words.as_ref())?)
+    }
+
+    /// Which of `count` words occur in the prompts of a batch: (batch, count) of zeros and ones.
+    fn words(&self, set: &dyn TrainingSet, batch: &[usize], count: usize) -> Result<Tensor> {
+        let mut occurs = vec![0f32; batch.len() * count];
+        for (row, &index) in occurs.chunks_exact_mut(count.max(1)).zip(batch) {
             for &word in set.words(index) {
                 row[word as usize] = 1.0;
             }
         }
-        let embeddings = Tensor::from_vec(embeddings, (batch.len(), dim), self.device)?;
-        let occurs = Tensor::from_vec(occurs, (batch.len(), words), self.device)?;
-        Ok(JointLoss::new(&output, &embeddings, &occurs)?)
+        Ok(Tensor::from_vec(occurs, (batch.len(), count), self.device)?)
     }
 }
 
 fn read_losses(loss: &JointLoss) -> Result<Losses> {
-    let all = Tensor::stack(&[&loss.cosine, &loss.huber, &loss.words], 0)?;
-    let value = |i: usize| -> Result<f64> { Ok(f64::from(all.i(i)?.to_scalar::<f32>()?)) };
+    let value = |x: &Tensor| -> Result<f64> { Ok(f64::from(x.to_scalar::<f32>()?)) };
     Ok(Losses {
-        cosine: value(0)?,
-        huber: value(1)?,
-        words: value(2)?,
+        cosine: value(&loss.cosine)?,
+        huber: value(&loss.huber)?,
+        words: loss.words.as_ref().map(value).transpose()?,
     })
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::write_atomically;
 use crate::error::{Error, Result};
 
 /// One line of `training.csv`: means since the line before.
@@ -22,8 +23,8 @@ pub struct LogRow {
     pub cosine_loss: f64,
     /// Huber's loss on training images.
     pub huber_loss: f64,
-    /// Cross-entropy of the vocabulary on training images.
-    pub words_loss: f64,
+    /// Cross-entropy of the vocabulary on training images, if there is one.
+    pub words_loss: Option<f64>,
     /// Mean cosine on validation images, where it was measured.
     pub validation_cosine: Option<f64>,
     /// Images a second.
@@ -32,39 +33,41 @@ pub struct LogRow {
 
 /// Reads the rows of an earlier part of the run, up to and including `step`.
 ///
+/// A row that was cut off when the run was killed ends the reading: its steps are done again.
+///
 /// # Errors
-/// [`Error::Table`] if the file is there and cannot be read.
+/// [`Error::Table`] if the file is there and cannot be opened.
 pub fn read(path: &Path, step: usize) -> Result<Vec<LogRow>> {
     if !path.exists() {
         return Ok(vec![]);
     }
-    let damaged = |source| Error::Table {
+    let opened = csv::Reader::from_path(path);
+    let reader = opened.map_err(|source| Error::Table {
         path: path.to_owned(),
         source,
-    };
-    let rows = csv::Reader::from_path(path)
-        .map_err(damaged)?
-        .into_deserialize::<LogRow>();
-    let rows: Vec<LogRow> = rows
-        .collect::<std::result::Result<_, _>>()
-        .map_err(damaged)?;
-    Ok(rows.into_iter().filter(|row| row.step <= step).collect())
+    })?;
+    let rows = reader
+        .into_deserialize::<LogRow>()
+        .map_while(std::result::Result::ok);
+    Ok(rows.take_while(|row| row.step <= step).collect())
 }
 
-/// Writes all rows anew.
+/// Writes all rows anew, whole or not at all.
 ///
 /// # Errors
-/// [`Error::Table`] if the file cannot be written.
+/// [`Error::Table`] or [`Error::Io`] if the file cannot be written.
 pub fn write(path: &Path, rows: &[LogRow]) -> Result<()> {
-    let failed = |source| Error::Table {
-        path: path.to_owned(),
-        source,
-    };
-    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
+    let mut writer = csv::Writer::from_writer(vec![]);
     for row in rows {
-        writer.serialize(row).map_err(failed)?;
+        writer.serialize(row).map_err(|source| Error::Table {
+            path: path.to_owned(),
+            source,
+        })?;
     }
-    writer.flush().map_err(Error::io("write", path))
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| Error::io("write", path)(error.into_error()))?;
+    write_atomically(path, &bytes)
 }
 
 /// Adds one row to a file made by [`write`].

@@ -14,35 +14,38 @@ pub struct JointLoss {
     pub cosine: Tensor,
     /// Huber's loss with delta 1 over the components of the embedding.
     pub huber: Tensor,
-    /// Binary cross-entropy over the vocabulary.
-    pub words: Tensor,
+    /// Binary cross-entropy over the vocabulary, if there is one.
+    pub words: Option<Tensor>,
 }
 
 impl JointLoss {
     /// Compares predictions with targets: `embedding` (batch, dim) of unit rows, `words`
-    /// (batch, words) of zeros and ones.
+    /// (batch, words) of zeros and ones where the model has a vocabulary.
     ///
     /// # Errors
     /// If the shapes disagree.
-    pub fn new(output: &JointOutput, embedding: &Tensor, words: &Tensor) -> Result<Self> {
+    pub fn new(output: &JointOutput, embedding: &Tensor, words: Option<&Tensor>) -> Result<Self> {
         let cosine = (&output.embedding * embedding)?.sum(D::Minus1)?;
+        let words = match (&output.word_logits, words) {
+            (Some(logits), Some(words)) => Some(bce_with_logits(logits, words)?),
+            _ => None,
+        };
         Ok(Self {
             cosine: cosine.affine(-1.0, 1.0)?.mean_all()?,
             huber: huber(&output.embedding, embedding)?,
-            words: bce_with_logits(&output.word_logits, words)?,
+            words,
         })
     }
 
-    /// The weighted sum that is minimised; `with_words` false leaves the vocabulary out.
+    /// The weighted sum that is minimised.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub fn total(&self, with_words: bool) -> Result<Tensor> {
+    pub fn total(&self) -> Result<Tensor> {
         let regression = (&self.cosine + &self.huber)?;
-        if with_words {
-            regression + (&self.words * WORDS_WEIGHT)?
-        } else {
-            Ok(regression)
+        match &self.words {
+            Some(words) => regression + (words * WORDS_WEIGHT)?,
+            None => Ok(regression),
         }
     }
 }

@@ -196,12 +196,13 @@ impl AdamW {
         let slots = vars
             .into_iter()
             .map(|(name, var)| {
-                let zeros = var.zeros_like()?;
+                // Moments are changed in place, so each has memory of its own.
+                let (mean, square) = (var.zeros_like()?, var.zeros_like()?);
                 Ok(Slot {
                     name,
-                    mean: zeros.clone(),
-                    square: zeros,
                     var,
+                    mean,
+                    square,
                 })
             })
             .collect::<Result<_>>()?;
@@ -257,18 +258,21 @@ impl AdamW {
     /// # Errors
     /// If a tensor is missing or of another shape; the optimiser is then not to be used.
     pub fn restore(&mut self, state: &HashMap<String, Tensor>, steps: usize) -> Result<()> {
-        let get = |part: &str, name: &str| {
-            let path = format!("{part}.{name}");
-            match state.get(&path) {
-                // Moments are changed in place, so they must not share memory with `state`.
-                Some(tensor) => tensor.copy(),
-                None => Err(candle_core::Error::CannotFindTensor { path }.bt()),
+        let get = |part: &str, slot: &Slot| -> Result<Tensor> {
+            let path = format!("{part}.{}", slot.name);
+            let Some(tensor) = state.get(&path) else {
+                return Err(candle_core::Error::CannotFindTensor { path }.bt());
+            };
+            if tensor.shape() != slot.var.shape() {
+                candle_core::bail!("{path} is {:?}, not {:?}", tensor.shape(), slot.var.shape());
             }
+            // Moments are changed in place, so they must not share memory with `state`.
+            tensor.copy()
         };
         for slot in &mut self.slots {
-            slot.var.set(&get("model", &slot.name)?)?;
-            slot.mean = get("mean", &slot.name)?;
-            slot.square = get("square", &slot.name)?;
+            slot.var.set(&get("model", slot)?)?;
+            slot.mean = get("mean", slot)?;
+            slot.square = get("square", slot)?;
         }
         self.steps = steps;
         Ok(())

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
 use super::checkpoint::{write_atomically, write_tensors};
-use super::fit::{Fit, FitOptions, FitOutcome};
-use super::log::LogRow;
+use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::parameters::Parameters;
 use super::set::PocketSet;
 use super::targets;
@@ -44,8 +43,12 @@ pub struct Recipe {
     pub folder: PathBuf,
     /// Whether to go on from the folder's checkpoint.
     pub resume: bool,
+    /// Whether a vocabulary head is trained, too.
+    pub with_vocabulary: bool,
     /// The command that asked for it, for the provenance.
     pub command: String,
+    /// The commit that the program was built from, for the provenance.
+    pub commit: String,
     /// Settings of the loop; its seed also draws the prompts and starts the network.
     pub fit: FitOptions,
 }
@@ -55,16 +58,19 @@ pub struct Recipe {
 pub enum RecipeEvent<'a> {
     /// Prompts embedded so far, of how many.
     Targets(usize, usize),
-    /// A line of the log, and the steps in all.
-    Row(&'a LogRow, usize),
+    /// A step has been done.
+    Step(FitProgress<'a>),
 }
 
 /// `provenance.json`: where weights come from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Provenance<'a> {
     command: &'a str,
+    commit: &'a str,
     unprompt_version: &'static str,
     seed: u64,
+    epochs: usize,
+    learning_rate: f64,
     train_prompts: usize,
     validation_prompts: usize,
     steps: usize,
@@ -93,7 +99,8 @@ impl Recipe {
         let training = draw(Split::Train, self.prompts);
         let validation = draw(Split::Validation, self.validation_prompts);
         let texts: Vec<&str> = training.iter().map(|prompt| prompt.text.as_str()).collect();
-        let vocabulary = Vocabulary::of_prompts(&texts, MAX_WORDS);
+        let max_words = if self.with_vocabulary { MAX_WORDS } else { 0 };
+        let vocabulary = Vocabulary::of_prompts(&texts, max_words);
 
         let total = training.len() + validation.len();
         let mut done = 0;
@@ -113,32 +120,24 @@ impl Recipe {
         let config = self.config(sentences);
         let parameters = Parameters::new(self.fit.seed);
         let network = Network::new(&config, vocabulary.len(), &parameters.builder(device))?;
-        let pretty = |value: &PredictorConfig| serde_json::to_string_pretty(value);
-        let path = self.folder.join(files::CONFIG);
-        let json = pretty(&config).map_err(|source| Error::ModelConfig {
-            path: path.clone(),
-            source,
-        })?;
-        write_atomically(&path, format!("{json}\n").as_bytes())?;
-        write_atomically(
-            &self.folder.join(files::VOCABULARY),
-            vocabulary.to_text().as_bytes(),
-        )?;
-
+        let json = to_json(&config, &self.folder.join(files::CONFIG))?;
+        let identity = format!("{json}{} words", vocabulary.len());
+        let options = self.fit.clone();
         let mut fit = Fit::new(
             &network,
             &parameters,
             &config.preprocess,
             device,
-            self.fit.clone(),
+            options,
+            identity,
         )?;
         let outcome = fit.run(
             &training,
             &validation,
             &self.folder,
             self.resume,
-            &mut |row, total| observe(RecipeEvent::Row(row, total)),
-            &mut || self.keep(&parameters),
+            &mut |progress| observe(RecipeEvent::Step(progress)),
+            &mut || self.keep(&json, &vocabulary, &parameters),
         )?;
         self.write_provenance(&outcome, training.mean_embedding_cosine(&validation))?;
         Ok(outcome)
@@ -154,8 +153,19 @@ impl Recipe {
         }
     }
 
-    /// Writes the variables as they are now, in half precision.
-    fn keep(&self, parameters: &Parameters) -> Result<()> {
+    /// Writes the model as it is now, its weights in half precision. A confidence that was fitted
+    /// for earlier weights goes first.
+    fn keep(&self, config: &str, vocabulary: &Vocabulary, parameters: &Parameters) -> Result<()> {
+        let confidence = self.folder.join(files::CONFIDENCE);
+        match fs::remove_file(&confidence) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &confidence)(error));
+            }
+            _ => {}
+        }
+        write_atomically(&self.folder.join(files::CONFIG), config.as_bytes())?;
+        let words = vocabulary.to_text();
+        write_atomically(&self.folder.join(files::VOCABULARY), words.as_bytes())?;
         let halves = parameters
             .all()
             .into_iter()
@@ -168,8 +178,11 @@ impl Recipe {
     fn write_provenance(&self, outcome: &FitOutcome, mean_embedding_cosine: f64) -> Result<()> {
         let provenance = Provenance {
             command: &self.command,
+            commit: &self.commit,
             unprompt_version: env!("CARGO_PKG_VERSION"),
             seed: self.fit.seed,
+            epochs: self.fit.epochs,
+            learning_rate: self.fit.learning_rate,
             train_prompts: self.prompts,
             validation_prompts: self.validation_prompts,
             steps: outcome.steps,
@@ -178,11 +191,15 @@ impl Recipe {
             mean_embedding_cosine,
         };
         let path = self.folder.join("provenance.json");
-        let json =
-            serde_json::to_string_pretty(&provenance).map_err(|source| Error::ModelConfig {
-                path: path.clone(),
-                source,
-            })?;
-        write_atomically(&path, format!("{json}\n").as_bytes())
+        write_atomically(&path, to_json(&provenance, &path)?.as_bytes())
     }
+}
+
+/// `value` as the text of the JSON file at `path`.
+fn to_json(value: &impl Serialize, path: &Path) -> Result<String> {
+    let json = serde_json::to_string_pretty(value).map_err(|source| Error::ModelConfig {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(json + "\n")
 }

@@ -76,6 +76,7 @@ fn train(folder: &Path, resume: bool, stop_after: usize) -> (Result<f64, Error>,
         &config.preprocess,
         &device,
         options(),
+        "test".into(),
     )
     .unwrap();
     let mut lines = 0;
@@ -84,8 +85,8 @@ fn train(folder: &Path, resume: bool, stop_after: usize) -> (Result<f64, Error>,
         &set(Split::Validation, 96),
         folder,
         resume,
-        &mut |_, _| {
-            lines += 1;
+        &mut |progress| {
+            lines += usize::from(progress.row.is_some());
             if lines == stop_after {
                 ControlFlow::Break(())
             } else {
@@ -141,13 +142,21 @@ fn another_run_is_not_resumed() {
         learning_rate: 1e-3,
         ..options()
     };
-    let mut fit = Fit::new(&network, &parameters, &config.preprocess, &device, other).unwrap();
+    let mut fit = Fit::new(
+        &network,
+        &parameters,
+        &config.preprocess,
+        &device,
+        other,
+        "test".into(),
+    )
+    .unwrap();
     let outcome = fit.run(
         &set(Split::Train, 320),
         &set(Split::Validation, 96),
         folder.path(),
         true,
-        &mut |_, _| ControlFlow::Continue(()),
+        &mut |_| ControlFlow::Continue(()),
         &mut || Ok(()),
     );
     assert!(matches!(outcome, Err(Error::OtherRun { .. })));

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use unprompt::data::source::Source;
 
+use super::flag;
+
 /// What `index` can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum IndexCommand {
@@ -16,7 +18,7 @@ pub(crate) enum IndexCommand {
         #[arg(value_name = "INDEX")]
         index: PathBuf,
         /// Print one JSON object.
-        #[arg(long, env = "UNPROMPT_JSON")]
+        #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
         json: bool,
     },
     /// Read every byte of an index against its checksum; exit status 3 if something is damaged.

@@ -5,6 +5,7 @@ mod models;
 mod query;
 mod train;
 
+use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
@@ -33,7 +34,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Say nothing but results and errors.
-    #[arg(short, long, global = true, env = "UNPROMPT_QUIET")]
+    #[arg(short, long, global = true, env = "UNPROMPT_QUIET", value_parser = flag())]
     pub(crate) quiet: bool,
 
     /// Explain what happens; twice for more. RUST_LOG overrides it.
@@ -73,4 +74,9 @@ pub(crate) enum Command {
     /// Model weights: where they are, fetch and verify them.
     #[command(subcommand)]
     Models(ModelsCommand),
+}
+
+/// What a flag's environment variable may hold: nothing, 0, false, no and off are no.
+fn flag() -> FalseyValueParser {
+    FalseyValueParser::new()
 }

@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use unprompt::data::source::Source;
 use unprompt::search::Mode;
 
+use super::flag;
+
 /// Arguments of `search`.
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
@@ -37,7 +39,7 @@ pub(crate) struct SearchArgs {
     pub(crate) ef: Option<usize>,
 
     /// Compare with every vector instead of walking the graph.
-    #[arg(long, env = "UNPROMPT_EXACT")]
+    #[arg(long, env = "UNPROMPT_EXACT", value_parser = flag())]
     pub(crate) exact: bool,
 }
 
@@ -53,7 +55,7 @@ pub(crate) struct HitArgs {
     pub(crate) filter: Option<String>,
 
     /// Print JSON Lines.
-    #[arg(long, env = "UNPROMPT_JSON")]
+    #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
     pub(crate) json: bool,
 }
 
@@ -100,7 +102,7 @@ pub(crate) struct ReverseArgs {
     pub(crate) model: String,
 
     /// Do not look for a prompt in the file itself.
-    #[arg(long, env = "UNPROMPT_NO_METADATA")]
+    #[arg(long, env = "UNPROMPT_NO_METADATA", value_parser = flag())]
     pub(crate) no_metadata: bool,
 }
 
@@ -142,11 +144,11 @@ pub(crate) struct EvaluateArgs {
     pub(crate) seed: u64,
 
     /// Print one JSON object.
-    #[arg(long, env = "UNPROMPT_JSON")]
+    #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
     pub(crate) json: bool,
 
     /// Fit the confidence of the model in --model DIR on validation images, instead.
-    #[arg(long, env = "UNPROMPT_FIT_CONFIDENCE")]
+    #[arg(long, env = "UNPROMPT_FIT_CONFIDENCE", value_parser = flag())]
     pub(crate) fit_confidence: bool,
 }
 
@@ -167,6 +169,6 @@ pub(crate) struct DemoArgs {
     pub(crate) prompts: usize,
 
     /// Stop after the figures, without serving the page.
-    #[arg(long, env = "UNPROMPT_NO_SERVE")]
+    #[arg(long, env = "UNPROMPT_NO_SERVE", value_parser = flag())]
     pub(crate) no_serve: bool,
 }

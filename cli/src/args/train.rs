@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use unprompt::data::source::Source;
 use unprompt::train::recipe::EncoderKind;
 
+use super::flag;
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
@@ -48,11 +50,11 @@ pub(crate) struct TrainArgs {
     pub(crate) seed: u64,
 
     /// Leave the vocabulary head out of the loss.
-    #[arg(long, env = "UNPROMPT_NO_VOCABULARY")]
+    #[arg(long, env = "UNPROMPT_NO_VOCABULARY", value_parser = flag())]
     pub(crate) no_vocabulary: bool,
 
     /// Go on from the folder's checkpoint.
-    #[arg(long, env = "UNPROMPT_RESUME")]
+    #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]
     pub(crate) resume: bool,
 }
 

@@ -13,10 +13,10 @@ use unprompt::reverse::Reverser;
 use unprompt::text::SentenceEncoder;
 use unprompt_index::{BuildOptions, Index};
 
-use super::index::Stages;
 use super::{predictor, sentence_encoder};
 use crate::args::{DemoArgs, Global};
 use crate::output::sheet::{self, Entry};
+use crate::output::stages::Stages;
 use crate::output::table;
 use crate::stop;
 
@@ -56,30 +56,30 @@ pub(crate) fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         stop::requested()
     })?;
     for (case, number) in cases.iter().zip(1..) {
-        print_case(case, number);
+        print_case(case, number)?;
     }
     print_figures(
         &Figures::of(&cases, reverser.predictor().vocabulary()),
         prompts.len(),
-    );
+    )?;
 
     let path = args.dir.join("contact-sheet.png");
     let entries: Vec<Entry> = cases.iter().map(entry).collect();
     sheet::draw(&entries)?
         .save(&path)
         .with_context(|| format!("cannot write {}", path.display()))?;
-    println!("images and their prompts side by side: {}", path.display());
-    println!(
+    say!("images and their prompts side by side: {}", path.display());
+    say!(
         "try: unprompt reverse {} {} --json",
         dir.display(),
         images.join("01.png").display()
     );
-    println!(
+    say!(
         "     unprompt search {} \"a red cat in the snow\"",
         dir.display()
     );
     if !args.no_serve {
-        println!("this version has no web page yet, so there is nothing to serve");
+        say!("this version has no web page yet, so there is nothing to serve");
     }
     Ok(())
 }
@@ -100,7 +100,7 @@ fn open_or_build(
 ) -> Result<Index> {
     if dir.join("MANIFEST").is_file() {
         let index = Index::open(dir)?;
-        println!(
+        say!(
             "the index of {} prompts is there already: {}",
             index.len(),
             dir.display()
@@ -120,7 +120,7 @@ fn open_or_build(
         stop::requested()
     })?;
     drop(stages);
-    println!(
+    say!(
         "indexed {} prompts in {:.1} s: {} ({:.1} MiB)",
         stats.prompts,
         start.elapsed().as_secs_f64(),
@@ -133,15 +133,15 @@ fn open_or_build(
 /// Hits that are shown of each image.
 const HITS_SHOWN: usize = 3;
 
-fn print_case(case: &Case, number: usize) {
+fn print_case(case: &Case, number: usize) -> Result<()> {
     let answer = &case.answer;
     let words = answer.words.iter().take(10);
     let words: Vec<String> = words
         .map(|word| format!("{} {:.0}%", word.word, word.probability * 100.0))
         .collect();
-    println!("\n{number:>2}  true    {}", case.truth.text);
-    println!("    answer  {}", answer.prompt);
-    println!(
+    say!("\n{number:>2}  true    {}", case.truth.text);
+    say!("    answer  {}", answer.prompt);
+    say!(
         "            {}, confidence {:.2}, {}; cosine to the true prompt {:.3}",
         table::verdict(answer.verdict),
         answer.confidence,
@@ -152,15 +152,16 @@ fn print_case(case: &Case, number: usize) {
         },
         case.answer_cosine
     );
-    println!("    words   {}", words.join(", "));
+    say!("    words   {}", words.join(", "));
     for hit in answer.hits.iter().take(HITS_SHOWN) {
         let cosine = hit.scores.vector.unwrap_or_default();
-        println!("    hit {}   {cosine:.3}  {}", hit.rank, hit.prompt);
+        say!("    hit {}   {cosine:.3}  {}", hit.rank, hit.prompt);
     }
+    Ok(())
 }
 
-fn print_figures(figures: &Figures, prompts: usize) {
-    println!(
+fn print_figures(figures: &Figures, prompts: usize) -> Result<()> {
+    say!(
         "\n{} images that no training saw, {prompts} prompts in the index:",
         figures.images
     );
@@ -183,8 +184,9 @@ fn print_figures(figures: &Figures, prompts: usize) {
         row("encoding an image, median", figures.median_ms.encode, " ms"),
         row("search and answer, median", figures.median_ms.search, " ms"),
     ];
-    println!("{}", table::rows(&["figure", "value"], rows));
-    println!("figures over more images, with their bounds: unprompt evaluate\n");
+    say!("{}", table::rows(&["figure", "value"], rows));
+    say!("figures over more images, with their bounds: unprompt evaluate\n");
+    Ok(())
 }
 
 fn entry(case: &Case) -> Entry {

@@ -6,11 +6,12 @@ use anyhow::{Result, bail};
 use unprompt::data::source::Source;
 use unprompt::evaluate::{EvaluateOptions, Evaluation, Figures, evaluate, fit_confidence};
 use unprompt::pocket::Split;
-use unprompt::predictor::files;
+use unprompt::predictor::{embedded, files};
+use unprompt::train::checkpoint::write_atomically;
 
-use super::index::Stages;
 use super::{predictor, sentence_encoder};
 use crate::args::{EvaluateArgs, Global};
+use crate::output::stages::Stages;
 use crate::output::table;
 
 pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
@@ -26,6 +27,12 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         images: args.images,
         seed: args.seed,
     };
+    if args.fit_confidence && embedded::names().contains(&args.model) {
+        bail!(
+            "{} is built in: give the folder of a model to fit its confidence",
+            args.model
+        );
+    }
     let sentences = sentence_encoder(global)?;
     let model = predictor(&args.model, global)?;
     let mut stages = Stages::new(global.quiet);
@@ -33,8 +40,9 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     if args.fit_confidence {
         let path = Path::new(&args.model).join(files::CONFIDENCE);
         let confidence = fit_confidence(model, &sentences, options, &mut observe)?;
-        std::fs::write(&path, serde_json::to_string_pretty(&confidence)? + "\n")?;
-        println!(
+        let json = serde_json::to_string_pretty(&confidence)? + "\n";
+        write_atomically(&path, json.as_bytes())?;
+        say!(
             "{} steps, fitted on {}",
             confidence.steps.len(),
             confidence.fitted_on
@@ -44,17 +52,19 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let evaluation = evaluate(model, &sentences, options, &mut observe)?;
     drop(stages);
     if args.json {
-        println!("{}", serde_json::to_string(&evaluation)?);
+        say!("{}", serde_json::to_string(&evaluation)?);
     } else {
-        print(&evaluation);
+        print(&evaluation)?;
     }
     Ok(())
 }
 
-fn print(evaluation: &Evaluation) {
-    println!(
+fn print(evaluation: &Evaluation) -> Result<()> {
+    say!(
         "model {}, seed {}, {} test prompts in the index",
-        evaluation.model, evaluation.seed, evaluation.prompts
+        evaluation.model,
+        evaluation.seed,
+        evaluation.prompts
     );
     let (present, absent) = (&evaluation.in_index, &evaluation.held_out);
     let row = |name: &str, value: &dyn Fn(&Figures) -> f64| {
@@ -72,7 +82,6 @@ fn print(evaluation: &Evaluation) {
         row("true prompt among 100 hits", &|f| f.recall.at_100),
         row("answer means the same", &|f| f.same_meaning),
         row("F1 of the predicted words", &|f| f.words_f1),
-        row("calibration error", &|f| f.calibration_error),
         row("encode, median ms", &|f| f.median_ms.encode),
         row("search, median ms", &|f| f.median_ms.search),
     ];
@@ -81,14 +90,22 @@ fn print(evaluation: &Evaluation) {
             f.attributes[place].1
         }));
     }
-    println!(
+    say!(
         "{}",
         table::rows(&["", "prompt in the index", "meaning held out"], rows)
     );
     let bounds = evaluation.bounds;
-    println!(
-        "cosines to compare with: mean embedding {:.3}, nearest image in raw pixels {:.3}, \
-         ceiling {:.3}",
-        bounds.mean_embedding, bounds.pixel_neighbour, bounds.ceiling
+    say!(
+        "calibration error of the confidence over all images: {:.3}",
+        evaluation.calibration_error
     );
+    say!(
+        "cosines to compare with: mean embedding {:.3}, nearest of {} training images in raw pixels \
+         {:.3}, ceiling {:.3}",
+        bounds.mean_embedding,
+        bounds.known_images,
+        bounds.pixel_neighbour,
+        bounds.ceiling
+    );
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! `index build`, `index stats`, `index check`.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -8,13 +7,14 @@ use unprompt::data::read::{self, ReadOptions, Summary};
 use unprompt::data::records::Records;
 use unprompt::data::row::Row;
 use unprompt::data::source::Source;
-use unprompt::indexing::{self, IndexingEvent};
+use unprompt::indexing;
 use unprompt::pocket::{Prompts, Split};
-use unprompt_index::{BuildOptions, Index, Phase, Stats};
+use unprompt_index::{BuildOptions, Index, Stats};
 
 use super::sentence_encoder;
 use crate::args::{BuildArgs, Global};
 use crate::output::progress::{Progress, Unit};
+use crate::output::stages::Stages;
 use crate::output::status::DamageFound;
 use crate::output::table;
 use crate::stop;
@@ -23,6 +23,13 @@ use crate::stop;
 const POCKET_SEED: u64 = 1;
 
 pub(crate) fn build(args: &BuildArgs, global: &Global) -> Result<()> {
+    // Reading may take minutes: say now what would fail then.
+    if Index::open(&args.out).is_ok() {
+        return Err(unprompt_index::Error::AlreadyAnIndex {
+            path: args.out.clone(),
+        }
+        .into());
+    }
     let (records, summary) = collect(args, global)?;
     for problem in &summary.problems {
         tracing::warn!("{problem}");
@@ -48,7 +55,7 @@ pub(crate) fn build(args: &BuildArgs, global: &Global) -> Result<()> {
         stop::requested()
     })?;
     drop(stages);
-    println!(
+    say!(
         "{} prompts with {} images from {} rows ({} without a prompt, {} unreadable) in {}",
         stats.prompts,
         stats.images,
@@ -110,61 +117,12 @@ fn list(sources: &[Source]) -> String {
         .join(", ")
 }
 
-/// Shows the stages of a build, one after the other.
-pub(super) struct Stages {
-    current: Option<(&'static str, Progress)>,
-    quiet: bool,
-}
-
-impl Stages {
-    pub(super) fn new(quiet: bool) -> Self {
-        Self {
-            current: None,
-            quiet,
-        }
-    }
-
-    pub(super) fn show(&mut self, event: IndexingEvent) {
-        match event {
-            IndexingEvent::Embedding(done, total) => self.at("embedding prompts", done, total),
-            IndexingEvent::Writing(Phase::Graph { done, total }) => {
-                self.at("building the graph", done, total);
-            }
-            IndexingEvent::Writing(Phase::Keywords) => self.at("writing keywords", 0, 1),
-            IndexingEvent::Writing(Phase::Images) => self.at("writing images", 0, 1),
-            IndexingEvent::Writing(_) => self.at("syncing files", 0, 1),
-        }
-    }
-
-    pub(super) fn at(&mut self, what: &'static str, done: usize, total: usize) {
-        let current = self.current.take().filter(|(current, _)| *current == what);
-        let (_, progress) = self.current.insert(current.unwrap_or_else(|| {
-            (
-                what,
-                Progress::new(what, Some(total as u64), Unit::Count, self.quiet),
-            )
-        }));
-        progress.set(done as u64, "");
-    }
-
-    /// [`Stages::at`] as the observer of an evaluation.
-    pub(super) fn observe(
-        &mut self,
-        what: &'static str,
-        done: usize,
-        total: usize,
-    ) -> ControlFlow<()> {
-        self.at(what, done, total);
-        stop::requested()
-    }
-}
-
 pub(crate) fn stats(index: &Path, json: bool) -> Result<()> {
     let stats = Index::open(index)?.stats()?;
     if json {
-        println!("{}", serde_json::to_string(&stats)?);
+        say!("{}", serde_json::to_string(&stats)?);
     } else {
-        println!("{}", describe(&stats));
+        say!("{}", describe(&stats));
     }
     Ok(())
 }
@@ -193,12 +151,13 @@ fn describe(stats: &Stats) -> comfy_table::Table {
 pub(crate) fn check(index: &Path) -> Result<()> {
     let report = unprompt_index::check(index)?;
     for damage in &report.damaged {
-        println!("{}: {}", damage.path.display(), damage.why);
+        say!("{}: {}", damage.path.display(), damage.why);
     }
     if report.damaged.is_empty() {
-        println!(
+        say!(
             "{} files, {} bytes: all as written",
-            report.files, report.bytes
+            report.files,
+            report.bytes
         );
         Ok(())
     } else {

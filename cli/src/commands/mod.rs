@@ -12,7 +12,7 @@ mod train;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use unprompt::models::ModelStore;
 use unprompt::predictor::Predictor;
 use unprompt::text::SentenceEncoder;
@@ -59,13 +59,14 @@ fn filter(args: &HitArgs) -> Result<Option<Filter>> {
 /// File names that images have, in lower case.
 const IMAGE_EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"];
 
-/// The given files, and the image files of the given folders and those below, in order of name.
-fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+/// The given files, and the image files of the given folders and those below, in order of name. A
+/// folder that cannot be read stands for itself, so that it fails like a file and the rest goes on.
+fn image_files(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut files = vec![];
     for path in paths {
         if path.is_dir() {
             let before = files.len();
-            add_images_below(path, &mut files)?;
+            add_images_below(path, &mut files);
             if files.len() == before {
                 tracing::warn!("{} holds no image files", path.display());
             }
@@ -73,31 +74,33 @@ fn image_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
         }
     }
-    Ok(files)
+    files
 }
 
-fn add_images_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+fn add_images_below(folder: &Path, files: &mut Vec<PathBuf>) {
     let list = || -> std::io::Result<Vec<PathBuf>> {
         std::fs::read_dir(folder)?
             .map(|entry| Ok(entry?.path()))
             .collect()
     };
-    let mut paths =
-        list().with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    let Ok(mut paths) = list() else {
+        files.push(folder.to_owned());
+        return;
+    };
     paths.sort();
     for path in paths {
         // A link to a folder may lead back up; links to files are fine.
         if path.is_dir() && !path.is_symlink() {
-            add_images_below(&path, files)?;
-        } else if path.is_file() {
-            let extension = path
-                .extension()
-                .map(|extension| extension.to_ascii_lowercase());
-            let is_image = |known: &&str| extension.as_ref().is_some_and(|e| e == known);
-            if IMAGE_EXTENSIONS.iter().any(|known| is_image(&known)) {
-                files.push(path);
-            }
+            add_images_below(&path, files);
+        } else if path.is_file() && is_image(&path) {
+            files.push(path);
         }
     }
-    Ok(())
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| IMAGE_EXTENSIONS.iter().any(|known| extension == *known))
 }

@@ -19,7 +19,7 @@ pub(crate) fn run(command: &ModelsCommand, global: &Global) -> Result<()> {
                     Ok(None) => format!("not here; unprompt models pull {}", model.name),
                     Err(error) => one_line(error),
                 };
-                println!(
+                say!(
                     "{}  {:.1} MB  {}  {}\n    {place}",
                     model.name,
                     bytes as f64 / 1e6,
@@ -30,10 +30,10 @@ pub(crate) fn run(command: &ModelsCommand, global: &Global) -> Result<()> {
         }
         ModelsCommand::Pull { name } => {
             let files = store.pull(name, &mut Download::new(global.quiet))?;
-            println!("{}", files.dir().display());
+            say!("{}", files.dir().display());
         }
         ModelsCommand::Path { name } => match store.find(name)? {
-            Some(files) => println!("{}", files.dir().display()),
+            Some(files) => say!("{}", files.dir().display()),
             None => bail!("{name} is not on this machine: unprompt models pull {name}"),
         },
     }

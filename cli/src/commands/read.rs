@@ -11,6 +11,7 @@ use unprompt::metadata::{self, Embedded};
 use super::image_files;
 use crate::args::ReadArgs;
 use crate::output::status::{SomeFailed, line};
+use crate::stop;
 
 #[derive(Serialize)]
 struct Line {
@@ -19,10 +20,11 @@ struct Line {
 }
 
 pub(crate) fn run(args: &ReadArgs) -> Result<()> {
-    let files = image_files(&args.images)?;
+    let files = image_files(&args.images);
     let mut out = io::stdout().lock();
     let mut failed = 0;
     for path in &files {
+        stop::check()?;
         match read(path) {
             Ok(line) => {
                 serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;

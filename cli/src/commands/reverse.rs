@@ -30,13 +30,11 @@ pub(crate) fn run(args: &ReverseArgs, global: &Global) -> Result<()> {
         );
     }
     let reverser = Reverser::new(Index::open(&args.index)?, predictor)?;
-    let files = image_files(&args.images)?;
+    let files = image_files(&args.images);
     let mut out = io::stdout().lock();
     let mut failed = 0;
     for path in &files {
-        if stop::requested().is_break() {
-            return Err(unprompt::Error::Cancelled.into());
-        }
+        stop::check()?;
         match reverse(&reverser, path, &options) {
             Ok(answer) if args.hits.json => {
                 serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?;
@@ -78,7 +76,7 @@ fn write_answer(out: &mut impl Write, answer: &ReverseAnswer) -> io::Result<()> 
     let took = answer.took_ms;
     let took = took.decode + took.encode + took.search + took.reconstruct;
     writeln!(out, "{}  ({took:.1} ms)", answer.image)?;
-    writeln!(out, "  {}", answer.prompt)?;
+    writeln!(out, "  {}", table::printable(&answer.prompt))?;
     writeln!(
         out,
         "  verdict {}, confidence {:.2}",

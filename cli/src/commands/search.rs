@@ -9,6 +9,7 @@ use unprompt_index::Index;
 use super::{filter, sentence_encoder};
 use crate::args::{Global, SearchArgs};
 use crate::output::table;
+use crate::stop;
 
 pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
     let options = SearchOptions {
@@ -27,6 +28,7 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
     };
     let mut out = io::stdout().lock();
     let mut answer = |query: &str| -> Result<()> {
+        stop::check()?;
         let answer = search(&index, sentences.as_ref(), query, &options)?;
         if args.hits.json {
             serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?;

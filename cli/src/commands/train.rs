@@ -2,12 +2,12 @@
 
 use anyhow::{Result, bail};
 use unprompt::data::source::Source;
-use unprompt::train::fit::FitOptions;
+use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
 
 use super::sentence_encoder;
 use crate::args::{Global, TrainArgs};
-use crate::output::progress::{Progress, Unit};
+use crate::output::stages::Stages;
 use crate::stop;
 
 /// Validation prompts of a run: a mean cosine over so many is known to about 0.002.
@@ -27,50 +27,46 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         validation_prompts: VALIDATION_PROMPTS.min(prompts.max(1)),
         folder: args.out.clone(),
         resume: args.resume,
+        with_vocabulary: !args.no_vocabulary,
         command: command_line(),
+        commit: env!("UNPROMPT_COMMIT").to_owned(),
         fit: FitOptions {
             epochs: args.epochs,
             batch_size: args.batch_size,
             learning_rate: args.learning_rate,
-            with_words: !args.no_vocabulary,
             seed: args.seed,
             ..FitOptions::default()
         },
     };
-    eprintln!("seed {}", args.seed);
-    let mut progress: Option<(&str, Progress)> = None;
+    if !global.quiet {
+        eprintln!("seed {}", args.seed);
+    }
+    let mut stages = Stages::new(global.quiet);
+    let mut note = String::new();
     let outcome = recipe.run(&sentences, &global.device.open()?, &mut |event| {
-        let (what, done, total, note) = match event {
-            RecipeEvent::Targets(done, total) => ("embedding prompts", done, total, String::new()),
-            RecipeEvent::Row(row, total) => {
-                let note = format!(
-                    "loss {:.4} {:.0} images/s",
-                    row.cosine_loss + row.huber_loss + 0.1 * row.words_loss,
-                    row.images_per_s
-                );
-                if let Some(cosine) = row.validation_cosine {
-                    eprintln!(
-                        "epoch {}: mean cosine {cosine:.4} on validation",
-                        row.epoch + 1
-                    );
+        match event {
+            RecipeEvent::Targets(done, total) => stages.at("embedding prompts", done, total, ""),
+            RecipeEvent::Step(FitProgress {
+                step,
+                total_steps,
+                row,
+            }) => {
+                if let Some(row) = row {
+                    let (cosine, rate) = (1.0 - row.cosine_loss, row.images_per_s);
+                    note = format!("cosine {cosine:.4} in training, {rate:.0} images/s");
+                    if let Some(cosine) = row.validation_cosine.filter(|_| !global.quiet) {
+                        eprintln!("epoch {}: cosine {cosine:.4} on validation", row.epoch + 1);
+                    }
                 }
-                ("training", row.step, total, note)
+                stages.at("training", step, total_steps, &note);
             }
-        };
-        let current = progress.take().filter(|(current, _)| *current == what);
-        let (_, bar) = progress.insert(current.unwrap_or_else(|| {
-            (
-                what,
-                Progress::new(what, Some(total as u64), Unit::Count, global.quiet),
-            )
-        }));
-        bar.set(done as u64, &note);
+        }
         stop::requested()
     });
-    drop(progress);
+    drop(stages);
     match outcome {
         Ok(outcome) => {
-            println!(
+            say!(
                 "{:.4} mean cosine on validation, in {}",
                 outcome.best_cosine,
                 args.out.display()

@@ -20,7 +20,7 @@ pub(crate) fn hits(hits: &[Hit]) -> Table {
             number(hit.scores.vector),
             number(hit.scores.keyword),
             hit.image_count.to_string(),
-            hit.prompt.clone(),
+            printable(&hit.prompt),
         ]
     };
     let header = ["rank", "score", "cosine", "keyword", "images", "prompt"];
@@ -68,4 +68,12 @@ fn new(style: TableStyle) -> Table {
         table.set_width(DEFAULT_WIDTH);
     }
     table
+}
+
+/// A text from a file as it can be shown: control characters, which a terminal might obey, become
+/// spaces.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -111,8 +111,8 @@ impl Writer {
     /// Builds the graph, writes the rest, and makes it an index; `progress` is told how far it is,
     /// and may ask to stop by answering [`ControlFlow::Break`].
     ///
-    /// In this order: the files of the segment, each forced to disk; their folders; the MANIFEST
-    /// under another name, forced to disk; its renaming; the index folder. Killed at any moment,
+    /// In this order: the files of the segment, each forced to disk; their folders, and the one that
+    /// the index stands in; the MANIFEST under another name, forced to disk; its renaming; the index folder. Killed at any moment,
     /// there is either no index or the whole.
     ///
     /// # Errors
@@ -139,6 +139,9 @@ impl Writer {
         }
         let files = seal(&segment_dir(&site.dir, FIRST_SEGMENT))?;
         sync_dir(&site.dir.join(SEGMENTS))?;
+        // The folder's own name stands in its parent.
+        let dir = site.dir.canonicalize().map_err(Error::io("resolve", &site.dir))?;
+        dir.parent().map_or(Ok(()), sync_dir)?;
         let segment = SegmentEntry {
             number: FIRST_SEGMENT,
             prompts,

@@ -1,0 +1,60 @@
+//! Long work that has several stages, each with its progress, one after the other.
+
+use std::ops::ControlFlow;
+
+use unprompt::indexing::IndexingEvent;
+use unprompt_index::Phase;
+
+use super::progress::{Progress, Unit};
+use crate::stop;
+
+/// Shows the stage at work.
+pub(crate) struct Stages {
+    current: Option<(&'static str, Progress)>,
+    quiet: bool,
+}
+
+impl Stages {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            current: None,
+            quiet,
+        }
+    }
+
+    /// The stages of an index build.
+    pub(crate) fn show(&mut self, event: IndexingEvent) {
+        match event {
+            IndexingEvent::Embedding(done, total) => self.at("embedding prompts", done, total, ""),
+            IndexingEvent::Writing(Phase::Graph { done, total }) => {
+                self.at("building the graph", done, total, "");
+            }
+            IndexingEvent::Writing(Phase::Keywords) => self.at("writing keywords", 0, 1, ""),
+            IndexingEvent::Writing(Phase::Images) => self.at("writing images", 0, 1, ""),
+            IndexingEvent::Writing(_) => self.at("syncing files", 0, 1, ""),
+        }
+    }
+
+    /// `done` of `total` of the stage `what`; another name begins the next stage.
+    pub(crate) fn at(&mut self, what: &'static str, done: usize, total: usize, note: &str) {
+        let current = self.current.take().filter(|(current, _)| *current == what);
+        let (_, progress) = self.current.insert(current.unwrap_or_else(|| {
+            (
+                what,
+                Progress::new(what, Some(total as u64), Unit::Count, self.quiet),
+            )
+        }));
+        progress.set(done as u64, note);
+    }
+
+    /// [`Stages::at`] as the observer of an evaluation.
+    pub(crate) fn observe(
+        &mut self,
+        what: &'static str,
+        done: usize,
+        total: usize,
+    ) -> ControlFlow<()> {
+        self.at(what, done, total, "");
+        stop::requested()
+    }
+}
