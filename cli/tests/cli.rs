@@ -268,6 +268,95 @@ fn the_demo_runs_and_its_second_run_uses_the_index_of_the_first() {
     assert!(again.contains("is there already"), "{again}");
 }
 
+#[test]
+fn flags_read_their_variables() {
+    let (folder, _) = with_index();
+    let search = |name: &str, value: &str| {
+        let run = cargo_bin_cmd!("unprompt")
+            .current_dir(folder.path())
+            .env(name, value)
+            .args(["search", "x.idx", "cat", "--mode", "keyword"])
+            .output();
+        Run::from(run.unwrap()).ok()
+    };
+    for yes in ["1", "true", "yes"] {
+        assert_eq!(json_lines(&search("UNPROMPT_JSON", yes)).len(), 1);
+    }
+    for no in ["0", "false", ""] {
+        assert!(search("UNPROMPT_JSON", no).contains("rank"));
+    }
+    assert!(!search("UNPROMPT_FILTER", "-prompt:cat").contains("red cat"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let (folder, _) = with_index();
+    let mut child = Command::new(cargo_bin_cmd!("unprompt").get_program())
+        .current_dir(folder.path())
+        .args(["models", "list"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let run = child.wait_with_output().unwrap();
+    assert_eq!(
+        (
+            run.status.code(),
+            String::from_utf8(run.stderr).unwrap().as_str()
+        ),
+        (Some(0), "")
+    );
+}
+
+#[test]
+fn training_refuses_what_cannot_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |extra: [&str; 2]| {
+        let base = [
+            "train",
+            "--data",
+            "pocket:64",
+            "--encoder",
+            "vit",
+            "--out",
+            "m",
+        ];
+        let run = cargo_bin_cmd!("unprompt")
+            .current_dir(folder.path())
+            .args(base.iter().chain(&extra))
+            .output();
+        Run::from(run.unwrap())
+    };
+    assert!(
+        train(["--batch-size", "0"])
+            .failed(1)
+            .contains("batch size")
+    );
+    assert!(train(["--epochs", "0"]).failed(1).contains("epochs"));
+    train(["--epochs", "1"]).ok();
+    let said = train(["--epochs", "1"]).failed(1);
+    assert!(said.contains("--resume"), "{said}");
+    let said = Run::from(
+        cargo_bin_cmd!("unprompt")
+            .current_dir(folder.path())
+            .args([
+                "train",
+                "--data",
+                "prompts.txt",
+                "--encoder",
+                "vit",
+                "--out",
+                "n",
+            ])
+            .output()
+            .unwrap(),
+    )
+    .failed(1);
+    assert!(said.contains("prompts.txt"), "{said}");
+}
+
 /// Interrupted or killed in the middle, a build leaves nothing that opens, and the same command
 /// then succeeds.
 #[cfg(unix)]

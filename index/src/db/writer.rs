@@ -140,7 +140,10 @@ impl Writer {
         let files = seal(&segment_dir(&site.dir, FIRST_SEGMENT))?;
         sync_dir(&site.dir.join(SEGMENTS))?;
         // The folder's own name stands in its parent.
-        let dir = site.dir.canonicalize().map_err(Error::io("resolve", &site.dir))?;
+        let dir = site
+            .dir
+            .canonicalize()
+            .map_err(Error::io("resolve", &site.dir))?;
         dir.parent().map_or(Ok(()), sync_dir)?;
         let segment = SegmentEntry {
             number: FIRST_SEGMENT,
