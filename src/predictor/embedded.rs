@@ -9,7 +9,13 @@ pub(crate) struct EmbeddedModel {
     pub(crate) weights: &'static [u8],
 }
 
-const MODELS: &[EmbeddedModel] = &[];
+const MODELS: &[EmbeddedModel] = &[EmbeddedModel {
+    name: "vit",
+    config: include_str!("../../assets/vit/config.json"),
+    vocabulary: include_str!("../../assets/vit/vocabulary.txt"),
+    confidence: include_str!("../../assets/vit/confidence.json"),
+    weights: include_bytes!("../../assets/vit/model.safetensors"),
+}];
 
 /// The built-in model of this name.
 pub(crate) fn find(name: &str) -> Option<&'static EmbeddedModel> {
