@@ -51,7 +51,12 @@ pub(crate) struct HitArgs {
     pub(crate) k: usize,
 
     /// Only prompts and images that match, e.g. 'cfg:[7 TO 12] AND sampler:k_lms AND -prompt:anime'.
-    #[arg(long, value_name = "EXPR", env = "UNPROMPT_FILTER")]
+    #[arg(
+        long,
+        value_name = "EXPR",
+        env = "UNPROMPT_FILTER",
+        allow_hyphen_values = true
+    )]
     pub(crate) filter: Option<String>,
 
     /// Print JSON Lines.
