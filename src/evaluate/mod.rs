@@ -61,7 +61,7 @@ pub type Observe<'a> = dyn FnMut(&'static str, usize, usize) -> ControlFlow<()> 
 /// Fits a confidence on validation images, half with their prompt in the index and half without.
 ///
 /// # Errors
-/// As for [`cases`], and [`Error::TooFewAnswers`].
+/// As for [`cases`], and [`Error::TooFewAnswers`](crate::Error::TooFewAnswers).
 pub fn fit_confidence(
     predictor: Predictor,
     sentences: &SentenceEncoder,

@@ -70,7 +70,7 @@ pub fn write(path: &Path, rows: &[LogRow]) -> Result<()> {
     write_atomically(path, &bytes)
 }
 
-/// Adds one row to a file made by [`write`].
+/// Adds one row to a file made by [`write()`].
 ///
 /// # Errors
 /// [`Error::Table`] if the file cannot be written.
