@@ -8,11 +8,9 @@ use unprompt::image::decode;
 use unprompt::reverse::{ReverseAnswer, ReverseOptions, Reverser};
 use unprompt_index::Index;
 
-use super::{filter, image_files, predictor};
+use super::{filter, images, predictor};
 use crate::args::{Global, ReverseArgs};
-use crate::output::status::{SomeFailed, line};
 use crate::output::table;
-use crate::stop;
 
 pub(crate) fn run(args: &ReverseArgs, global: &Global) -> Result<()> {
     let options = ReverseOptions {
@@ -30,32 +28,19 @@ pub(crate) fn run(args: &ReverseArgs, global: &Global) -> Result<()> {
         );
     }
     let reverser = Reverser::new(Index::open(&args.index)?, predictor)?;
-    let files = image_files(&args.images);
     let mut out = io::stdout().lock();
-    let mut failed = 0;
-    for path in &files {
-        stop::check()?;
-        match reverse(&reverser, path, &options) {
-            Ok(answer) if args.hits.json => {
+    images::each(
+        &args.images,
+        |path| reverse(&reverser, path, &options),
+        |answer| {
+            if args.hits.json {
                 serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?;
-                writeln!(out)?;
+                Ok(writeln!(out)?)
+            } else {
+                Ok(write_answer(&mut out, &answer)?)
             }
-            Ok(answer) => write_answer(&mut out, &answer)?,
-            Err(error) => {
-                failed += 1;
-                eprintln!("unprompt: {}: {}", path.display(), line(&error));
-            }
-        }
-    }
-    if failed == 0 {
-        Ok(())
-    } else {
-        Err(SomeFailed {
-            failed,
-            total: files.len(),
-        }
-        .into())
-    }
+        },
+    )
 }
 
 fn reverse(reverser: &Reverser, path: &Path, options: &ReverseOptions) -> Result<ReverseAnswer> {
