@@ -168,6 +168,20 @@ fn stats_and_check_tell_a_sound_index_from_a_damaged_one() {
     run.failed(3);
 }
 
+#[cfg(unix)]
+#[test]
+fn all_files_of_an_index_are_as_readable_as_its_vectors() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_folder, index) = with_index();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    let usual = mode(&index.join("segments/000001/vectors"));
+    for part in ["prompts", "images"] {
+        for entry in fs::read_dir(index.join("segments/000001").join(part)).unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), usual);
+        }
+    }
+}
+
 #[test]
 fn failures_say_what_where_and_what_to_do() {
     let (folder, _) = with_index();
@@ -183,6 +197,8 @@ fn failures_say_what_where_and_what_to_do() {
     assert!(said.contains("none.png"), "{said}");
     let said = unprompt(at, ["reverse", "x.idx", "none.png", "--model", "no-model"]).failed(1);
     assert!(said.contains("no-model") && said.contains("vit"), "{said}");
+    let said = unprompt(at, ["evaluate", "--images", "0"]).failed(1);
+    assert!(said.contains("images is 0"), "{said}");
     unprompt(at, ["index", "build", "--out", "y.idx"]).failed(2);
     unprompt(at, ["no-such-command"]).failed(2);
     unprompt(at, ["search", "x.idx", "cat", "--device", "abacus"]).failed(2);
@@ -222,6 +238,12 @@ fn a_broken_image_does_not_stop_the_others() {
 
     let read = json_lines(&unprompt(folder.path(), ["read", "images/a.png"]).ok());
     assert!(read[0]["embedded"].is_null());
+    unprompt(folder.path(), ["read", "images/notes.txt"]).failed(1);
+
+    let unlisted = ["reverse", "x.idx", "images/a.png", "--json", "-k", "0"];
+    let unlisted = json_lines(&unprompt(folder.path(), unlisted).ok());
+    assert_eq!(unlisted[0]["prompt"], answers[0]["prompt"]);
+    assert_eq!(unlisted[0]["hits"].as_array().unwrap().len(), 0);
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub enum Error {
         why: String,
     },
     /// The folder holds an index already.
-    #[error("{path} already holds an index; add to it, or choose another folder")]
+    #[error("{path} already holds an index; choose another folder, or remove it first")]
     AlreadyAnIndex {
         /// The folder.
         path: PathBuf,

@@ -158,21 +158,33 @@ fn hex(checksum: u64) -> String {
 /// Forces every file and folder below `folder` to disk and lists the files, in order of path.
 pub(crate) fn seal(folder: &Path) -> Result<Vec<FileEntry>> {
     let mut files = Vec::new();
-    seal_below(folder, "", &mut files)?;
+    // tantivy keeps some of its files from other users; an index is for whoever may read its vectors.
+    let vectors = folder.join("vectors");
+    let usual = fs::metadata(&vectors)
+        .map_err(Error::io("read", &vectors))?
+        .permissions();
+    seal_below(folder, "", &usual, &mut files)?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
 
-fn seal_below(folder: &Path, prefix: &str, files: &mut Vec<FileEntry>) -> Result<()> {
+fn seal_below(
+    folder: &Path,
+    prefix: &str,
+    usual: &fs::Permissions,
+    files: &mut Vec<FileEntry>,
+) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let entry = entry.map_err(Error::io("list", folder))?;
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if path.is_dir() {
-            seal_below(&path, &format!("{name}/"), files)?;
+            seal_below(&path, &format!("{name}/"), usual, files)?;
         } else {
             let file = OpenOptions::new().read(true).write(true).open(&path);
             let file = file.map_err(Error::io("open", &path))?;
+            file.set_permissions(usual.clone())
+                .map_err(Error::io("open to readers", &path))?;
             file.sync_all().map_err(Error::io("sync", &path))?;
             let (len, xxh3) = checksum(&path)?;
             files.push(FileEntry {

@@ -73,6 +73,14 @@ const DRAWS_PER_IMAGE: usize = 100;
 
 /// Distinct prompts for the index, then prompts of meanings that are not among them.
 fn draw(options: EvaluateOptions) -> Result<(Vec<PocketPrompt>, Vec<PocketPrompt>)> {
+    for (name, value, least) in [
+        ("images", options.images, 1),
+        ("prompts in the index", options.prompts, options.images),
+    ] {
+        if value < least {
+            return Err(Error::Setting { name, value, least });
+        }
+    }
     let mut stream = Prompts::new(options.seed, options.split);
     let mut texts = HashSet::new();
     let mut indexed = Vec::with_capacity(options.prompts);

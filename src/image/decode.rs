@@ -36,6 +36,16 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether `bytes` begin as an image of a known form does.
+///
+/// # Errors
+/// [`Error::ImageDecode`] if they do not.
+pub fn check_format(bytes: &[u8]) -> Result<()> {
+    image::guess_format(bytes)
+        .map(drop)
+        .map_err(|source| Error::ImageDecode { source })
+}
+
 /// The pixels of an image in PNG, JPEG, WebP, GIF (first frame) or BMP form; transparency is laid
 /// over white.
 ///

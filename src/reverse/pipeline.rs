@@ -142,10 +142,11 @@ impl Reverser {
             .iter()
             .map(|word| (word.word.clone(), word.probability))
             .collect();
-        let hits = self.index.search(&SearchRequest {
+        let mut hits = self.index.search(&SearchRequest {
             vector: Some(prediction.embedding.clone()),
             keywords: Some(KeywordQuery::Weighted(weights)),
-            k: options.k,
+            // The answer is the first hit, whether or not it is to be listed.
+            k: options.k.max(1),
             filter: options.filter.clone(),
             rrf_k: RRF_K,
             ..SearchRequest::default()
@@ -159,6 +160,8 @@ impl Reverser {
         // Without a fit nothing is known, and nothing is claimed.
         let fit = self.predictor.confidence();
         let confidence = score.zip(fit).map_or(0.0, |(score, fit)| fit.share(score));
+        let phrases = phrases(&prompt, &hits);
+        hits.truncate(options.k);
         Ok(ReverseAnswer {
             verdict: if confidence >= 0.5 {
                 Verdict::Near
@@ -166,7 +169,7 @@ impl Reverser {
                 Verdict::Unsure
             },
             confidence,
-            phrases: phrases(&prompt, &hits),
+            phrases,
             prompt,
             words,
             hits,

@@ -26,7 +26,12 @@ pub(crate) fn run(args: &ReadArgs) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Line> {
-    let embedded = metadata::read(&decode::read_file(path)?);
+    let bytes = decode::read_file(path)?;
+    let embedded = metadata::read(&bytes);
+    if embedded.is_none() {
+        // Carrying no prompt is an answer; being no image is not.
+        decode::check_format(&bytes)?;
+    }
     Ok(Line {
         image: path.display().to_string(),
         embedded,
