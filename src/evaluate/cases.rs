@@ -150,8 +150,9 @@ pub fn reverse_all(
         if observe("reversing images", done, prompts.len()).is_break() {
             return Err(Error::Cancelled);
         }
+        let pixels = truth.render();
         let start = Instant::now();
-        let predictions = reverser.predictor().predict(&[truth.render()])?;
+        let predictions = reverser.predictor().predict(&[pixels])?;
         let prediction = predictions.into_iter().next().unwrap_or_default();
         let encode = start.elapsed().as_secs_f64() * 1e3;
         let mut answer = reverser.look_up(&truth.text, &prediction, &options)?;

@@ -1,6 +1,6 @@
 //! Linear to the prompt embedding; linear from there to the vocabulary.
 //!
-//! The paper's section 3.2: the 384-d output, normalised, is the predicted embedding; the
+//! As in the paper (docs/method.md): the 384-d output, normalised, is the predicted embedding; the
 //! vocabulary head stands on the same output before normalisation.
 
 use candle_core::{D, Result, Tensor};

@@ -1,3 +1,3 @@
-//! The joint heads (METHOD: "Joint heads"): an embedding, and which vocabulary words occur.
+//! The joint heads (docs/method.md): an embedding, and which vocabulary words occur.
 
 pub mod joint;

@@ -35,7 +35,7 @@ pub struct VitConfig {
 }
 
 impl VitConfig {
-    /// The pocket size: 3.0 M parameters on 64 x 64 images.
+    /// The pocket size: 2.9 M parameters on 64 x 64 images.
     pub fn pocket() -> Self {
         Self {
             image_size: 64,

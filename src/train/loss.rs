@@ -1,4 +1,4 @@
-//! The joint loss (METHOD: "Joint heads"): `cosine + huber + 0.1 * bce`.
+//! The joint loss (docs/method.md): `cosine + huber + 0.1 * bce`.
 
 use candle_core::{D, Result, Tensor};
 
