@@ -1,10 +1,11 @@
 //! Reads every byte of an index against its checksum, which opening it does not.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::db::{Encoder, Index};
+use crate::db::{Encoder, Index, at_one_commit};
 use crate::error::{Error, Result};
 use crate::manifest::{FileEntry, MANIFEST, Manifest, checksum};
 
@@ -32,32 +33,39 @@ pub struct Damage {
 /// Damage is no error of this call but a line of its report.
 ///
 /// # Errors
-/// [`Error::NotAnIndex`], [`Error::NewerFormat`], or [`Error::Io`] for the MANIFEST.
+/// [`Error::NotAnIndex`], [`Error::NewerFormat`], or [`Error::Io`] for what may not be read.
 pub fn check(dir: &Path) -> Result<Report> {
     let mut report = Report::default();
-    let manifest = match Manifest::<Encoder>::read(dir) {
-        Err(Error::Corrupt { path, why, .. }) => {
-            report.damaged.push(Damage { path, why });
-            return Ok(report);
+    let checked = at_one_commit(dir, |manifest| {
+        report = check_files(dir, manifest)?;
+        match report.damaged.first() {
+            // An error, so that it is looked at again if a newer commit has removed the file.
+            Some(Damage { path, why }) => Err(Error::corrupt(path, "bytes", why)),
+            None => Ok(()),
         }
-        other => other?,
-    };
-    let path = dir.join(MANIFEST);
-    report.files += 1;
-    report.bytes += path.metadata().map_or(0, |metadata| metadata.len());
-    for segment in &manifest.segments {
-        let files = match segment.files(dir) {
-            Ok(files) => files,
-            Err(error) => {
-                report.damaged.push(Damage {
-                    path: path.clone(),
-                    why: error.to_string(),
-                });
-                continue;
+    });
+    match checked {
+        Ok(_) => Ok(report),
+        Err(Error::Corrupt { path, why, .. }) => {
+            if report.damaged.is_empty() {
+                report.damaged.push(Damage { path, why });
             }
-        };
-        for (path, expected) in files {
-            match read(&path, expected) {
+            Ok(report)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn check_files(dir: &Path, manifest: &Manifest<Encoder>) -> Result<Report> {
+    let path = dir.join(MANIFEST);
+    let mut report = Report {
+        files: 1,
+        bytes: path.metadata().map_err(Error::io("read", &path))?.len(),
+        damaged: Vec::new(),
+    };
+    for segment in &manifest.segments {
+        for (path, expected) in segment.files(dir)? {
+            match check_file(&path, expected)? {
                 Ok(len) => {
                     report.files += 1;
                     report.bytes += len;
@@ -66,32 +74,25 @@ pub fn check(dir: &Path) -> Result<Report> {
             }
         }
     }
-    if report.damaged.is_empty()
-        && let Err(error) = Index::open(dir)
-    {
-        let (path, why) = match error {
-            Error::Corrupt { path, why, .. } => (path, why),
-            other => (dir.to_owned(), other.to_string()),
-        };
-        report.damaged.push(Damage { path, why });
+    if report.damaged.is_empty() {
+        Index::open(dir)?;
     }
     Ok(report)
 }
 
-/// The file's length, or what is wrong with it.
-fn read(path: &Path, expected: &FileEntry) -> std::result::Result<u64, String> {
-    if !path.exists() {
-        return Err("it is missing".into());
-    }
-    let (len, xxh3) = checksum(path).map_err(|error| match error {
-        Error::Io { source, .. } => source.to_string(),
-        other => other.to_string(),
-    })?;
-    if len != expected.len {
-        return Err(format!("it has {len} bytes instead of {}", expected.len));
-    }
-    if xxh3 != expected.xxh3 {
-        return Err("its bytes are not those that were written".into());
-    }
-    Ok(len)
+/// The file's length, or what is wrong with its bytes.
+fn check_file(path: &Path, expected: &FileEntry) -> Result<std::result::Result<u64, String>> {
+    let (len, xxh3) = match checksum(path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(Err("it is missing".into()));
+        }
+        other => other?,
+    };
+    Ok(if len != expected.len {
+        Err(format!("it has {len} bytes instead of {}", expected.len))
+    } else if xxh3 != expected.xxh3 {
+        Err("its bytes are not those that were written".into())
+    } else {
+        Ok(len)
+    })
 }

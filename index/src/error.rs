@@ -55,7 +55,10 @@ pub enum Error {
         why: String,
     },
     /// The folder holds an index already.
-    #[error("{path} already holds an index; choose another folder, or remove it first")]
+    #[error(
+        "{path} already holds an index; add to it with `unprompt index add`, choose another \
+         folder, or remove it first"
+    )]
     AlreadyAnIndex {
         /// The folder.
         path: PathBuf,
@@ -119,9 +122,9 @@ pub enum Error {
         /// The entry, as segment:ordinal.
         entry: String,
     },
-    /// Images were given for a prompt that has not been pushed.
-    #[error("no such prompt here yet: push `{prompt}` with its vector before adding images to it")]
-    NoSuchPrompt {
+    /// A prompt was added without a vector, and none is known of it.
+    #[error("no vector is known of `{prompt}`: stage one first, or push the prompt with it")]
+    NoVector {
         /// The start of the prompt.
         prompt: String,
     },
@@ -135,8 +138,8 @@ pub enum Error {
         /// How many fit.
         limit: usize,
     },
-    /// The caller asked to stop; nothing was kept.
-    #[error("stopped on request; nothing was written")]
+    /// The caller asked to stop; the index is as it was.
+    #[error("stopped on request; the index is as it was before")]
     Cancelled,
 }
 

@@ -5,17 +5,17 @@
 //! reader neither needs nor makes them.
 //!
 //! tantivy trusts its files: on damaged ones it may panic. [`Folder::guard`] makes an error of
-//! that, and `check` finds the damage beforehand. The panic's message still goes to the panic hook
-//! of the process, which is not ours to replace.
+//! that, and `check` finds the damage beforehand.
 
 use std::fs;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
-use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::error::{
+    DeleteError, LockError, OpenDirectoryError, OpenReadError, OpenWriteError,
+};
 use tantivy::directory::{
     Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr,
 };
@@ -28,6 +28,7 @@ use tantivy::{
 };
 
 use crate::error::{Error, Result};
+use crate::panics::catch_panic;
 
 /// Bytes that tantivy's term table may start with; it grows as needed.
 const WRITER_MEMORY_BYTES: usize = 64 << 20;
@@ -169,19 +170,31 @@ impl Folder {
 fn guard<T>(path: &Path, read: impl FnOnce() -> tantivy::Result<T>) -> Result<T> {
     // Nothing that a panic could leave half-changed is used again: readers are immutable, and
     // what `read` was filling is dropped with the error.
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Error::corrupt(
-            path,
-            "tantivy",
-            one_line(&error.to_string()),
-        )),
-        Err(_) => Err(Error::corrupt(
+    match catch_panic(read) {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(error)) => Err(match refused(&error) {
+            Some(source) => Error::io("read", path)(source),
+            None => Error::corrupt(path, "tantivy", one_line(&error.to_string())),
+        }),
+        None => Err(Error::corrupt(
             path,
             "tantivy",
             "its files contradict each other",
         )),
     }
+}
+
+/// The system's refusal behind an error, which says nothing about the bytes; an absent file does.
+fn refused(error: &TantivyError) -> Option<io::Error> {
+    let source = match error {
+        TantivyError::IoError(source) => source,
+        TantivyError::OpenReadError(OpenReadError::IoError { io_error, .. }) => io_error,
+        TantivyError::OpenDirectoryError(OpenDirectoryError::IoError { io_error, .. }) => io_error,
+        _ => return None,
+    };
+    let code = source.raw_os_error()?;
+    let source = io::Error::from_raw_os_error(code);
+    (source.kind() != io::ErrorKind::NotFound).then_some(source)
 }
 
 fn one_line(text: &str) -> String {

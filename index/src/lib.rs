@@ -1,11 +1,13 @@
 //! An embedded index of prompts: find the prompts whose vectors are near, whose words match, or
 //! both, together with the images that were made from them.
 //!
-//! An index is a folder that can be moved as a whole. A [`Writer`] makes it, all or nothing; an
-//! [`Index`] opens it in milliseconds, from memory-mapped files, and searches:
+//! An index is a folder that can be moved as a whole. A [`Writer`] makes it or adds to it, all or
+//! nothing; [`delete`] and [`compact`] take away. An [`Index`] opens it in milliseconds, from
+//! memory-mapped files, shows the commit that it was opened at for as long as it lives, and
+//! searches:
 //! - [`Index::vector_search`] by cosine, walking a graph of neighbours (HNSW), or exactly;
 //! - [`Index::keyword_search`] by BM25;
-//! - [`Index::search`] by either or both, fused by reciprocal rank ([`fusion`]), giving whole
+//! - [`Index::search`] by either or both, fused ([`fusion`]), giving whole
 //!   [`Hit`]s.
 //!
 //! A [`Filter`] narrows each of them down to prompts, or to prompts with certain images.
@@ -45,7 +47,11 @@
 mod error;
 mod id;
 mod mmap;
+mod panics;
+mod storage;
 mod wire;
+
+mod best;
 
 mod distance;
 mod vector;
@@ -60,6 +66,8 @@ mod images;
 mod filter;
 
 pub mod fusion;
+
+mod deleted;
 mod manifest;
 mod segment;
 
@@ -69,13 +77,17 @@ mod check;
 
 pub use crate::check::{Damage, Report, check};
 pub use crate::db::{
-    BuildOptions, Bytes, Encoder, Index, Phase, SearchRequest, Stats, VectorOptions, Writer,
+    BuildOptions, Bytes, Deletion, DeletionReport, Encoder, Index, Phase, SearchRequest, Stats,
+    VectorOptions, Writer, compact, delete,
 };
 pub use crate::error::{Error, Result};
 pub use crate::filter::Filter;
+pub use crate::fusion::Fusion;
 pub use crate::id::{EntryId, ParsePromptIdError, PromptId, Scored};
 pub use crate::keyword::KeywordQuery;
+pub use crate::panics::catch_panic;
 pub use crate::record::{Hit, ImageRecord, Scores};
+pub use crate::storage::{Disk, Place, Storage};
 
 /// Candidates that a graph walk keeps when a search does not say, or as many as are wanted, where
 /// that is more.

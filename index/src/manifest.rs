@@ -3,7 +3,7 @@
 //!
 //! A first line `unprompt-index <version> <xxh3 of the rest>`, then JSON.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use crate::error::{Error, Result};
+use crate::storage::{Place, Storage};
 
 /// Names within an index.
 pub(crate) const MANIFEST: &str = "MANIFEST";
 pub(crate) const MANIFEST_NEW: &str = "MANIFEST.tmp";
 pub(crate) const SEGMENTS: &str = "segments";
+/// How the names of files begin that say what is deleted of a segment.
+pub(crate) const DELETED: &str = "deleted";
 
 const LABEL: &str = "unprompt-index";
 const VERSION: u32 = 1;
@@ -37,9 +40,22 @@ pub(crate) struct Manifest<E> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SegmentEntry {
     pub(crate) number: u32,
+    /// Prompts and images that it was written with, the deleted included.
     pub(crate) prompts: usize,
     pub(crate) images: usize,
+    /// The files that were written with it and never change.
     pub(crate) files: Vec<FileEntry>,
+    /// What has been deleted since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted: Option<DeletedEntry>,
+}
+
+/// What is deleted of a segment, as the MANIFEST names it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DeletedEntry {
+    pub(crate) prompts: usize,
+    pub(crate) images: usize,
+    pub(crate) file: FileEntry,
 }
 
 /// A file as the MANIFEST names it.
@@ -57,7 +73,30 @@ pub(crate) fn segment_dir(dir: &Path, number: u32) -> PathBuf {
     dir.join(SEGMENTS).join(format!("{number:06}"))
 }
 
+/// Name of the file that says what is deleted of a segment, from a generation on.
+pub(crate) fn deleted_name(generation: u64) -> String {
+    format!("{DELETED}-{generation:06}")
+}
+
 impl SegmentEntry {
+    /// Prompts that are not deleted.
+    pub(crate) fn live_prompts(&self) -> usize {
+        let deleted = self.deleted.as_ref().map_or(0, |deleted| deleted.prompts);
+        self.prompts.saturating_sub(deleted)
+    }
+
+    /// Images that are not deleted.
+    pub(crate) fn live_images(&self) -> usize {
+        let deleted = self.deleted.as_ref().map_or(0, |deleted| deleted.images);
+        self.images.saturating_sub(deleted)
+    }
+
+    /// Every file by its path below the segment's folder.
+    pub(crate) fn all_files(&self) -> impl Iterator<Item = &FileEntry> {
+        let deleted = self.deleted.iter().map(|deleted| &deleted.file);
+        self.files.iter().chain(deleted)
+    }
+
     /// The files with where they are, refusing paths that lead out of the segment.
     pub(crate) fn files<'a>(&'a self, dir: &Path) -> Result<Vec<(PathBuf, &'a FileEntry)>> {
         let folder = segment_dir(dir, self.number);
@@ -70,7 +109,7 @@ impl SegmentEntry {
             }
             Ok((folder.join(path), file))
         };
-        self.files.iter().map(resolve).collect()
+        self.all_files().map(resolve).collect()
     }
 }
 
@@ -129,9 +168,10 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
     }
 
     /// Makes this the MANIFEST of the index at `dir`, all or nothing: a temporary file, forced to
-    /// disk, then renamed. What is left to the caller is [`sync_dir`], which makes the new name
-    /// last.
-    pub(crate) fn replace(&self, dir: &Path) -> Result<()> {
+    /// disk, then renamed. Left to the caller is [`Storage::sync_dir`], which makes the new
+    /// name last.
+    pub(crate) fn replace(&self, place: &Place) -> Result<()> {
+        let Place { dir, storage } = place;
         let new = dir.join(MANIFEST_NEW);
         let body = serde_json::to_vec_pretty(self).map_err(|error| Error::Io {
             path: new.clone(),
@@ -143,27 +183,30 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
             let mut file = File::create(&new)?;
             file.write_all(line.as_bytes())?;
             file.write_all(&body)?;
-            file.sync_all()
+            storage.sync_file(&new)
         };
         write().map_err(Error::io("write", &new))?;
         let path = dir.join(MANIFEST);
-        fs::rename(&new, &path).map_err(Error::io("replace", &path))
+        storage
+            .rename(&new, &path)
+            .map_err(Error::io("replace", &path))
     }
 }
 
-fn hex(checksum: u64) -> String {
+/// A checksum as it is written.
+pub(crate) fn hex(checksum: u64) -> String {
     format!("{checksum:016x}")
 }
 
 /// Forces every file and folder below `folder` to disk and lists the files, in order of path.
-pub(crate) fn seal(folder: &Path) -> Result<Vec<FileEntry>> {
+pub(crate) fn seal(folder: &Path, storage: &dyn Storage) -> Result<Vec<FileEntry>> {
     let mut files = Vec::new();
     // tantivy keeps some of its files from other users; an index is for whoever may read its vectors.
     let vectors = folder.join("vectors");
     let usual = fs::metadata(&vectors)
         .map_err(Error::io("read", &vectors))?
         .permissions();
-    seal_below(folder, "", &usual, &mut files)?;
+    seal_below(folder, "", &usual, storage, &mut files)?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
@@ -172,6 +215,7 @@ fn seal_below(
     folder: &Path,
     prefix: &str,
     usual: &fs::Permissions,
+    storage: &dyn Storage,
     files: &mut Vec<FileEntry>,
 ) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
@@ -179,35 +223,28 @@ fn seal_below(
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if path.is_dir() {
-            seal_below(&path, &format!("{name}/"), usual, files)?;
+            seal_below(&path, &format!("{name}/"), usual, storage, files)?;
         } else {
-            let file = OpenOptions::new().read(true).write(true).open(&path);
-            let file = file.map_err(Error::io("open", &path))?;
-            file.set_permissions(usual.clone())
+            fs::set_permissions(&path, usual.clone())
                 .map_err(Error::io("open to readers", &path))?;
-            file.sync_all().map_err(Error::io("sync", &path))?;
-            let (len, xxh3) = checksum(&path)?;
-            files.push(FileEntry {
-                path: name,
-                len,
-                xxh3,
-            });
+            files.push(seal_file(&path, name, storage)?);
         }
     }
-    sync_dir(folder)
+    storage.sync_dir(folder).map_err(Error::io("sync", folder))
 }
 
-/// Forces the names in a folder to disk, where the system can.
-pub(crate) fn sync_dir(folder: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(Error::io("sync", folder))?;
-    }
-    Ok(())
+/// Forces a file to disk; its entry under `name`.
+pub(crate) fn seal_file(path: &Path, name: String, storage: &dyn Storage) -> Result<FileEntry> {
+    storage.sync_file(path).map_err(Error::io("sync", path))?;
+    let (len, xxh3) = checksum(path)?;
+    Ok(FileEntry {
+        path: name,
+        len,
+        xxh3,
+    })
 }
 
-/// Reads a whole file; its length and checksum.
+/// Reads a whole file; its length and checksum, 16 hexadecimal digits.
 pub(crate) fn checksum(path: &Path) -> Result<(u64, String)> {
     let mut file = File::open(path).map_err(Error::io("open", path))?;
     let mut hash = Xxh3Default::new();
@@ -241,6 +278,7 @@ mod tests {
             prompts: 1,
             images: 0,
             files: vec![file],
+            deleted: None,
         };
         Manifest {
             generation: 3,
@@ -253,7 +291,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        manifest("vectors").replace(dir.path()).unwrap();
+        manifest("vectors").replace(&dir.path().into()).unwrap();
         let read: Manifest<String> = Manifest::read(dir.path()).unwrap();
         assert_eq!((read.generation, read.next_segment), (3, 8));
         let path = dir.path().join(MANIFEST);

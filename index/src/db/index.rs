@@ -9,7 +9,7 @@ use crate::distance::dot;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::{EntryId, PromptId};
-use crate::manifest::{Manifest, segment_dir};
+use crate::manifest::{Manifest, SegmentEntry};
 use crate::record::ImageRecord;
 use crate::segment::Segment;
 
@@ -32,36 +32,25 @@ impl Index {
     /// Damage elsewhere in a file is an error of the call that meets it; [`check`](crate::check)
     /// finds all.
     pub fn open(dir: &Path) -> Result<Index> {
-        let manifest: Manifest<Encoder> = Manifest::read(dir)?;
-        let mut segments = Vec::new();
-        for segment in &manifest.segments {
-            for (path, file) in segment.files(dir)? {
-                let len = match path.metadata() {
-                    Ok(metadata) => metadata.len(),
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        return Err(Error::corrupt(&path, "length", "it is missing"));
-                    }
-                    Err(error) => return Err(Error::io("read", &path)(error)),
-                };
-                if len != file.len {
-                    let why = format!("{len} bytes instead of {}", file.len);
-                    return Err(Error::corrupt(&path, "length", why));
-                }
-            }
-            let folder = segment_dir(dir, segment.number);
+        let (manifest, segments) = at_one_commit(dir, |manifest| {
             let dim = manifest.encoder.dim;
-            segments.push(Segment::open(
-                &folder,
-                dim,
-                segment.prompts,
-                segment.images,
-            )?);
-        }
+            let segments = manifest.segments.iter().zip(0..);
+            segments
+                .map(|(entry, place)| {
+                    check_lengths(dir, entry)?;
+                    Segment::open(dir, entry, place, dim)
+                })
+                .collect::<Result<Vec<Segment>>>()
+        })?;
         Ok(Index {
             dir: dir.to_owned(),
             manifest,
             segments,
         })
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest<Encoder> {
+        &self.manifest
     }
 
     /// The encoder whose vectors these are; queries must come from the same.
@@ -90,7 +79,7 @@ impl Index {
     /// Every entry, in the order of their building.
     pub fn entries(&self) -> impl Iterator<Item = EntryId> + '_ {
         self.segments.iter().zip(0..).flat_map(|(segment, number)| {
-            (0..segment.len() as u32).map(move |ordinal| EntryId {
+            segment.live_rows().map(move |ordinal| EntryId {
                 segment: number,
                 ordinal,
             })
@@ -141,7 +130,7 @@ impl Index {
     /// [`Error::Corrupt`].
     pub fn find(&self, id: &PromptId) -> Result<Option<EntryId>> {
         for (segment, number) in self.segments.iter().zip(0..) {
-            if let Some(ordinal) = segment.prompts.find(*id)? {
+            if let Some(ordinal) = segment.find(*id)? {
                 return Ok(Some(EntryId {
                     segment: number,
                     ordinal,
@@ -164,19 +153,59 @@ impl Index {
     ) -> Result<(Vec<ImageRecord>, usize)> {
         let segment = self.segment(entry)?;
         let selection = filter.map(|filter| segment.select(filter)).transpose()?;
-        let accept = selection
-            .as_ref()
-            .and_then(|selection| selection.images.as_ref());
-        segment.images(entry.ordinal, accept, limit)
+        segment.images(entry.ordinal, selection.as_ref(), limit)
     }
 
-    /// The segment of an entry that exists.
+    /// The segment of an entry that exists and is not deleted.
     pub(super) fn segment(&self, entry: EntryId) -> Result<&Segment> {
         self.segments
             .get(entry.segment as usize)
-            .filter(|segment| (entry.ordinal as usize) < segment.len())
+            .filter(|segment| segment.contains(entry.ordinal))
             .ok_or_else(|| Error::NoSuchEntry {
                 entry: entry.to_string(),
             })
     }
+}
+
+/// How often a reader tries again that finds the ground moved under it: once for every commit that
+/// is made while it reads.
+const ATTEMPTS: usize = 100;
+
+/// Reads the MANIFEST and what it names. A commit that removes files between the two is not damage:
+/// then there is another MANIFEST, and reading starts again with that.
+pub(crate) fn at_one_commit<T>(
+    dir: &Path,
+    mut read: impl FnMut(&Manifest<Encoder>) -> Result<T>,
+) -> Result<(Manifest<Encoder>, T)> {
+    let mut manifest: Manifest<Encoder> = Manifest::read(dir)?;
+    for _ in 0..ATTEMPTS {
+        let error = match read(&manifest) {
+            Ok(read) => return Ok((manifest, read)),
+            Err(error) => error,
+        };
+        let now: Manifest<Encoder> = Manifest::read(dir)?;
+        if now.generation == manifest.generation {
+            return Err(error);
+        }
+        manifest = now;
+    }
+    let read = read(&manifest)?;
+    Ok((manifest, read))
+}
+
+fn check_lengths(dir: &Path, entry: &SegmentEntry) -> Result<()> {
+    for (path, file) in entry.files(dir)? {
+        let len = match path.metadata() {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::corrupt(&path, "length", "it is missing"));
+            }
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        if len != file.len {
+            let why = format!("{len} bytes instead of {}", file.len);
+            return Err(Error::corrupt(&path, "length", why));
+        }
+    }
+    Ok(())
 }

@@ -1,15 +1,24 @@
-//! The database: [`Writer`] makes an index, [`Index`] answers from it.
+//! The database: [`Writer`] makes and extends an index, [`delete`] and [`compact`] take away,
+//! [`Index`] answers from it.
 
+mod delete;
 mod index;
 mod lock;
 mod options;
 mod search;
+mod staging;
 mod stats;
+mod transaction;
 mod writer;
 
+pub use self::delete::delete;
 pub use self::index::Index;
-pub use self::options::{BuildOptions, Bytes, Encoder, Phase, SearchRequest, Stats, VectorOptions};
-pub use self::writer::Writer;
+pub(crate) use self::index::at_one_commit;
+pub use self::options::{
+    BuildOptions, Bytes, Deletion, DeletionReport, Encoder, Phase, SearchRequest, Stats,
+    VectorOptions,
+};
+pub use self::writer::{Writer, compact};
 
 use crate::error::{Error, Result};
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::filter::Filter;
+use crate::fusion::Fusion;
+use crate::id::PromptId;
 use crate::keyword::KeywordQuery;
 
 /// The sentence encoder that made the vectors of an index; kept in its MANIFEST.
@@ -38,10 +40,17 @@ impl Default for BuildOptions {
     }
 }
 
-/// How far [`Writer::commit`](crate::Writer::commit) has come.
+/// How far [`Writer::commit`](crate::Writer::commit) or [`compact`](crate::compact) has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
+    /// Prompts of former segments are being copied.
+    Copy {
+        /// Prompts of the segment copied so far.
+        done: usize,
+        /// Prompts of the segment in all.
+        total: usize,
+    },
     /// Vectors are being linked into the graph.
     Graph {
         /// Vectors linked so far.
@@ -55,6 +64,26 @@ pub enum Phase {
     Images,
     /// Files are being forced to disk.
     Sync,
+}
+
+/// What [`delete`](crate::delete) is to delete.
+#[derive(Clone, Debug)]
+pub enum Deletion {
+    /// These prompts, with all their images.
+    Prompts(Vec<PromptId>),
+    /// What a search with this filter would list.
+    Matching(Filter),
+}
+
+/// What [`delete`](crate::delete) has deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionReport {
+    /// Prompts deleted.
+    pub prompts: usize,
+    /// Images deleted.
+    pub images: usize,
+    /// Ids of prompts that are not in the index.
+    pub missing: usize,
 }
 
 /// How to search by vector.
@@ -79,7 +108,7 @@ impl Default for VectorOptions {
     }
 }
 
-/// A whole search: by vector, by keywords, or by both, fused by reciprocal rank.
+/// A whole search: by vector, by keywords, or by both, fused.
 #[derive(Clone, Debug)]
 pub struct SearchRequest {
     /// The query as a unit vector.
@@ -99,9 +128,8 @@ pub struct SearchRequest {
     pub exact: bool,
     /// Which prompts and images may be answered.
     pub filter: Option<Filter>,
-    /// The constant of reciprocal rank fusion, above 0: the smaller, the more the first ranks
-    /// weigh.
-    pub rrf_k: f32,
+    /// How the two lists of a search by vector and by keywords become one.
+    pub fusion: Fusion,
     /// Images listed with a hit.
     pub images_per_hit: usize,
 }
@@ -117,7 +145,7 @@ impl Default for SearchRequest {
             ef: None,
             exact: false,
             filter: None,
-            rrf_k: 60.0,
+            fusion: Fusion::default(),
             images_per_hit: 10,
         }
     }
@@ -130,6 +158,10 @@ pub struct Stats {
     pub prompts: usize,
     /// Images.
     pub images: usize,
+    /// Prompts that are deleted but still take up space, until [`compact`](crate::compact).
+    pub deleted_prompts: usize,
+    /// Images that are deleted but still take up space.
+    pub deleted_images: usize,
     /// Segments.
     pub segments: usize,
     /// Number of the commit, from 1.
@@ -151,6 +183,8 @@ pub struct Bytes {
     pub prompts: u64,
     /// Image index.
     pub images: u64,
+    /// What says which prompts and images are deleted.
+    pub deleted: u64,
     /// All files of all segments, and the MANIFEST.
     pub total: u64,
 }

@@ -2,37 +2,34 @@
 
 use std::collections::HashMap;
 
-use roaring::RoaringBitmap;
-
 use super::index::Index;
 use super::options::{SearchRequest, VectorOptions};
 use super::{as_cosine, check_vector};
 use crate::DEFAULT_EF;
+use crate::best::{Best, Found};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::fusion::reciprocal_rank;
-use crate::id::{EntryId, PromptId, Scored};
-use crate::keyword::KeywordQuery;
+use crate::id::{EntryId, Scored};
+use crate::keyword::{Corpus, KeywordQuery};
 use crate::record::{Hit, Scores};
-use crate::segment::{Segment, Selection};
-use crate::vector::Candidate;
+use crate::segment::{Segment, Selection, Walk};
 
 /// Entries that each search is asked for, at least. A list that ends with the page would hide from
-/// fusion what both searches rank a little lower, and cut between equal scores, whose order is
-/// only known when all of them are there.
+/// fusion what both searches rank a little lower.
 const LEAST_DEPTH: usize = 100;
+
+/// What a filter selects in each segment; all that is there without a filter.
+type Selections = [Option<Selection>];
 
 /// A place in an answer before its prompt and images are fetched.
 struct Ranked {
-    entry: EntryId,
-    id: PromptId,
-    score: f32,
+    found: Found,
     keyword: Option<f32>,
 }
 
 impl Index {
     /// The `k` entries with the largest cosine to `query`, best first; with a filter, of those
-    /// that it selects.
+    /// that it selects. Equal cosines stand in the order of their [`PromptId`](crate::PromptId).
     ///
     /// # Errors
     /// [`Error::Dim`], [`Error::Vector`] if it is not a unit vector, [`Error::Corrupt`].
@@ -42,10 +39,15 @@ impl Index {
         options: &VectorOptions,
         filter: Option<&Filter>,
     ) -> Result<Vec<Scored>> {
-        self.nearest(query, options, &self.select(filter)?)
+        Ok(scored(&self.nearest(
+            query,
+            options,
+            &self.select(filter)?,
+        )?))
     }
 
-    /// The `k` best entries by BM25, best first; with a filter, of those that it selects.
+    /// The `k` best entries by BM25, best first; with a filter, of those that it selects. Equal
+    /// scores stand in the order of their [`PromptId`](crate::PromptId).
     ///
     /// # Errors
     /// [`Error::Corrupt`].
@@ -55,54 +57,40 @@ impl Index {
         k: usize,
         filter: Option<&Filter>,
     ) -> Result<Vec<Scored>> {
-        self.worded(query, k, &self.select(filter)?)
+        Ok(scored(&self.worded(query, k, &self.select(filter)?)?))
     }
 
     /// A page of hits. With a vector alone their score is the cosine, with keywords alone BM25;
-    /// with both, the two searches are fused by reciprocal rank, and every hit has its cosine,
-    /// found by that search or not. Equal scores stand in the order of their [`PromptId`].
+    /// with both, the two searches are fused, and every hit has its cosine, found by that search
+    /// or not. Equal scores stand in the order of their [`PromptId`](crate::PromptId).
     ///
     /// # Errors
-    /// [`Error::Option`] without vector and keywords, or with `rrf_k` not above 0; [`Error::Dim`],
-    /// [`Error::Vector`], [`Error::Corrupt`].
+    /// [`Error::Option`] without vector and keywords, or with a constant of the fusion out of
+    /// range; [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
     pub fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
+        request.fusion.check()?;
         let wanted = request.offset.saturating_add(request.k);
         let depth = wanted.max(LEAST_DEPTH).min(self.len());
         let selections = self.select(request.filter.as_ref())?;
-        let vector = |query: &[f32], k| {
-            let options = VectorOptions {
-                k,
-                ef: request.ef,
-                exact: request.exact,
-            };
-            self.nearest(query, &options, &selections)
-        };
-        let mut ranked = match (&request.vector, &request.keywords) {
-            (Some(query), None) => self.ranked(vector(query, depth)?, |_| None)?,
-            (None, Some(words)) => self
-                .ranked(self.worded(words, depth, &selections)?, |scored| {
-                    Some(scored.score)
-                })?,
-            (Some(query), Some(words)) => {
-                let rrf_k = request.rrf_k;
-                if !(rrf_k > 0.0 && rrf_k.is_finite()) {
-                    let why = format!("{rrf_k} is not above 0");
-                    return Err(Error::Option { name: "rrf_k", why });
-                }
-                let by_vector = vector(query, depth)?;
-                let by_words = self.worded(words, depth, &selections)?;
-                let fused = reciprocal_rank(&[&by_vector, &by_words], rrf_k);
-                let fused = fused.iter().map(|f| Scored {
-                    entry: f.entry,
-                    score: f.score,
-                });
-                let scores: HashMap<EntryId, f32> = by_words
-                    .iter()
-                    .map(|found| (found.entry, found.score))
-                    .collect();
-                let found_by_words = |scored: &Scored| scores.get(&scored.entry).copied();
-                self.ranked(fused.collect(), found_by_words)?
+        let by_vector = match &request.vector {
+            Some(query) => {
+                let options = VectorOptions {
+                    k: depth,
+                    ef: request.ef,
+                    exact: request.exact,
+                };
+                Some(self.nearest(query, &options, &selections)?)
             }
+            None => None,
+        };
+        let by_words = match &request.keywords {
+            Some(words) => Some(self.worded(words, depth, &selections)?),
+            None => None,
+        };
+        let ranked = match (by_vector, by_words) {
+            (Some(found), None) => ranked(found, |_| None),
+            (None, Some(found)) => ranked(found, |found| Some(found.score)),
+            (Some(by_vector), Some(by_words)) => fused(request, &by_vector, &by_words)?,
             (None, None) => {
                 let why = "neither a vector nor keywords are given".into();
                 return Err(Error::Option {
@@ -111,29 +99,15 @@ impl Index {
                 });
             }
         };
-        ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
-        let good = |hit: &Ranked| request.min_score.is_none_or(|least| hit.score >= least);
+        let good = |hit: &Ranked| {
+            request
+                .min_score
+                .is_none_or(|least| hit.found.score >= least)
+        };
         let page = ranked.into_iter().filter(good).enumerate();
         let page = page.skip(request.offset).take(request.k);
         page.map(|(place, ranked)| self.hit(place + 1, &ranked, request, &selections))
             .collect()
-    }
-
-    fn ranked(
-        &self,
-        found: Vec<Scored>,
-        keyword: impl Fn(&Scored) -> Option<f32>,
-    ) -> Result<Vec<Ranked>> {
-        let ranked = |scored: Scored| {
-            let Scored { entry, score } = scored;
-            Ok(Ranked {
-                entry,
-                id: self.id(entry)?,
-                score,
-                keyword: keyword(&scored),
-            })
-        };
-        found.into_iter().map(ranked).collect()
     }
 
     fn hit(
@@ -141,12 +115,10 @@ impl Index {
         rank: usize,
         ranked: &Ranked,
         request: &SearchRequest,
-        selections: &[Option<Selection>],
+        selections: &Selections,
     ) -> Result<Hit> {
         let &Ranked {
-            entry,
-            id,
-            score,
+            found: Found { score, id, entry },
             keyword,
         } = ranked;
         let query = request.vector.as_ref();
@@ -154,10 +126,9 @@ impl Index {
         let selection = selections
             .get(entry.segment as usize)
             .and_then(Option::as_ref);
-        let accept = selection.and_then(|selection| selection.images.as_ref());
         let segment = self.segment(entry)?;
         let (images, image_count) =
-            segment.images(entry.ordinal, accept, request.images_per_hit)?;
+            segment.images(entry.ordinal, selection, request.images_per_hit)?;
         Ok(Hit {
             rank,
             id,
@@ -183,17 +154,26 @@ impl Index {
         &self,
         query: &[f32],
         options: &VectorOptions,
-        selections: &[Option<Selection>],
-    ) -> Result<Vec<Scored>> {
+        selections: &Selections,
+    ) -> Result<Vec<Found>> {
         check_vector(query, self.encoder().dim)?;
-        let &VectorOptions { k, ef, exact } = options;
-        let ef = ef.unwrap_or(DEFAULT_EF);
-        let mut found = self.best(k, selections, |segment, accept| {
-            segment.nearest(query, k, ef, exact, accept)
-        })?;
-        for scored in &mut found {
-            scored.score = as_cosine(scored.score);
+        let walk = Walk {
+            k: options.k,
+            ef: options.ef.unwrap_or(DEFAULT_EF),
+            exact: options.exact,
+        };
+        let mut best = Best::new(walk.k);
+        if walk.k > 0 {
+            for (segment, selection) in self.segments.iter().zip(selections) {
+                segment.nearest(query, walk, selection.as_ref(), &mut best)?;
+            }
         }
+        let mut found = best.into_sorted();
+        for found in &mut found {
+            found.score = as_cosine(found.score);
+        }
+        // Cosines that rounding took beyond 1 have become equal.
+        found.sort_by(|a, b| b.cmp(a));
         Ok(found)
     }
 
@@ -201,37 +181,49 @@ impl Index {
         &self,
         query: &KeywordQuery,
         k: usize,
-        selections: &[Option<Selection>],
-    ) -> Result<Vec<Scored>> {
-        self.best(k, selections, |segment, accept| {
-            segment.prompts.search(query, k, accept)
-        })
+        selections: &Selections,
+    ) -> Result<Vec<Found>> {
+        let parts = self.segments.iter().zip(selections);
+        let parts = parts.map(|(segment, selection)| segment.part(selection.as_ref()));
+        let corpus = Corpus {
+            parts: parts.collect(),
+        };
+        corpus.best(query, k)
     }
+}
 
-    /// The `k` best that `search` finds in all segments.
-    fn best(
-        &self,
-        k: usize,
-        selections: &[Option<Selection>],
-        search: impl Fn(&Segment, Option<&RoaringBitmap>) -> Result<Vec<Candidate>>,
-    ) -> Result<Vec<Scored>> {
-        let mut best = Vec::new();
-        for ((segment, number), selection) in self.segments.iter().zip(0..).zip(selections) {
-            let accept = selection.as_ref().map(|selection| &selection.prompts);
-            best.extend(
-                search(segment, accept)?
-                    .into_iter()
-                    .map(|Candidate { score, row }| Scored {
-                        entry: EntryId {
-                            segment: number,
-                            ordinal: row,
-                        },
-                        score,
-                    }),
-            );
-        }
-        best.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.entry.cmp(&b.entry)));
-        best.truncate(k);
-        Ok(best)
-    }
+fn scored(found: &[Found]) -> Vec<Scored> {
+    found.iter().map(|found| found.scored()).collect()
+}
+
+fn ranked(found: Vec<Found>, keyword: impl Fn(&Found) -> Option<f32>) -> Vec<Ranked> {
+    let ranked = |found| Ranked {
+        keyword: keyword(&found),
+        found,
+    };
+    found.into_iter().map(ranked).collect()
+}
+
+fn fused(request: &SearchRequest, by_vector: &[Found], by_words: &[Found]) -> Result<Vec<Ranked>> {
+    let ids: HashMap<EntryId, Found> = by_vector
+        .iter()
+        .chain(by_words)
+        .map(|found| (found.entry, *found))
+        .collect();
+    let words: HashMap<EntryId, f32> = by_words
+        .iter()
+        .map(|found| (found.entry, found.score))
+        .collect();
+    let fused = request.fusion.fuse(&scored(by_vector), &scored(by_words))?;
+    let mut found: Vec<Found> = fused
+        .iter()
+        .filter_map(|fused| {
+            ids.get(&fused.entry).map(|found| Found {
+                score: fused.score,
+                ..*found
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    Ok(ranked(found, |found| words.get(&found.entry).copied()))
 }

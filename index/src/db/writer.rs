@@ -1,182 +1,429 @@
-//! Builds a new index, all or nothing.
+//! Builds an index, adds to one, and merges its segments; all or nothing.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+
+use roaring::RoaringBitmap;
 
 use super::check_vector;
-use super::lock::{LOCK, Lock};
+use super::index::Index;
 use super::options::{BuildOptions, Encoder, Phase, Stats};
-use super::stats::stats;
+use super::staging::Staging;
+use super::transaction::Transaction;
+use crate::deleted::Deleted;
 use crate::error::{Error, Result};
-use crate::id::PromptId;
-use crate::manifest::{
-    MANIFEST, MANIFEST_NEW, Manifest, SEGMENTS, SegmentEntry, seal, segment_dir, sync_dir,
-};
+use crate::id::{EntryId, PromptId};
+use crate::manifest::{SegmentEntry, seal};
 use crate::record::ImageRecord;
-use crate::segment::{SegmentWriter, Step};
+use crate::segment::{Segment, SegmentWriter, Step};
+use crate::storage::Place;
 use crate::vector::flat::MAX_DIM;
 use crate::vector::hnsw::build::Parameters;
 use crate::vector::hnsw::layout::MAX_M;
 
-/// Number of the first segment.
-const FIRST_SEGMENT: u32 = 1;
+/// Prompts that an addition rewrites at most, beside its own, to keep the number of segments small:
+/// they are merged with it in well under a minute.
+const MAX_ABSORBED: usize = 50_000;
 
-/// Builds a new index in a folder of its own.
+/// Adds prompts to a new or an existing index.
 ///
-/// Nothing is an index until [`Writer::commit`] has returned; a writer that is dropped before
-/// removes what it wrote, and what a killed one leaves behind is removed by the next.
+/// Nothing changes until [`Writer::commit`] has returned; a writer that is dropped before removes
+/// what it wrote, and what a killed one leaves behind is removed by the next. Only what was
+/// [staged](Writer::stage) stays, for the next writer to use.
 pub struct Writer {
-    // Dropped in this order: files are closed before `site` removes them.
-    segment: SegmentWriter,
-    encoder: Encoder,
+    // Dropped in this order: files are closed before `transaction` removes them.
+    segment: Option<SegmentWriter>,
+    staging: Staging,
+    /// Rows of the segments that were there which have moved to the new one.
+    moved: Vec<RoaringBitmap>,
     parameters: Parameters,
-    site: Site,
+    transaction: Transaction,
 }
 
 impl Writer {
-    /// Starts an index at `dir`, which must be absent, empty, or hold nothing but what an
+    /// Starts an index at a folder, which must be absent, empty, or hold nothing but what an
     /// unfinished build left.
     ///
     /// # Errors
     /// [`Error::AlreadyAnIndex`], [`Error::ForeignFile`], [`Error::Locked`], [`Error::Option`] for
     /// an encoder or options out of range, [`Error::Io`].
-    pub fn create(dir: &Path, encoder: Encoder, options: BuildOptions) -> Result<Writer> {
-        let parameters = parameters(&encoder, options)?;
-        let site = Site::prepare(dir)?;
-        let segments = dir.join(SEGMENTS);
-        fs::create_dir(&segments).map_err(Error::io("create", &segments))?;
-        let segment = SegmentWriter::create(&segment_dir(dir, FIRST_SEGMENT), encoder.dim)?;
+    pub fn create(
+        place: impl Into<Place>,
+        encoder: Encoder,
+        options: BuildOptions,
+    ) -> Result<Writer> {
+        let parameters = parameters(options)?;
+        if !(1..=MAX_DIM).contains(&encoder.dim) {
+            let why = format!("{} is not between 1 and {MAX_DIM}", encoder.dim);
+            return Err(Error::Option { name: "dim", why });
+        }
+        Writer::new(Transaction::create(place.into(), encoder)?, parameters)
+    }
+
+    /// Opens the index at a folder for adding.
+    ///
+    /// # Errors
+    /// [`Error::NotAnIndex`], [`Error::Locked`], [`Error::Option`] for options out of range, and
+    /// what [`Index::open`] reports.
+    pub fn open(place: impl Into<Place>, options: BuildOptions) -> Result<Writer> {
+        let parameters = parameters(options)?;
+        Writer::new(Transaction::open(place.into())?, parameters)
+    }
+
+    fn new(transaction: Transaction, parameters: Parameters) -> Result<Writer> {
         Ok(Writer {
-            segment,
-            encoder,
+            segment: None,
+            staging: Staging::open(transaction.place(), &transaction.base().encoder)?,
+            moved: vec![RoaringBitmap::new(); transaction.base().segments.len()],
             parameters,
-            site,
+            transaction,
         })
     }
 
-    /// Whether `prompt` has been pushed, so that it needs no vector again.
-    pub fn contains(&self, prompt: &str) -> bool {
-        self.segment.row(PromptId::of(prompt)).is_some()
+    /// The encoder whose vectors these are.
+    pub fn encoder(&self) -> &Encoder {
+        &self.transaction.base().encoder
+    }
+
+    /// Prompts that are in the index, or have been pushed.
+    pub fn len(&self) -> usize {
+        let moved: u64 = self.moved.iter().map(RoaringBitmap::len).sum();
+        self.pushed() + self.transaction.index().map_or(0, Index::len) - moved as usize
+    }
+
+    /// Whether there is no prompt.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn pushed(&self) -> usize {
+        self.segment.as_ref().map_or(0, SegmentWriter::len)
+    }
+
+    /// Vectors that are [staged](Writer::stage).
+    pub fn staged(&self) -> usize {
+        self.staging.len()
+    }
+
+    /// Whether `prompt` can be [added](Writer::add) without a vector: it is in the index, has been
+    /// pushed, or its vector is staged.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn knows(&self, prompt: &str) -> Result<bool> {
+        let id = PromptId::of(prompt);
+        Ok(self.staging.contains(id) || self.row(id).is_some() || self.existing(id)?.is_some())
+    }
+
+    /// Keeps vectors, one after the other, for prompts that will be added: they are there again
+    /// after the process was killed, until an index with this encoder is committed in this folder.
+    /// Each call makes a file.
+    ///
+    /// # Errors
+    /// [`Error::Dim`], [`Error::Vector`], [`Error::Io`].
+    pub fn stage(&mut self, prompts: &[&str], vectors: &[f32]) -> Result<()> {
+        let dim = self.encoder().dim;
+        let expected = prompts.len() * dim;
+        if vectors.len() != expected {
+            let got = vectors.len();
+            return Err(Error::Dim { expected, got });
+        }
+        vectors
+            .chunks_exact(dim)
+            .try_for_each(|vector| check_vector(vector, dim))?;
+        let ids: Vec<PromptId> = prompts.iter().map(|prompt| PromptId::of(prompt)).collect();
+        self.staging.add(&ids, vectors)
     }
 
     /// Adds a prompt with its vector and images. A prompt that is there already gains the images
-    /// only.
+    /// only. Of images of one prompt with the same name and part, the last one counts.
     ///
     /// # Errors
     /// [`Error::Dim`], [`Error::Vector`] if it is not finite or its length is not within 0.001 of
-    /// 1, [`Error::Full`], [`Error::Io`], [`Error::Tantivy`]. After one of the last two the writer
-    /// can only be dropped.
+    /// 1, [`Error::Full`], [`Error::Corrupt`], [`Error::Io`], [`Error::Tantivy`]. After one of the
+    /// last two the writer can only be dropped.
     pub fn push(
         &mut self,
         prompt: &str,
         vector: &[f32],
         images: Vec<ImageRecord>,
     ) -> Result<PromptId> {
-        check_vector(vector, self.encoder.dim)?;
+        check_vector(vector, self.encoder().dim)?;
         let id = PromptId::of(prompt);
-        let row = match self.segment.row(id) {
-            Some(row) => row,
-            None => self.segment.push(id, prompt, vector)?,
-        };
-        self.segment.add_images(row, images)?;
+        if !self.add_known(id, prompt, &images)? {
+            self.put(id, prompt, vector, images)?;
+        }
         Ok(id)
     }
 
-    /// Adds images to a prompt that has been pushed.
+    /// Adds a prompt that the writer [knows](Writer::knows), with its images, as
+    /// [`push`](Writer::push) does.
     ///
     /// # Errors
-    /// [`Error::NoSuchPrompt`] if it has not, [`Error::Full`].
-    pub fn add_images(&mut self, prompt: &str, images: Vec<ImageRecord>) -> Result<()> {
-        let Some(row) = self.segment.row(PromptId::of(prompt)) else {
-            return Err(Error::NoSuchPrompt {
+    /// [`Error::NoVector`] if it does not know it; else those of [`push`](Writer::push).
+    pub fn add(&mut self, prompt: &str, images: Vec<ImageRecord>) -> Result<PromptId> {
+        let id = PromptId::of(prompt);
+        if self.add_known(id, prompt, &images)? {
+            return Ok(id);
+        }
+        let Some(vector) = self.staging.get(id)? else {
+            return Err(Error::NoVector {
                 prompt: prompt.chars().take(80).collect(),
             });
         };
-        self.segment.add_images(row, images)
+        let vector = vector.to_vec();
+        self.put(id, prompt, &vector, images)?;
+        Ok(id)
     }
 
-    /// Prompts pushed so far.
-    pub fn len(&self) -> usize {
-        self.segment.len()
+    /// Adds images to a prompt that is there or has been pushed; whether it was.
+    fn add_known(&mut self, id: PromptId, prompt: &str, images: &[ImageRecord]) -> Result<bool> {
+        if let Some(row) = self.row(id) {
+            self.images(row, images.to_vec())?;
+            return Ok(true);
+        }
+        let Some(entry) = self.existing(id)? else {
+            return Ok(false);
+        };
+        let segment = self.base_segment(entry)?;
+        let mut all = segment.images(entry.ordinal, None, usize::MAX)?.0;
+        let new: Vec<ImageRecord> = images
+            .iter()
+            .filter(|image| !all.contains(image))
+            .cloned()
+            .collect();
+        if !new.is_empty() {
+            let vector = segment.vectors.rows().get(entry.ordinal)?.to_vec();
+            all.extend(new);
+            self.put(id, prompt, &vector, all)?;
+            if let Some(moved) = self.moved.get_mut(entry.segment as usize) {
+                moved.insert(entry.ordinal);
+            }
+        }
+        Ok(true)
     }
 
-    /// Whether nothing has been pushed.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Where a prompt stands that has been there before and has not moved.
+    fn existing(&self, id: PromptId) -> Result<Option<EntryId>> {
+        let Some(index) = self.transaction.index() else {
+            return Ok(None);
+        };
+        let moved = |entry: &EntryId| {
+            let moved = self.moved.get(entry.segment as usize);
+            moved.is_some_and(|moved| moved.contains(entry.ordinal))
+        };
+        Ok(index.find(&id)?.filter(|entry| !moved(entry)))
     }
 
-    /// Builds the graph, writes the rest, and makes it an index; `progress` is told how far it is,
-    /// and may ask to stop by answering [`ControlFlow::Break`].
+    fn base_segment(&self, entry: EntryId) -> Result<&Segment> {
+        let missing = || Error::NoSuchEntry {
+            entry: entry.to_string(),
+        };
+        self.transaction.index().ok_or_else(missing)?.segment(entry)
+    }
+
+    fn segment_at(&self, place: usize) -> Option<&Segment> {
+        self.transaction.index()?.segments.get(place)
+    }
+
+    fn row(&self, id: PromptId) -> Option<u32> {
+        self.segment.as_ref().and_then(|segment| segment.row(id))
+    }
+
+    /// Puts a prompt that is not there into the new segment.
+    fn put(
+        &mut self,
+        id: PromptId,
+        prompt: &str,
+        vector: &[f32],
+        images: Vec<ImageRecord>,
+    ) -> Result<()> {
+        let segment = match &mut self.segment {
+            Some(segment) => segment,
+            None => {
+                let dir = self.transaction.next_segment_dir();
+                let dim = self.transaction.base().encoder.dim;
+                self.segment.insert(SegmentWriter::create(&dir, dim)?)
+            }
+        };
+        let row = segment.push(id, prompt, vector)?;
+        self.images(row, images)
+    }
+
+    fn images(&mut self, row: u32, images: Vec<ImageRecord>) -> Result<()> {
+        match &mut self.segment {
+            Some(segment) => segment.add_images(row, images),
+            None => Ok(()),
+        }
+    }
+
+    /// Builds the graph, writes the rest, and makes it the index; `progress` is told how far it
+    /// is, and may ask to stop by answering [`ControlFlow::Break`]. Small segments that were added
+    /// before are merged with the new one, so that their number grows with the logarithm of what
+    /// is added. If nothing has changed, neither does the index.
     ///
-    /// In this order: the files of the segment, each forced to disk; their folders, and the one that
-    /// the index stands in; the MANIFEST under another name, forced to disk; its renaming; the index folder. Killed at any moment,
-    /// there is either no index or the whole.
+    /// In this order: the files of the segment, each forced to disk; their folders, and the one
+    /// that the index stands in; the MANIFEST under another name, forced to disk; its renaming;
+    /// the index folder. Killed at any moment, the index is as before or as after.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] on request, [`Error::Io`], [`Error::Tantivy`]. In all cases what was
-    /// written is removed, except where the very last step fails, making the names in the index
-    /// folder last: then the index is there, but may not survive a loss of power.
-    pub fn commit(self, progress: &mut dyn FnMut(Phase) -> ControlFlow<()>) -> Result<Stats> {
-        let Writer {
-            segment,
-            encoder,
-            parameters,
-            mut site,
-        } = self;
-        let (prompts, images) = (segment.len(), segment.images());
-        segment.finish(parameters, &mut |step| {
-            progress(match step {
-                Step::Graph { done, total } => Phase::Graph { done, total },
-                Step::Keywords => Phase::Keywords,
-                Step::Images => Phase::Images,
-            })
-        })?;
-        if progress(Phase::Sync).is_break() {
-            return Err(Error::Cancelled);
+    /// [`Error::Cancelled`] on request, [`Error::Io`], [`Error::Tantivy`], [`Error::Corrupt`]. In
+    /// all cases what was written is removed, except where the very last step fails, making the
+    /// names in the index folder last: then the change is there, but may not survive a loss of
+    /// power.
+    pub fn commit(mut self, progress: &mut dyn FnMut(Phase) -> ControlFlow<()>) -> Result<Stats> {
+        if self.pushed() == 0 && self.transaction.index().is_some() {
+            return self.transaction.unchanged();
         }
-        let files = seal(&segment_dir(&site.dir, FIRST_SEGMENT))?;
-        sync_dir(&site.dir.join(SEGMENTS))?;
-        // The folder's own name stands in its parent.
-        let dir = site
-            .dir
-            .canonicalize()
-            .map_err(Error::io("resolve", &site.dir))?;
-        dir.parent().map_or(Ok(()), sync_dir)?;
-        let segment = SegmentEntry {
-            number: FIRST_SEGMENT,
-            prompts,
-            images,
-            files,
+        let live: Vec<usize> = self.live().collect();
+        for place in absorbed(&live, self.pushed())..live.len() {
+            self.absorb(place, progress)?;
+        }
+        let stats = self.write(progress)?;
+        // What is left of it costs space, and the next addition removes it.
+        if let Err(error) = self.staging.remove(self.transaction.place()) {
+            tracing::debug!("{error}");
+        }
+        Ok(stats)
+    }
+
+    /// Prompts that are left in each of the segments that were there.
+    fn live(&self) -> impl Iterator<Item = usize> + '_ {
+        let index = self.transaction.index();
+        let segments = index.map(|index| index.segments.iter());
+        segments
+            .into_iter()
+            .flatten()
+            .zip(&self.moved)
+            .map(|(segment, moved)| segment.len() - moved.len() as usize)
+    }
+
+    /// Moves what is left of a segment into the new one.
+    fn absorb(
+        &mut self,
+        place: usize,
+        progress: &mut dyn FnMut(Phase) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let Some(moved) = self.moved.get(place).cloned() else {
+            return Ok(());
         };
-        let manifest = Manifest {
-            generation: 1,
-            encoder,
-            next_segment: FIRST_SEGMENT + 1,
-            segments: vec![segment],
+        let rows = self.segment_at(place).map(Segment::live_rows);
+        let rows = rows
+            .map(Iterator::collect::<RoaringBitmap>)
+            .unwrap_or_default()
+            - moved;
+        let total = rows.len() as usize;
+        for (row, done) in rows.into_iter().zip(0..) {
+            if done % 4096 == 0 && progress(Phase::Copy { done, total }).is_break() {
+                return Err(Error::Cancelled);
+            }
+            let Some(segment) = self.segment_at(place) else {
+                break;
+            };
+            let (id, prompt) = (segment.vectors.id(row)?, segment.prompts.text(row)?);
+            let vector = segment.vectors.rows().get(row)?.to_vec();
+            let images = segment.images(row, None, usize::MAX)?.0;
+            self.put(id, &prompt, &vector, images)?;
+            if let Some(moved) = self.moved.get_mut(place) {
+                moved.insert(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes the new segment and commits it beside what is left of the others.
+    fn write(&mut self, progress: &mut dyn FnMut(Phase) -> ControlFlow<()>) -> Result<Stats> {
+        let place = self.transaction.place().clone();
+        let mut entries = self.left()?;
+        let grown = self.segment.is_some();
+        if let Some(segment) = self.segment.take() {
+            let written = segment.finish(self.parameters, &mut |step| {
+                progress(match step {
+                    Step::Graph { done, total } => Phase::Graph { done, total },
+                    Step::Keywords => Phase::Keywords,
+                    Step::Images => Phase::Images,
+                })
+            })?;
+            if progress(Phase::Sync).is_break() {
+                return Err(Error::Cancelled);
+            }
+            entries.push(SegmentEntry {
+                number: self.transaction.base().next_segment,
+                prompts: written.prompts,
+                images: written.images,
+                files: seal(&self.transaction.next_segment_dir(), &*place.storage)?,
+                deleted: None,
+            });
+        }
+        self.transaction.commit(entries, grown)
+    }
+
+    /// The segments that were there without what has moved.
+    fn left(&self) -> Result<Vec<SegmentEntry>> {
+        let Some(index) = self.transaction.index() else {
+            return Ok(Vec::new());
         };
-        manifest.replace(&site.dir)?;
-        site.committed = true;
-        sync_dir(&site.dir)?;
-        stats(&manifest, &site.dir)
+        let mut left = Vec::new();
+        let entries = self.transaction.base().segments.iter();
+        for ((entry, segment), moved) in entries.zip(&index.segments).zip(&self.moved) {
+            let gone = Deleted {
+                prompts: moved.clone(),
+                ..Deleted::default()
+            };
+            left.extend(super::delete::without(
+                &self.transaction,
+                entry,
+                segment,
+                gone,
+            )?);
+        }
+        Ok(left)
     }
 }
 
-fn parameters(encoder: &Encoder, options: BuildOptions) -> Result<Parameters> {
+/// Merges all segments of the index at a folder into one, without what is deleted. An index that
+/// is one segment without deletions already stays as it is. Readers go on with what they have
+/// opened.
+///
+/// # Errors
+/// Those of [`Writer::open`] and [`Writer::commit`].
+pub fn compact(
+    place: impl Into<Place>,
+    options: BuildOptions,
+    progress: &mut dyn FnMut(Phase) -> ControlFlow<()>,
+) -> Result<Stats> {
+    let mut writer = Writer::open(place, options)?;
+    match &writer.transaction.base().segments[..] {
+        [] => return writer.transaction.unchanged(),
+        [one] if one.deleted.is_none() => return writer.transaction.unchanged(),
+        _ => {}
+    }
+    for place in 0..writer.moved.len() {
+        writer.absorb(place, progress)?;
+    }
+    writer.write(progress)
+}
+
+/// The first of the last segments, of so many prompts each, that an addition of `added` prompts is
+/// merged with: those no larger than what is merged so far. So every prompt is rewritten with the
+/// logarithm of how many are added, and segments at least halve from one to the next.
+fn absorbed(live: &[usize], added: usize) -> usize {
+    let (mut first, mut merged) = (live.len(), added);
+    for (place, &prompts) in live.iter().enumerate().rev() {
+        if prompts > merged || merged + prompts > added + MAX_ABSORBED {
+            break;
+        }
+        (first, merged) = (place, merged + prompts);
+    }
+    first
+}
+
+fn parameters(options: BuildOptions) -> Result<Parameters> {
     let BuildOptions {
         m,
         ef_construction,
         threads,
     } = options;
     let refuse = |name, why| Err(Error::Option { name, why });
-    if !(1..=MAX_DIM).contains(&encoder.dim) {
-        return refuse(
-            "dim",
-            format!("{} is not between 1 and {MAX_DIM}", encoder.dim),
-        );
-    }
     if !(2..=MAX_M).contains(&m) {
         return refuse("m", format!("{m} is not between 2 and {MAX_M}"));
     }
@@ -193,117 +440,26 @@ fn parameters(encoder: &Encoder, options: BuildOptions) -> Result<Parameters> {
     })
 }
 
-/// The folder of an index being made; cleans up unless `committed`.
-struct Site {
-    dir: PathBuf,
-    /// Whether the folder is ours to remove.
-    made: bool,
-    committed: bool,
-    lock: Option<Lock>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Site {
-    /// Makes or takes over the folder, locks it, and clears what an unfinished build left.
-    fn prepare(dir: &Path) -> Result<Site> {
-        let made = match fs::create_dir(dir) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-                true
-            }
-            Err(error) => return Err(Error::io("create", dir)(error)),
-        };
-        // Looked at before LOCK is made, so that a folder of other things stays untouched, and
-        // again under the lock, for another writer may just have finished.
-        check_contents(dir)?;
-        let lock = Some(Lock::take(dir)?);
-        let site = Site {
-            dir: dir.to_owned(),
-            made,
-            committed: false,
-            lock,
-        };
-        if let Err(error) = check_contents(dir) {
-            // What is there is not ours to clean up.
-            let mut site = site;
-            site.committed = true;
-            return Err(error);
-        }
-        site.clear()?;
-        Ok(site)
-    }
-
-    /// Removes all but LOCK.
-    fn clear(&self) -> Result<()> {
-        let segments = self.dir.join(SEGMENTS);
-        ignore_absent(fs::remove_dir_all(&segments)).map_err(Error::io("remove", &segments))?;
-        let manifest = self.dir.join(MANIFEST_NEW);
-        ignore_absent(fs::remove_file(&manifest)).map_err(Error::io("remove", &manifest))
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        if self.committed {
-            return;
-        }
-        // There is nobody to tell about failures, and the next writer tries again.
-        if let Err(error) = self.clear() {
-            tracing::warn!("{error}");
-        }
-        let _ = fs::remove_file(self.dir.join(LOCK));
-        self.lock = None;
-        if self.made {
-            let _ = fs::remove_dir(&self.dir);
+    #[test]
+    fn adding_one_by_one_counts_in_binary() {
+        let mut segments: Vec<usize> = Vec::new();
+        for added in 1..=1000 {
+            let first = absorbed(&segments, 1);
+            let merged = 1 + segments.drain(first..).sum::<usize>();
+            segments.push(merged);
+            assert_eq!(segments.len() as u32, u32::count_ones(added));
         }
     }
-}
 
-fn ignore_absent(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+    #[test]
+    fn no_addition_rewrites_a_large_segment() {
+        assert_eq!(absorbed(&[MAX_ABSORBED + 1], MAX_ABSORBED * 2), 1);
+        assert_eq!(absorbed(&[40_000, 20_000], 50_000), 1);
+        assert_eq!(absorbed(&[], 5), 0);
+        assert_eq!(absorbed(&[0], 0), 0);
     }
-}
-
-/// Refuses a folder that holds an index, or anything that no unfinished build leaves.
-fn check_contents(dir: &Path) -> Result<()> {
-    let names = names(dir)?;
-    if names.contains(MANIFEST) {
-        return Err(Error::AlreadyAnIndex {
-            path: dir.to_owned(),
-        });
-    }
-    let ours = [LOCK, MANIFEST_NEW, SEGMENTS];
-    let mut foreign = names
-        .iter()
-        .find(|name| !ours.contains(&name.as_str()))
-        .cloned();
-    // A build makes LOCK before all else, and its segments are numbers.
-    if foreign.is_none() && names.contains(SEGMENTS) {
-        let number = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
-        let segments = self::names(&dir.join(SEGMENTS))?;
-        if !names.contains(LOCK) || !segments.iter().all(number) {
-            foreign = Some(SEGMENTS.to_owned());
-        }
-    }
-    match foreign {
-        Some(name) => Err(Error::ForeignFile {
-            path: dir.to_owned(),
-            name,
-        }),
-        None => Ok(()),
-    }
-}
-
-fn names(dir: &Path) -> Result<BTreeSet<String>> {
-    let entries = fs::read_dir(dir).map_err(Error::io("list", dir))?;
-    let name = |entry: io::Result<fs::DirEntry>| {
-        entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
-    };
-    entries
-        .map(name)
-        .collect::<io::Result<_>>()
-        .map_err(Error::io("list", dir))
 }

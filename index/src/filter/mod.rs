@@ -64,6 +64,11 @@ impl Filter {
         })
     }
 
+    /// Whether it says anything of images.
+    pub(crate) fn speaks_of_images(&self) -> bool {
+        self.images.is_some()
+    }
+
     /// The documents at `level`, of all that there are, which fulfil what the filter says of that
     /// level; none if it says nothing. `find` answers single queries.
     pub(crate) fn matches(

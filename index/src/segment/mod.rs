@@ -5,7 +5,7 @@
 mod read;
 mod write;
 
-pub(crate) use self::read::{Segment, Selection};
+pub(crate) use self::read::{Segment, Selection, Walk};
 pub(crate) use self::write::{SegmentWriter, Step};
 
 /// Names within the folder.

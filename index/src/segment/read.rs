@@ -1,17 +1,21 @@
 //! Opens a segment and answers from it.
 
+use std::fs;
 use std::path::Path;
 
 use roaring::RoaringBitmap;
 
 use super::{GRAPH, IMAGES, PROMPTS, VECTORS};
+use crate::best::Best;
+use crate::deleted::Deleted;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Level};
+use crate::id::{EntryId, PromptId};
 use crate::images::Images;
-use crate::keyword::Prompts;
+use crate::keyword::{Part, Prompts};
+use crate::manifest::{FileEntry, SegmentEntry, hex, segment_dir};
 use crate::mmap::Mmap;
 use crate::record::ImageRecord;
-use crate::vector::Candidate;
 use crate::vector::flat::Vectors;
 use crate::vector::hnsw::layout::Graph;
 use crate::vector::hnsw::search::{Pool, check_pair};
@@ -23,26 +27,51 @@ use crate::vector::hnsw::search::{Pool, check_pair};
 /// the same time at factors of 23 to 38 wherever they were within a factor of 20 of each other.
 const EXACT_FACTOR: u64 = 30;
 
-/// What a filter selects in one segment.
+/// What may be answered of one segment.
+#[derive(Clone, Debug)]
 pub(crate) struct Selection {
     /// Rows of prompts.
     pub(crate) prompts: RoaringBitmap,
-    /// Images that may be listed; all, if the filter says nothing of images.
+    /// Images that may be listed; all, if absent.
     pub(crate) images: Option<RoaringBitmap>,
+}
+
+/// How to look for near rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Walk {
+    pub(crate) k: usize,
+    /// Candidates kept on the way.
+    pub(crate) ef: usize,
+    /// Compares with every row instead.
+    pub(crate) exact: bool,
 }
 
 /// An opened segment.
 pub(crate) struct Segment {
+    /// Its place among the segments of the index.
+    place: u32,
     pub(crate) vectors: Vectors<Mmap>,
     graph: Graph<Mmap>,
     pool: Pool,
     pub(crate) prompts: Prompts,
     images: Images,
+    deleted: Option<Deleted>,
+    /// What is left, where something is deleted.
+    live: Option<Selection>,
 }
 
 impl Segment {
-    /// Opens the folder `dir`, reading headers only.
-    pub(crate) fn open(dir: &Path, dim: usize, prompts: usize, images: usize) -> Result<Segment> {
+    /// Opens a segment of the index at `dir`, reading headers only, and what is deleted.
+    pub(crate) fn open(
+        dir: &Path,
+        entry: &SegmentEntry,
+        place: u32,
+        dim: usize,
+    ) -> Result<Segment> {
+        let &SegmentEntry {
+            prompts, images, ..
+        } = entry;
+        let dir = segment_dir(dir, entry.number);
         let path = dir.join(VECTORS);
         let vectors = Vectors::new(Mmap::open(&path)?, &path)?;
         if (vectors.len(), vectors.dim()) != (prompts, dim) {
@@ -56,81 +85,182 @@ impl Segment {
         let path = dir.join(GRAPH);
         let graph = Graph::new(Mmap::open(&path)?, &path)?;
         check_pair(graph.len(), prompts, &path)?;
+        let deleted = match &entry.deleted {
+            Some(deleted) => Some(read_deleted(&dir, &deleted.file, prompts, images)?),
+            None => None,
+        };
+        let left = |count: usize, gone: &RoaringBitmap| {
+            (0..count as u32).collect::<RoaringBitmap>() - gone
+        };
+        let live = deleted.as_ref().map(|deleted| Selection {
+            prompts: left(prompts, &deleted.prompts),
+            images: Some(left(images, &deleted.images)),
+        });
         Ok(Segment {
+            place,
             pool: Pool::new(prompts),
             vectors,
             graph,
             prompts: Prompts::open(&dir.join(PROMPTS), prompts)?,
             images: Images::open(&dir.join(IMAGES), images)?,
+            deleted,
+            live,
         })
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Rows, the deleted included.
+    pub(crate) fn rows(&self) -> usize {
         self.vectors.len()
     }
 
-    /// What `filter` selects here.
+    /// Prompts that are not deleted.
+    pub(crate) fn len(&self) -> usize {
+        let live = self.live.as_ref();
+        live.map_or(self.rows(), |live| live.prompts.len() as usize)
+    }
+
+    /// Whether the row exists and is not deleted.
+    pub(crate) fn contains(&self, row: u32) -> bool {
+        let deleted = self.deleted.as_ref();
+        (row as usize) < self.rows() && deleted.is_none_or(|gone| !gone.prompts.contains(row))
+    }
+
+    /// The rows that are not deleted.
+    pub(crate) fn live_rows(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.rows() as u32).filter(|&row| self.contains(row))
+    }
+
+    /// What is deleted so far.
+    pub(crate) fn deleted(&self) -> Deleted {
+        self.deleted.clone().unwrap_or_default()
+    }
+
+    /// The row of a prompt that is not deleted.
+    pub(crate) fn find(&self, id: PromptId) -> Result<Option<u32>> {
+        let row = self.prompts.find(id)?;
+        Ok(row.filter(|&row| self.contains(row)))
+    }
+
+    fn entry(&self, row: u32) -> EntryId {
+        EntryId {
+            segment: self.place,
+            ordinal: row,
+        }
+    }
+
+    /// What `filter` selects here of what is not deleted.
     pub(crate) fn select(&self, filter: &Filter) -> Result<Selection> {
-        let rows = self.len() as u32;
+        let rows = self.rows() as u32;
         let level = Level::Prompts(self.prompts.fields);
         let prompts = filter.matches(level, rows, &|query| self.prompts.select(query))?;
         let level = Level::Images(self.images.schema());
-        let images =
+        let mut images =
             filter.matches(level, self.images.len(), &|query| self.images.select(query))?;
+        if let (Some(images), Some(deleted)) = (&mut images, &self.deleted) {
+            *images -= &deleted.images;
+        }
         let with_images = images
             .as_ref()
             .map(|images| self.images.prompts(images, rows));
-        let prompts = match (prompts, with_images.transpose()?) {
+        let mut prompts = match (prompts, with_images.transpose()?) {
             (None, None) => (0..rows).collect(),
             (Some(prompts), None) | (None, Some(prompts)) => prompts,
             (Some(prompts), Some(with_images)) => prompts & with_images,
         };
+        if let Some(live) = &self.live {
+            prompts &= &live.prompts;
+            images = images.or_else(|| live.images.clone());
+        }
         Ok(Selection { prompts, images })
     }
 
-    /// The `k` rows nearest to `query`, best first, keeping `ef` candidates on the way.
+    /// `selection`, or else all that is not deleted.
+    pub(crate) fn accept<'a>(&'a self, selection: Option<&'a Selection>) -> Option<&'a Selection> {
+        selection.or(self.live.as_ref())
+    }
+
+    /// Offers the rows nearest to `query`.
     pub(crate) fn nearest(
         &self,
         query: &[f32],
-        k: usize,
-        ef: usize,
-        exact: bool,
-        accept: Option<&RoaringBitmap>,
-    ) -> Result<Vec<Candidate>> {
-        if k == 0 {
-            return Ok(Vec::new());
-        }
+        walk: Walk,
+        selection: Option<&Selection>,
+        best: &mut Best,
+    ) -> Result<()> {
         let rows = self.vectors.rows();
-        let ef = ef.max(k).min(self.len());
-        if exact || accept.is_some_and(|accept| few(accept.len(), ef, self.len())) {
-            return match accept {
-                Some(accept) => rows.exact(query, k, accept.iter()),
-                None => rows.exact(query, k, 0..self.len() as u32),
-            };
+        let accept = self.accept(selection).map(|accept| &accept.prompts);
+        let ef = walk.ef.max(walk.k).min(self.rows());
+        let mut offer = |score, row| best.offer(score, self.entry(row), || self.vectors.id(row));
+        let mut scan = |candidates: &mut dyn Iterator<Item = u32>| {
+            for row in candidates {
+                offer(rows.score(row, query)?.score, row)?;
+            }
+            Ok(())
+        };
+        match accept {
+            Some(accept) if walk.exact || few(accept.len(), ef, self.rows()) => {
+                scan(&mut accept.iter())
+            }
+            None if walk.exact => scan(&mut (0..self.rows() as u32)),
+            accept => {
+                let found = self.graph.search(rows, query, ef, accept, &self.pool)?;
+                let mut found = found.into_iter();
+                found.try_for_each(|candidate| offer(candidate.score, candidate.row))
+            }
         }
-        let mut found = self.graph.search(rows, query, ef, accept, &self.pool)?;
-        found.truncate(k);
-        Ok(found)
     }
 
-    /// The first `limit` images of a prompt, of `accept` if given, and how many there are.
+    /// The prompts as a part of the corpus that keywords are looked for in.
+    pub(crate) fn part<'a>(&'a self, selection: Option<&'a Selection>) -> Part<'a> {
+        let deleted = self.deleted.as_ref();
+        Part {
+            segment: self.place,
+            prompts: &self.prompts,
+            rows: self.rows(),
+            deleted: deleted.map(|deleted| (&deleted.prompts, deleted.tokens)),
+            accept: self.accept(selection).map(|accept| &accept.prompts),
+            id: Box::new(|row| self.vectors.id(row)),
+        }
+    }
+
+    /// The images of a prompt by their numbers, of `selection` if given.
+    pub(crate) fn image_rows(
+        &self,
+        row: u32,
+        selection: Option<&Selection>,
+    ) -> Result<RoaringBitmap> {
+        let images: RoaringBitmap = self.images.of_prompt(row)?.collect();
+        let accept = self
+            .accept(selection)
+            .and_then(|accept| accept.images.as_ref());
+        Ok(match accept {
+            Some(accept) => images & accept,
+            None => images,
+        })
+    }
+
+    /// The first `limit` images of a prompt, of `selection` if given, and how many there are.
     pub(crate) fn images(
         &self,
         row: u32,
-        accept: Option<&RoaringBitmap>,
+        selection: Option<&Selection>,
         limit: usize,
     ) -> Result<(Vec<ImageRecord>, usize)> {
-        let images = self.images.of_prompt(row)?;
-        let (first, count): (Vec<u32>, usize) = match accept {
-            None => (images.clone().take(limit).collect(), images.len()),
-            Some(accept) => (
-                accept.range(images.clone()).take(limit).collect(),
-                accept.range_cardinality(images) as usize,
-            ),
-        };
-        let records = first.into_iter().map(|image| self.images.record(image));
-        Ok((records.collect::<Result<_>>()?, count))
+        let images = self.image_rows(row, selection)?;
+        let first = images.iter().take(limit);
+        let records = first.map(|image| self.images.record(image));
+        Ok((records.collect::<Result<_>>()?, images.len() as usize))
     }
+}
+
+fn read_deleted(dir: &Path, file: &FileEntry, prompts: usize, images: usize) -> Result<Deleted> {
+    let path = dir.join(&file.path);
+    let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+    if hex(xxhash_rust::xxh3::xxh3_64(&bytes)) != file.xxh3 {
+        let why = "its bytes are not those that were written";
+        return Err(Error::corrupt(&path, "checksum", why));
+    }
+    Deleted::parse(&bytes, prompts, images, &path)
 }
 
 /// Whether comparing with each of `matches` rows costs less than a walk that skips all others.

@@ -1,6 +1,7 @@
 //! Writes a segment: vectors and words as they come, graph and images at the end.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
@@ -24,6 +25,12 @@ pub(crate) enum Step {
     Graph { done: usize, total: usize },
     Keywords,
     Images,
+}
+
+/// What a segment holds in the end.
+pub(crate) struct Written {
+    pub(crate) prompts: usize,
+    pub(crate) images: usize,
 }
 
 /// A segment being written. Images are held in memory until the end, since a prompt's images may
@@ -55,10 +62,6 @@ impl SegmentWriter {
         self.ids.len()
     }
 
-    pub(crate) fn images(&self) -> usize {
-        self.images.len()
-    }
-
     pub(crate) fn row(&self, id: PromptId) -> Option<u32> {
         self.rows.get(&id).copied()
     }
@@ -76,6 +79,7 @@ impl SegmentWriter {
         Ok(row as u32)
     }
 
+    /// Adds images of a prompt. Of two that are the same, the later one counts.
     pub(crate) fn add_images(&mut self, row: u32, images: Vec<ImageRecord>) -> Result<()> {
         if self.images.len() + images.len() > MAX_ROWS {
             return Err(self.full("images"));
@@ -98,7 +102,7 @@ impl SegmentWriter {
         self,
         parameters: Parameters,
         progress: &mut dyn FnMut(Step) -> ControlFlow<()>,
-    ) -> Result<()> {
+    ) -> Result<Written> {
         let SegmentWriter {
             dir,
             vectors,
@@ -127,6 +131,7 @@ impl SegmentWriter {
         prompts.finish()?;
         go(Step::Images)?;
         images.sort_by_key(|(row, _)| *row);
+        let images = distinct(images);
         let mut writer = ImagesWriter::create(&dir.join(IMAGES))?;
         for (place, (row, image)) in images.iter().enumerate() {
             if place % IMAGES_PER_STEP == IMAGES_PER_STEP - 1 {
@@ -134,8 +139,31 @@ impl SegmentWriter {
             }
             writer.push(*row, image)?;
         }
-        writer.finish()
+        writer.finish()?;
+        Ok(Written {
+            prompts: total,
+            images: images.len(),
+        })
     }
+}
+
+/// Of images that are the same, the last one, in the place of the first.
+fn distinct(images: Vec<(u32, ImageRecord)>) -> Vec<(u32, ImageRecord)> {
+    let mut distinct: Vec<(u32, ImageRecord)> = Vec::with_capacity(images.len());
+    let mut places = HashMap::new();
+    for (row, image) in images {
+        if distinct.last().is_none_or(|(last, _)| *last != row) {
+            places.clear();
+        }
+        match places.entry((image.part_id, image.image_name.clone())) {
+            Entry::Vacant(place) => {
+                place.insert(distinct.len());
+                distinct.push((row, image));
+            }
+            Entry::Occupied(place) => distinct[*place.get()] = (row, image),
+        }
+    }
+    distinct
 }
 
 fn write_graph(

@@ -119,15 +119,15 @@ fn the_same_prompt_twice_is_one_entry_with_all_its_images() {
 }
 
 #[test]
-fn images_need_a_known_prompt() {
+fn prompts_without_a_vector_must_be_known() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(&folder.path().join("i")).unwrap();
     writer.push("a fox", &axis(0), vec![]).unwrap();
-    assert!(writer.contains("a fox") && !writer.contains("an owl") && writer.len() == 1);
-    writer.add_images("a fox", vec![image("1.png")]).unwrap();
-    let unknown = writer.add_images("an owl", vec![image("2.png")]);
-    assert!(matches!(unknown, Err(Error::NoSuchPrompt { .. })));
-    assert_eq!(commit(writer).images, 1);
+    assert!(writer.knows("a fox").unwrap() && !writer.knows("an owl").unwrap());
+    writer.add("a fox", vec![image("1.png")]).unwrap();
+    let unknown = writer.add("an owl", vec![image("2.png")]);
+    assert!(matches!(unknown, Err(Error::NoVector { .. })));
+    assert_eq!((writer.len(), commit(writer).images), (1, 1));
 }
 
 #[test]

@@ -4,6 +4,9 @@ mod build; // making an index, and failing to
 mod damage; // files that are not what was written
 mod filters; // which prompts and images a filter selects
 mod layers; // modules import downwards only
+mod model; // random changes against a plain model
 mod recall; // the graph against exact search
 mod search; // the three modes, pages, ties
+mod segments; // adding, deleting, compacting, and readers meanwhile
+mod staging; // a killed build goes on
 mod util; // data and folders

@@ -1,7 +1,7 @@
 //! The three modes of search, pages and ties.
 
 use unprompt_index::{
-    Error, Filter, Index, KeywordQuery, PromptId, SearchRequest, VectorOptions, fusion,
+    Error, Filter, Fusion, Index, KeywordQuery, PromptId, SearchRequest, VectorOptions, fusion,
 };
 
 use crate::util::{Built, built, clustered, image};
@@ -97,7 +97,7 @@ fn by_keyword_the_score_is_bm25() {
 fn by_both_ranks_are_fused_and_every_hit_has_its_cosine() {
     let built = animals();
     let mut request = request(Some(45.0), Some("panda"));
-    request.rrf_k = 5.0;
+    request.fusion = Fusion::ReciprocalRank { k: 5.0 };
     let hits = built.index.search(&request).unwrap();
     // Third of four by vector and first by words: 1/8 + 1/6 beats 1/6.
     assert_eq!(hits[0].prompt, "a red panda");
@@ -231,14 +231,17 @@ fn requests_that_ask_nothing_are_refused() {
     let built = animals();
     let nothing = built.index.search(&request(None, None));
     assert!(matches!(nothing, Err(Error::Option { .. })));
-    for rrf_k in [0.0, -1.0, f32::NAN] {
+    for k in [0.0, -1.0, f32::NAN] {
         let request = SearchRequest {
-            rrf_k,
+            fusion: Fusion::ReciprocalRank { k },
             ..request(Some(0.0), Some("fox"))
         };
         assert!(matches!(
             built.index.search(&request),
-            Err(Error::Option { name: "rrf_k", .. })
+            Err(Error::Option {
+                name: "fusion k",
+                ..
+            })
         ));
     }
     let other = animals();

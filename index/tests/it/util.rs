@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use unprompt_index::{BuildOptions, Encoder, ImageRecord, Index, Stats, Writer};
+use unprompt_index::{BuildOptions, Encoder, ImageRecord, Index, Stats, Writer, compact};
 
 /// Numbers in the vectors of most tests.
 pub(crate) const DIM: usize = 16;
@@ -87,6 +87,26 @@ pub(crate) fn built<'a>(
     commit(writer);
     let index = Index::open(&dir).unwrap();
     Built { folder, dir, index }
+}
+
+/// Adds to an index.
+pub(crate) fn add<'a>(
+    dir: &Path,
+    entries: impl IntoIterator<Item = (&'a str, Vec<f32>, Vec<ImageRecord>)>,
+) -> Stats {
+    let mut writer = Writer::open(dir, BuildOptions::default()).unwrap();
+    for (prompt, vector, images) in entries {
+        writer.push(prompt, &vector, images).unwrap();
+    }
+    commit(writer)
+}
+
+/// Merges all segments without ever stopping.
+pub(crate) fn compacted(dir: &Path) -> Stats {
+    compact(dir, BuildOptions::default(), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
 }
 
 /// Every file below `dir`, sorted.

@@ -1,0 +1,222 @@
+//! Random lists of changes against a plain model in memory.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use unprompt_index::{
+    Deletion, Filter, ImageRecord, Index, KeywordQuery, PromptId, VectorOptions, check, delete,
+};
+
+use crate::util::{Built, add, built, compacted, image, rng, unit};
+
+const WIDE: usize = 8;
+/// Prompts that there are; few, so that they meet again.
+const PROMPTS: usize = 30;
+const WORDS: usize = 6;
+
+/// A change of the index.
+#[derive(Clone, Debug)]
+enum Change {
+    /// Prompts, each with an image of a number.
+    Add(Vec<(usize, usize)>),
+    Delete(Vec<usize>),
+    DeletePart(u32),
+    DeleteWord(usize),
+    Compact,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let prompt = 0..PROMPTS;
+    prop_oneof![
+        4 => vec((prompt.clone(), 0..5usize), 1..12).prop_map(Change::Add),
+        2 => vec(prompt, 1..6).prop_map(Change::Delete),
+        1 => (0..3u32).prop_map(Change::DeletePart),
+        1 => (0..WORDS).prop_map(Change::DeleteWord),
+        1 => Just(Change::Compact),
+    ]
+}
+
+fn text(prompt: usize) -> String {
+    let words = (0..1 + prompt % 5).map(|j| format!("w{}", (prompt + j * j) % WORDS));
+    format!("{} n{prompt}", words.collect::<Vec<_>>().join(" "))
+}
+
+fn vector(prompt: usize) -> Vec<f32> {
+    // Every third shares its vector with another: ties.
+    unit(&mut rng((prompt - prompt % 3 / 2) as u64), WIDE, None)
+}
+
+fn picture(prompt: usize, number: usize) -> ImageRecord {
+    ImageRecord {
+        part_id: Some((number % 3) as u32),
+        seed: Some((prompt * 10 + number) as u64),
+        ..image(&format!("{prompt}-{number}.png"))
+    }
+}
+
+/// Prompts with their images in the order of adding.
+#[derive(Default)]
+struct Model(BTreeMap<usize, Vec<ImageRecord>>);
+
+impl Model {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Add(prompts) => {
+                for &(prompt, number) in prompts {
+                    let images = self.0.entry(prompt).or_default();
+                    let image = picture(prompt, number);
+                    if !images.contains(&image) {
+                        images.push(image);
+                    }
+                }
+            }
+            Change::Delete(prompts) => self.0.retain(|prompt, _| !prompts.contains(prompt)),
+            Change::DeletePart(part) => self.0.retain(|_, images| {
+                images.retain(|image| image.part_id != Some(*part));
+                !images.is_empty()
+            }),
+            Change::DeleteWord(word) => {
+                let word = format!("w{word}");
+                self.0
+                    .retain(|prompt, _| !text(*prompt).split(' ').any(|w| w == word));
+            }
+            Change::Compact => {}
+        }
+    }
+
+    /// Prompts by falling score, ties by id.
+    fn ranked(&self, score: impl Fn(usize) -> f64) -> Vec<(usize, f64)> {
+        let mut ranked: Vec<_> = self.0.keys().map(|&p| (p, score(p))).collect();
+        ranked.retain(|(_, score)| *score > -1.0);
+        let id = |prompt| PromptId::of(&text(prompt));
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(id(a.0).cmp(&id(b.0))));
+        ranked
+    }
+
+    fn cosines(&self, query: &[f32]) -> Vec<(usize, f64)> {
+        self.ranked(|prompt| {
+            let pairs = vector(prompt).into_iter().zip(query);
+            // To five digits, so that equal vectors have equal cosines.
+            let dot: f64 = pairs.map(|(a, b)| f64::from(a) * f64::from(*b)).sum();
+            (dot * 1e5).round() / 1e5
+        })
+    }
+
+    /// BM25 as it is defined, with k1 = 1.2 and b = 0.75.
+    fn bm25(&self, words: &[String]) -> Vec<(usize, f64)> {
+        let split =
+            |prompt: usize| -> Vec<String> { text(prompt).split(' ').map(str::to_owned).collect() };
+        let count = self.0.len() as f64;
+        let average = self.0.keys().map(|&p| split(p).len()).sum::<usize>() as f64 / count;
+        let score = |prompt: usize| -> f64 {
+            let own = split(prompt);
+            let of = |word: &String| {
+                let with = self.0.keys().filter(|p| split(**p).contains(word)).count() as f64;
+                let idf = (1.0 + (count - with + 0.5) / (with + 0.5)).ln();
+                let times = own.iter().filter(|w| *w == word).count() as f64;
+                let length = 0.25 + 0.75 * own.len() as f64 / average;
+                idf * times * 2.2 / (times + 1.2 * length)
+            };
+            let sum: f64 = words.iter().map(of).sum();
+            if sum > 0.0 {
+                (sum * 1e4).round() / 1e4
+            } else {
+                -1.0
+            }
+        };
+        self.ranked(score)
+    }
+}
+
+fn apply(built: &Built, change: &Change) {
+    match change {
+        Change::Add(prompts) => {
+            let entry = |&(prompt, number): &(usize, usize)| {
+                (text(prompt), vector(prompt), vec![picture(prompt, number)])
+            };
+            let entries: Vec<_> = prompts.iter().map(entry).collect();
+            let borrowed = entries
+                .iter()
+                .map(|(t, v, i)| (t.as_str(), v.clone(), i.clone()));
+            add(&built.dir, borrowed);
+        }
+        Change::Delete(prompts) => {
+            let ids = prompts.iter().map(|&prompt| PromptId::of(&text(prompt)));
+            delete(&built.dir, &Deletion::Prompts(ids.collect())).unwrap();
+        }
+        Change::DeletePart(part) => by_filter(built, &format!("part_id:{part}")),
+        Change::DeleteWord(word) => by_filter(built, &format!("w{word}")),
+        Change::Compact => {
+            compacted(&built.dir);
+        }
+    }
+}
+
+fn by_filter(built: &Built, filter: &str) {
+    let filter = Filter::parse(filter).unwrap();
+    delete(&built.dir, &Deletion::Matching(filter)).unwrap();
+}
+
+/// The index answers as the model does.
+fn agree(index: &Index, model: &Model) -> Result<(), TestCaseError> {
+    prop_assert_eq!(index.len(), model.0.len());
+    for prompt in 0..PROMPTS {
+        let entry = index.find(&PromptId::of(&text(prompt))).unwrap();
+        let images = entry.map(|entry| index.images(entry, None, 99).unwrap().0);
+        prop_assert_eq!(images.as_ref(), model.0.get(&prompt));
+    }
+    let texts = |found: &[unprompt_index::Scored]| -> Vec<String> {
+        found
+            .iter()
+            .map(|hit| index.prompt(hit.entry).unwrap())
+            .collect()
+    };
+    let options = VectorOptions {
+        k: 99,
+        exact: true,
+        ef: None,
+    };
+    for query in [3, 14] {
+        let query = vector(query);
+        let found = index.vector_search(&query, &options, None).unwrap();
+        let expected: Vec<_> = model
+            .cosines(&query)
+            .iter()
+            .map(|(p, _)| text(*p))
+            .collect();
+        prop_assert_eq!(texts(&found), expected);
+    }
+    for words in [&["w1", "n7"][..], &["w0", "w2", "w5", "absent"]] {
+        let query = KeywordQuery::Text(words.join(" "));
+        let found = index.keyword_search(&query, 99, None).unwrap();
+        let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+        let expected = model.bm25(&words);
+        for (hit, (_, score)) in found.iter().zip(&expected) {
+            prop_assert!((f64::from(hit.score) - score).abs() < 1e-3);
+        }
+        let expected: Vec<_> = expected.iter().map(|(p, _)| text(*p)).collect();
+        prop_assert_eq!(texts(&found), expected);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changes_leave_what_the_model_has(changes in vec(change(), 1..14)) {
+        let built = built(WIDE, []);
+        let mut model = Model::default();
+        let mut snapshot = Index::open(&built.dir).unwrap();
+        for change in &changes {
+            let before = snapshot.len();
+            apply(&built, change);
+            prop_assert_eq!(snapshot.len(), before);
+            model.apply(change);
+            snapshot = Index::open(&built.dir).unwrap();
+            agree(&snapshot, &model)?;
+        }
+        prop_assert!(check(&built.dir).unwrap().damaged.is_empty());
+    }
+}
