@@ -197,7 +197,7 @@ pub enum Error {
     },
 
     /// One of DiffusionDB's parts could not be read.
-    #[error("cannot read the DiffusionDB part {}: is it whole?", path.display())]
+    #[error("cannot read the DiffusionDB part {}", path.display())]
     Part {
         /// Its JSON or zip file.
         path: PathBuf,

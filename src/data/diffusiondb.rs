@@ -89,7 +89,7 @@ impl Parts {
             }
         }
         for folder in &listing.folders {
-            let Some(number) = part::number(folder) else {
+            let Some(number) = part::number_of_folder(folder) else {
                 continue;
             };
             if let Some(json) = json_of(folder)? {

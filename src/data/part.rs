@@ -29,9 +29,14 @@ const MAX_PART_BYTES: u64 = 256 << 20;
 /// character escaped.
 const MAX_ENTRY_BYTES: u64 = 8 << 20;
 
-/// The number of a part, as its file or folder `part-000001` tells it.
+/// The number of a part, as the name of its file tells it, such as `part-000001.json`.
 pub(super) fn number(path: &Path) -> Option<u32> {
-    let digits = path.file_stem()?.to_str()?.strip_prefix("part-")?;
+    number_of_folder(Path::new(path.file_stem()?))
+}
+
+/// The number of a part, as the name of its folder tells it, such as `part-000001`.
+pub(super) fn number_of_folder(path: &Path) -> Option<u32> {
+    let digits = path.file_name()?.to_str()?.strip_prefix("part-")?;
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().ok()).flatten()
 }

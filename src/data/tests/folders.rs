@@ -90,6 +90,10 @@ fn gaps_and_parts_without_json_are_reported() {
     let folder = folder(&[
         ("images/part-000002/part-000002.json", part("b").as_bytes()),
         ("images/part-000004/1.png", b"x"),
+        (
+            "images/part-000003.old/part-000003.json",
+            part("c").as_bytes(),
+        ),
         ("images/part-000009/part-000009.json", part("i").as_bytes()),
     ]);
     let (prompts, _, summary) = read(folder.path());
