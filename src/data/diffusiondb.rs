@@ -1,7 +1,7 @@
-//! DiffusionDB's folders, as the dataset is downloaded and unpacked (Wang 2022, github.com/poloclub/
-//! diffusiondb): `metadata.parquet` or `metadata-large.parquet`, which describe all images, and
-//! parts of a thousand images each, as folders with a JSON file or as zip files, in `images/` or
-//! `diffusiondb-large-part-*/`.
+//! DiffusionDB's folders, as the dataset is downloaded and unpacked
+//! (<https://github.com/poloclub/diffusiondb>): `metadata.parquet` or `metadata-large.parquet`,
+//! which describe all images, and parts of a thousand images each, as folders with a JSON file or
+//! as zip files, in `images/` or `diffusiondb-large-part-*/`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ const TABLES: [&str; 2] = ["metadata-large.parquet", "metadata.parquet"];
 
 /// Reads the folder if it is one of DiffusionDB's, and says whether it is.
 pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions, listing: &Listing) -> Result<bool> {
-    let mut groups = vec![Parts::of(out.path, listing)?];
+    let mut groups = vec![Parts::of(out.path, listing)];
     for folder in &listing.folders {
         let name = name(folder);
         if name == "images" || name.starts_with("diffusiondb-large-part-") {
-            groups.push(Parts::of(folder, &Listing::of(folder)?)?);
+            groups.push(Parts::of(folder, &Listing::of(folder)?));
         }
     }
     let tables: Vec<PathBuf> = TABLES
@@ -73,7 +73,7 @@ struct Parts {
 
 impl Parts {
     /// Those that lie in the folder at `path`, or the one that it is.
-    fn of(path: &Path, listing: &Listing) -> Result<Self> {
+    fn of(path: &Path, listing: &Listing) -> Self {
         let mut found = Self {
             folder: path.to_owned(),
             parts: BTreeMap::new(),
@@ -92,13 +92,13 @@ impl Parts {
             let Some(number) = part::number_of_folder(folder) else {
                 continue;
             };
-            if let Some(json) = json_of(folder)? {
+            if let Some(json) = json_of(folder) {
                 found.parts.insert(number, json);
             } else if !found.parts.contains_key(&number) {
                 found.without_json.insert(number, folder.clone());
             }
         }
-        Ok(found)
+        found
     }
 
     /// Reports what is not there.
@@ -141,13 +141,14 @@ impl Parts {
     }
 }
 
-/// The JSON in a part's folder: that of its name, or the only one there is.
-fn json_of(folder: &Path) -> Result<Option<PathBuf>> {
+/// The JSON in a part's folder: that of its name, or the only one there is. A folder that cannot be
+/// looked into is one without.
+fn json_of(folder: &Path) -> Option<PathBuf> {
     let named = folder.join(format!("{}.json", name(folder)));
     if named.is_file() {
-        return Ok(Some(named));
+        return Some(named);
     }
-    let mut files = Listing::of(folder)?.files;
+    let mut files = Listing::of(folder).ok()?.files;
     files.retain(|file| Form::of(file) == Some(Form::Part));
-    Ok(files.pop().filter(|_| files.is_empty()))
+    files.pop().filter(|_| files.is_empty())
 }

@@ -1,7 +1,7 @@
-//! Folders of prompts that are embedded already, as clip-retrieval writes them (github.com/rom1504/
-//! clip-retrieval): `metadata/metadata_0.parquet` with the captions, and `text_emb/text_emb_0.npy`
-//! whose row n is the vector of row n there. Both may lie in the folder itself. Embeddings of
-//! images are not read.
+//! Folders of prompts that are embedded already, as clip-retrieval writes them
+//! (<https://github.com/rom1504/clip-retrieval>): `metadata/metadata_0.parquet` with the captions,
+//! and `text_emb/text_emb_0.npy` whose row n is the vector of row n there. Both may lie in the
+//! folder itself. Embeddings of images are not read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -27,7 +27,10 @@ fn pair(folder: &Path, metadata: &str, captions: &[Option<&str>], vectors: &str,
     fs::write(vectors, npy_f32(rows)).unwrap();
 }
 
-fn read(folder: &TempDir, dim: Option<usize>) -> Result<(Vec<(String, Vec<f32>)>, Summary)> {
+/// A prompt and its vector.
+type Embedded = (String, Vec<f32>);
+
+fn read(folder: &TempDir, dim: Option<usize>) -> Result<(Vec<Embedded>, Summary)> {
     let options = ReadOptions {
         dim,
         ..ReadOptions::default()
@@ -43,7 +46,7 @@ fn refused(folder: &TempDir, dim: Option<usize>) -> String {
     one_line(&read(folder, dim).unwrap_err())
 }
 
-fn row(prompt: &str, vector: &[f32]) -> (String, Vec<f32>) {
+fn row(prompt: &str, vector: &[f32]) -> Embedded {
     (prompt.to_owned(), vector.to_vec())
 }
 
