@@ -142,7 +142,8 @@ pub enum Error {
 
     /// A data file's form is none of those known.
     #[error(
-        "{} is no data file: its name must end in .txt, .jsonl, .ndjson, .csv, .tsv or .parquet",
+        "{} is no data file: its name must end in .txt, .jsonl, .ndjson, .csv, .tsv or .parquet, \
+         or .json or .zip for DiffusionDB's parts",
         path.display()
     )]
     DataForm {
@@ -150,11 +151,119 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// A folder stands where a data file belongs.
-    #[error("{} is a folder: name the data files in it instead", path.display())]
+    /// A folder holds no prompts that are known how to read.
+    #[error(
+        "cannot read prompts from the folder {}: looked for DiffusionDB's part-* folders or .zip \
+         files, metadata_*.parquet beside text_emb_*.npy, and files .txt, .jsonl, .ndjson, .csv, \
+         .tsv or .parquet; found {found}",
+        path.display()
+    )]
     DataFolder {
         /// The folder.
         path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+
+    /// A file that should hold text does not.
+    #[error("{} is no text in UTF-8: {why}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        why: &'static str,
+    },
+
+    /// A data file has rows, and none of them can be read.
+    #[error("none of the {rows} rows of {} can be read; the last: {last}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// How many rows there are.
+        rows: usize,
+        /// The last row's place and what is wrong with it.
+        last: String,
+    },
+
+    /// A folder has data files, and none of them can be read.
+    #[error("none of the {files} data files of {} can be read; the first", path.display())]
+    AllBroken {
+        /// The folder.
+        path: PathBuf,
+        /// How many files there are.
+        files: usize,
+        /// What is wrong with the first.
+        source: Box<Error>,
+    },
+
+    /// One of DiffusionDB's parts could not be read.
+    #[error("cannot read the DiffusionDB part {}", path.display())]
+    Part {
+        /// Its JSON or zip file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A zip file is none of DiffusionDB's parts.
+    #[error("{} is no DiffusionDB part: it holds no part-*.json", path.display())]
+    NoPart {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A file of vectors could not be read.
+    #[error("cannot take vectors from {}: {why}", path.display())]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// A file of vectors belongs to a file of as many prompts, which has another number of them.
+    #[error(
+        "{} has {vectors} vectors, but {} has {rows} rows: they do not belong together",
+        path.display(),
+        metadata.display()
+    )]
+    VectorCount {
+        /// The file of vectors.
+        path: PathBuf,
+        /// How many there are.
+        vectors: u64,
+        /// The file of prompts.
+        metadata: PathBuf,
+        /// How many rows it has.
+        rows: i64,
+    },
+
+    /// Vectors are of another length than those they should be compared with.
+    #[error("{}: vectors of {found} numbers, but {holder} vectors of {expected}", path.display())]
+    VectorDim {
+        /// The file of vectors.
+        path: PathBuf,
+        /// How many numbers each has.
+        found: usize,
+        /// How many they should have.
+        expected: usize,
+        /// What the others are in, with a verb: `the index holds`.
+        holder: &'static str,
+    },
+
+    /// A folder has captions and vectors, but none that belong together.
+    #[error(
+        "nothing in {} belongs together: {metadata} metadata_*.parquet and {vectors} text_emb_*.npy, \
+         none with the same number; to have the captions embedded, name the .parquet files themselves",
+        path.display()
+    )]
+    Unpaired {
+        /// The folder.
+        path: PathBuf,
+        /// How many files of captions there are.
+        metadata: usize,
+        /// How many files of vectors there are.
+        vectors: usize,
     },
 
     /// A data file has no column of prompts.

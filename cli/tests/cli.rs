@@ -190,6 +190,12 @@ fn failures_say_what_where_and_what_to_do() {
     assert!(said.contains("already holds an index"), "{said}");
     let said = unprompt(at, ["index", "build", "nothing.txt", "--out", "y.idx"]).failed(1);
     assert!(said.contains("nothing.txt"), "{said}");
+    fs::write(at.join("bytes.txt"), b"\xff\xfa\n\xfb\n").unwrap();
+    let said = unprompt(at, ["index", "build", "bytes.txt", "--out", "y.idx"]).failed(1);
+    assert!(said.contains("none of the 2 rows of bytes.txt"), "{said}");
+    fs::create_dir(at.join("empty")).unwrap();
+    let said = unprompt(at, ["index", "build", "empty", "--out", "y.idx"]).failed(1);
+    assert!(said.contains("found nothing"), "{said}");
     assert!(!at.join("y.idx").exists());
     let said = unprompt(at, ["search", "nowhere.idx", "cat"]).failed(1);
     assert!(said.contains("nowhere.idx"), "{said}");

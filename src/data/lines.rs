@@ -1,13 +1,15 @@
 //! Files of lines: one prompt a line, or one JSON value a line (JSON Lines).
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use unprompt_index::ImageRecord;
 
-use super::columns::{Cell, ImageColumns, text_column};
-use super::read::Out;
+use super::cell::Cell;
+use super::columns::{ImageColumns, missing_column, text_place};
+use super::file::open_text;
+use super::out::Out;
 use crate::error::{Error, Result};
 
 /// The longest line, in bytes: room for the longest prompt with every character escaped.
@@ -19,7 +21,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) fn read_text(out: &mut Out<'_>) -> Result<()> {
     for_each_line(out, |out, number, line| {
         Ok(match std::str::from_utf8(line) {
-            Ok(line) => out.row(number, line, || None),
+            Ok(line) if line.contains('\0') => {
+                out.invalid(number, "a zero byte, which no text holds");
+                ControlFlow::Continue(())
+            }
+            Ok(line) => out.row(number, line, ImageRecord::default),
             Err(_) => {
                 out.invalid(number, "no UTF-8");
                 ControlFlow::Continue(())
@@ -28,37 +34,39 @@ pub(super) fn read_text(out: &mut Out<'_>) -> Result<()> {
     })
 }
 
-/// Reads one JSON object or string a line. The first object tells the column of prompts.
+/// Reads one JSON object or string a line. Where the column is not named, each object is asked by
+/// itself: files put together from several sources do not agree on it.
 pub(super) fn read_json(out: &mut Out<'_>, wanted: Option<&str>) -> Result<()> {
-    let mut column: Option<String> = None;
+    let mut any_prompt = false;
+    let mut without: Option<Vec<String>> = None;
     for_each_line(out, |out, number, line| {
         if line.trim_ascii().is_empty() {
             out.empty();
             return Ok(ControlFlow::Continue(()));
         }
         let why = match serde_json::from_slice(line) {
-            Ok(Value::String(prompt)) => return Ok(out.row(number, &prompt, || None)),
+            Ok(Value::String(prompt)) => {
+                any_prompt = true;
+                return Ok(out.row(number, &prompt, ImageRecord::default));
+            }
             Ok(Value::Object(object)) => {
-                let column = match &column {
-                    Some(column) => column,
-                    None => {
-                        let names: Vec<&String> = object.keys().collect();
-                        let place = text_column(out.path, wanted, &names)?;
-                        column.insert(names.get(place).map_or("", |name| name).to_owned())
-                    }
-                };
-                match object.get(column) {
+                let names: Vec<&String> = object.keys().collect();
+                let values: Vec<&Value> = object.values().collect();
+                let value = |place: usize| values.get(place).copied().unwrap_or(&Value::Null);
+                match text_place(wanted, &names, |place| !value(place).is_null()).map(value) {
                     Some(Value::String(prompt)) => {
-                        return Ok(out.row(number, prompt, || {
-                            let names: Vec<&String> = object.keys().collect();
-                            ImageColumns::of(&names).image(|place| cell(&object, names.get(place)))
-                        }));
+                        any_prompt = true;
+                        let image =
+                            || ImageColumns::of(&names).image(|place| Cell::from(value(place)));
+                        return Ok(out.row(number, prompt, image));
                     }
-                    Some(Value::Null) | None => {
+                    Some(_) => "the prompt is no text".to_owned(),
+                    None => {
+                        any_prompt |= text_place(wanted, &names, |_| true).is_some();
+                        without.get_or_insert_with(|| names.into_iter().cloned().collect());
                         out.empty();
                         return Ok(ControlFlow::Continue(()));
                     }
-                    Some(_) => format!("{column:?} holds no text"),
                 }
             }
             Ok(_) => "neither an object nor a string".to_owned(),
@@ -66,22 +74,10 @@ pub(super) fn read_json(out: &mut Out<'_>, wanted: Option<&str>) -> Result<()> {
         };
         out.invalid(number, why);
         Ok(ControlFlow::Continue(()))
-    })
-}
-
-fn cell<'a>(object: &'a Map<String, Value>, name: Option<&&String>) -> Cell<'a> {
-    match name.and_then(|name| object.get(*name)) {
-        Some(Value::String(text)) => Cell::Text(text),
-        Some(Value::Number(number)) => {
-            let unsigned = number.as_u64().map(Cell::Unsigned);
-            let signed = || number.as_i64().map(Cell::Signed);
-            let float = || number.as_f64().map(Cell::Float);
-            unsigned
-                .or_else(signed)
-                .or_else(float)
-                .unwrap_or(Cell::None)
-        }
-        _ => Cell::None,
+    })?;
+    match without {
+        Some(names) if !any_prompt => Err(missing_column(out.path, wanted, &names)),
+        _ => Ok(()),
     }
 }
 
@@ -92,7 +88,7 @@ fn for_each_line(
 ) -> Result<()> {
     let path = out.path;
     let failed = |error| Error::io("read", path)(error);
-    let mut reader = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+    let mut reader = open_text(path)?;
     let mut line = Vec::new();
     let mut number = 0;
     while !out.is_full() {

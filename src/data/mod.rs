@@ -1,12 +1,34 @@
 //! What goes in: prompts and images from files, and the words that prompts are made of.
+//!
+//! A source is a file or a folder. [`read`] asks which of the known ones it is and gives its rows
+//! one by one; `docs/sources.md` lists them. Data flows this way:
+//!
+//! - `folder` tells what a folder is: `diffusiondb` finds the parts of that dataset, `embeddings`
+//!   the pairs of captions and vectors that clip-retrieval writes.
+//! - `file` tells what a file is. There is one reader a form: `lines`, `table`, `parquet`, `part`
+//!   (DiffusionDB's JSON, zipped or not), and `npy` for vectors.
+//! - `columns` and `cell` say what their columns mean.
+//! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
+//!
+//! [`records`] puts rows together into distinct prompts.
 
+mod bounded;
+mod cell;
 mod columns;
+mod diffusiondb;
+mod embeddings;
+mod file;
+mod folder;
 mod lines;
+mod npy;
+mod out;
 mod parquet;
+mod part;
 pub mod read;
 pub mod records;
 pub mod row;
 pub mod source;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;

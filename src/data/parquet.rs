@@ -17,15 +17,21 @@ use arrow_schema::{ArrowError, DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::columns::{Cell, ImageColumns, text_column};
-use super::read::Out;
+use super::cell::Cell;
+use super::columns::{ImageColumns, text_column};
+use super::npy::Npy;
+use super::out::Out;
 use crate::error::{Error, Result};
 
 /// Rows that are in memory at a time.
 const BATCH_ROWS: usize = 1024;
 
-/// Reads a Parquet file.
-pub(super) fn read(out: &mut Out<'_>, wanted: Option<&str>) -> Result<()> {
+/// Reads a Parquet file; each of its rows has the row of `vectors` with its number.
+pub(super) fn read(
+    out: &mut Out<'_>,
+    wanted: Option<&str>,
+    mut vectors: Option<Npy>,
+) -> Result<()> {
     let path = out.path;
     let damaged = |source| Error::Parquet {
         path: path.to_owned(),
@@ -34,6 +40,17 @@ pub(super) fn read(out: &mut Out<'_>, wanted: Option<&str>) -> Result<()> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let builder =
         guarded(|| Ok(ParquetRecordBatchReaderBuilder::try_new(file)?)).map_err(damaged)?;
+    if let Some(vectors) = &vectors {
+        let rows = builder.metadata().file_metadata().num_rows();
+        if u64::try_from(rows) != Ok(vectors.rows()) {
+            return Err(Error::VectorCount {
+                path: vectors.path().to_owned(),
+                vectors: vectors.rows(),
+                metadata: path.to_owned(),
+                rows,
+            });
+        }
+    }
     let roots = builder.parquet_schema().root_schema().get_fields();
     let names: Vec<&str> = roots.iter().map(|field| field.name()).collect();
     let text_place = text_column(path, wanted, &names)?;
@@ -66,6 +83,8 @@ pub(super) fn read(out: &mut Out<'_>, wanted: Option<&str>) -> Result<()> {
             if out.is_full() {
                 return Ok(());
             }
+            // Read even for a row without a prompt, for the next one's to be the next.
+            let vector = vectors.as_mut().map(Npy::next_row).transpose()?;
             if prompts.is_null(row) {
                 if stored.is_some_and(|stored| stored.is_valid(row)) {
                     out.invalid(number, "no UTF-8");
@@ -76,7 +95,18 @@ pub(super) fn read(out: &mut Out<'_>, wanted: Option<&str>) -> Result<()> {
             }
             let cell = |place: usize| columns.get(place).map_or(Cell::None, |c| c.cell(row));
             let image = || image_columns.image(cell);
-            if out.row(number, prompts.value(row), image).is_break() {
+            let vector = match vector.transpose() {
+                Ok(vector) => vector,
+                Err(why) => {
+                    out.invalid(number, why);
+                    continue;
+                }
+            };
+            let prompt = prompts.value(row);
+            if out
+                .row_with_vector(number, prompt, vector, image)
+                .is_break()
+            {
                 return Ok(());
             }
         }

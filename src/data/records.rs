@@ -26,7 +26,7 @@ pub struct PromptRecord {
 ///
 /// let mut records = Records::default();
 /// for prompt in ["a cat", "a dog", "a cat"] {
-///     records.add(Row { prompt: prompt.to_owned(), image: None });
+///     records.add(Row { prompt: prompt.to_owned(), ..Row::default() });
 /// }
 /// assert_eq!(records.prompts().len(), 2);
 /// ```
@@ -37,7 +37,8 @@ pub struct Records {
 }
 
 impl Records {
-    /// Adds a row: a new prompt, or one more image of a known one.
+    /// Adds a row: a new prompt, or one more image of a known one. Its vector is not kept: who needs it
+    /// takes it before, as those of all prompts may be larger than memory.
     pub fn add(&mut self, row: Row) {
         let next = self.prompts.len();
         match self.numbers.entry(PromptId::of(&row.prompt)) {
@@ -88,6 +89,7 @@ mod tests {
             records.add(Row {
                 prompt: prompt.to_owned(),
                 image,
+                vector: None,
             });
         }
         let found: Vec<(String, Vec<String>)> = records

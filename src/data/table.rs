@@ -1,13 +1,15 @@
 //! CSV (RFC 4180) and TSV files: a first line with the names of the columns, then a record a row.
 //! Quotes mean in TSV what they mean in CSV, as spreadsheets and data frames write it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::cell;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::columns::{Cell, ImageColumns, text_column};
-use super::read::Out;
+use super::bounded::Bounded;
+use super::cell::Cell;
+use super::columns::{ImageColumns, text_column};
+use super::file::open_text;
+use super::out::Out;
 use crate::error::{Error, Result};
 
 /// The most that is read of a file for one record, in bytes: a quote that is never closed would
@@ -21,14 +23,16 @@ pub(super) fn read(out: &mut Out<'_>, wanted: Option<&str>, delimiter: u8) -> Re
         let path = path.to_owned();
         Error::Table { path, source }
     };
+    let left = cell::Cell::new(MAX_RECORD_BYTES);
     let mut reader = ReaderBuilder::new()
         .delimiter(delimiter)
         .flexible(true)
         .buffer_capacity(1 << 16)
-        .from_reader(Bounded {
-            file: File::open(path).map_err(Error::io("read", path))?,
-            left: MAX_RECORD_BYTES,
-        });
+        .from_reader(Bounded::new(
+            open_text(path)?,
+            &left,
+            "a record is longer than 16 MiB: is a quote left open?",
+        ));
     let names: Vec<String> = reader
         .byte_headers()
         .map_err(damaged)?
@@ -39,7 +43,7 @@ pub(super) fn read(out: &mut Out<'_>, wanted: Option<&str>, delimiter: u8) -> Re
     let image_columns = ImageColumns::of(&names);
     let mut record = ByteRecord::new();
     while !out.is_full() {
-        reader.get_mut().left = MAX_RECORD_BYTES;
+        left.set(MAX_RECORD_BYTES);
         if !reader.read_byte_record(&mut record).map_err(damaged)? {
             break;
         }
@@ -64,23 +68,4 @@ pub(super) fn read(out: &mut Out<'_>, wanted: Option<&str>, delimiter: u8) -> Re
         }
     }
     Ok(())
-}
-
-/// A file that gives no more bytes than it is allowed.
-struct Bounded {
-    file: File,
-    left: u64,
-}
-
-impl Read for Bounded {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buf)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a record is longer than 16 MiB: is a quote left open?",
-            )
-        })?;
-        Ok(read)
-    }
 }

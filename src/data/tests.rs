@@ -1,6 +1,10 @@
 //! Files of every form are written to a folder of their own and read back.
 
+mod embeddings;
+mod folders;
+mod npy;
 mod parquet;
+mod parts;
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -48,7 +52,7 @@ fn error(name: &str, content: impl AsRef<[u8]>, options: &ReadOptions) -> Error 
 fn column(name: &str) -> ReadOptions {
     ReadOptions {
         text_column: Some(name.to_owned()),
-        limit: None,
+        ..ReadOptions::default()
     }
 }
 
@@ -92,7 +96,8 @@ fn the_longest_line_is_known_whole_at_the_end_of_the_file() {
     content[0] = b'a';
     assert_eq!(prompts("prompts.txt", &content), ["a"]);
     content.push(b'b');
-    assert!(prompts("prompts.txt", &content).is_empty());
+    let error = error("prompts.txt", &content, &ReadOptions::default());
+    assert!(matches!(error, Error::Unreadable { .. }), "{error}");
 }
 
 #[test]
@@ -101,7 +106,7 @@ fn json_lines_hold_objects_or_strings() {
         {\"image_name\": \"1.png\", \"prompt\": \" a dog \", \"seed\": 4294967295, \"steps\": 50,\
          \"cfg\": 7.5, \"sampler\": 8, \"width\": -1, \"user_name\": \"x\"}\n\
         {\"prompt\": null}\n\n\
-        {\"text\": \"not here\"}\n\
+        {\"words\": \"not here\"}\n\
         {\"prompt\": 7}\n\
         {\"prompt\": \"cut\n\
         [\"list\"]\n\
@@ -117,15 +122,15 @@ fn json_lines_hold_objects_or_strings() {
     assert_eq!(image.width, None);
     assert_eq!(rows[2].image, None);
     assert_eq!((summary.empty, summary.invalid), (3, 3));
-    assert!(summary.problems[0].ends_with("p.jsonl:6: \"prompt\" holds no text"));
+    assert!(summary.problems[0].ends_with("p.jsonl:6: the prompt is no text"));
     assert!(summary.problems[1].contains("p.jsonl:7: broken JSON"));
     assert!(summary.problems[2].contains("p.jsonl:8: neither"));
 }
 
 #[test]
 fn deep_json_is_an_unreadable_line() {
-    let (rows, summary) = rows("p.ndjson", "[".repeat(100_000));
-    assert_eq!((rows.len(), summary.invalid), (0, 1));
+    let (rows, summary) = rows("p.ndjson", "[".repeat(100_000) + "\n\"a\"");
+    assert_eq!((rows.len(), summary.invalid), (1, 1));
 }
 
 #[test]
@@ -251,16 +256,83 @@ fn reading_ends_at_the_limit_and_on_request() {
 }
 
 #[test]
-fn summaries_add_up() {
-    let mut sum = Summary::default();
-    for _ in 0..4 {
-        sum += Summary {
-            rows: 1,
-            empty: 2,
-            invalid: 3,
-            problems: vec!["a".to_owned(), "b".to_owned()],
-        };
+fn json_objects_are_asked_one_by_one() {
+    let content = "{\"version\": 1}\n{\"text\": \"a\"}\n{\"prompt\": null, \"caption\": \"b\"}\n\
+        {\"Prompt\": \"c\"}\n{\"prompt\": \"d\", \"text\": \"no\"}\n{\"prompt\": null}\n";
+    let (rows, summary) = rows("p.jsonl", content);
+    let prompts: Vec<&str> = rows.iter().map(|row| row.prompt.as_str()).collect();
+    assert_eq!(prompts, ["a", "b", "c", "d"]);
+    assert_eq!((summary.empty, summary.invalid), (2, 0));
+    let (_folder, path) = file("p.jsonl", content);
+    let (rows, summary) = rows_of(&path, &column("text")).unwrap();
+    assert_eq!((rows.len(), summary.empty), (2, 4));
+}
+
+#[test]
+fn settings_without_an_image_name_are_noted_once() {
+    for (name, content) in [
+        (
+            "p.jsonl",
+            "{\"prompt\": \"a\", \"seed\": 1}\n{\"prompt\": \"b\", \"cfg\": 7, \"image_name\": \"\"}\n\
+             {\"prompt\": \"c\", \"width\": 512}\n{\"prompt\": \"d\", \"seed\": 2, \"image_name\": \"1.png\"}\n",
+        ),
+        (
+            "p.csv",
+            "prompt,seed,steps,width,image_name\na,1,,,\nb,,20,,\nc,,,512,\nd,2,,,1.png\n",
+        ),
+    ] {
+        let (rows, summary) = rows(name, content);
+        assert_eq!(rows.iter().filter(|row| row.image.is_some()).count(), 1);
+        assert_eq!(
+            summary.notes,
+            ["2 rows describe an image but have no image_name: their settings are left out"]
+        );
     }
-    assert_eq!((sum.rows, sum.empty, sum.invalid), (4, 8, 12));
-    assert_eq!(sum.problems.len(), 5);
+    assert_eq!(rows("p.csv", "prompt,seed\na,1\n").1.notes.len(), 1);
+}
+
+#[test]
+fn images_of_one_name_are_kept_and_noted() {
+    let content = "prompt,image_name\na,1.png\nb,2.png\nc,2.png\nd,1.png\n";
+    let (rows, summary) = rows("p.csv", content);
+    assert!(rows.iter().all(|row| row.image.is_some()));
+    assert_eq!(
+        summary.notes,
+        ["2 images have the name of one before them, the first is 2.png: all are kept"]
+    );
+}
+
+#[test]
+fn other_encodings_and_binary_files_are_errors() {
+    let utf16: Vec<u8> = "prompt\na cat\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let mut marked = b"\xff\xfe".to_vec();
+    marked.extend(&utf16);
+    for name in ["p.txt", "p.jsonl", "p.csv", "p.tsv"] {
+        let message = error(name, &marked, &ReadOptions::default()).to_string();
+        assert!(message.contains("iconv -f UTF-16 -t UTF-8"), "{message}");
+        let binary = b"ab\n\x00\x01\xff\ncd\n";
+        let error = error(name, binary, &ReadOptions::default());
+        assert!(matches!(error, Error::NotText { .. }), "{error}");
+    }
+    let error = error("p.txt", &utf16, &ReadOptions::default());
+    assert!(
+        matches!(error, Error::Unreadable { rows: 3, .. }),
+        "{error}"
+    );
+    // One stray byte costs one line, and a character that the buffer's end cuts costs nothing.
+    let (rows, summary) = rows("p.txt", "a\0\nb\n");
+    assert_eq!((rows.len(), summary.invalid), (1, 1));
+    let long = format!("\0\n{}", "\u{732b}".repeat(30_000));
+    assert_eq!(prompts("p.txt", &long).len(), 1);
+}
+
+#[test]
+fn a_file_of_which_nothing_can_be_read_is_an_error_that_says_why() {
+    let message = error("p.txt", b"\xff\n\xfe\n\n", &ReadOptions::default()).to_string();
+    assert!(message.starts_with("none of the 2 rows of"), "{message}");
+    assert!(message.ends_with("p.txt:2: no UTF-8"), "{message}");
+    assert!(rows("p.txt", "\n \n").0.is_empty());
 }

@@ -32,8 +32,10 @@ pub(crate) enum IndexCommand {
 /// Arguments of `index build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// Prompts: .txt (one a line), .jsonl, .csv, .tsv, .parquet (DiffusionDB's metadata, too), or
-    /// pocket:N for N prompts of the pocket world.
+    /// Prompts: a file .txt (one a line), .jsonl, .csv, .tsv or .parquet (DiffusionDB's metadata,
+    /// too), a folder of such files, DiffusionDB's folder, one of its parts or part-*.zip, a folder
+    /// of captions with vectors as clip-retrieval writes it, or pocket:N for N prompts of the
+    /// pocket world. docs/sources.md lists what is read from each.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<Source>,
 

@@ -31,8 +31,14 @@ pub(crate) fn build(args: &BuildArgs, global: &Global) -> Result<()> {
         .into());
     }
     let (records, summary) = collect(args, global)?;
-    for problem in &summary.problems {
-        tracing::warn!("{problem}");
+    let Summary {
+        notes,
+        problems,
+        missing,
+        ..
+    } = &summary;
+    for line in notes.iter().chain(problems).chain(missing) {
+        tracing::warn!("{line}");
     }
     let records = records.into_prompts();
     if records.is_empty() {
@@ -71,6 +77,7 @@ fn collect(args: &BuildArgs, global: &Global) -> Result<(Records, Summary)> {
     let options = ReadOptions {
         text_column: args.text_column.clone(),
         limit: args.limit,
+        dim: None,
     };
     let (mut records, mut summary) = (Records::default(), Summary::default());
     let mut progress = Progress::new("reading rows", None, Unit::Count, global.quiet);
@@ -92,7 +99,7 @@ fn collect(args: &BuildArgs, global: &Global) -> Result<(Records, Summary)> {
                 for prompt in Prompts::new(POCKET_SEED, Split::Test).take(wanted) {
                     if take(Row {
                         prompt: prompt.text,
-                        image: None,
+                        ..Row::default()
                     })
                     .is_break()
                     {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use arrow_array::types::Int32Type;
 use arrow_array::{
     ArrayRef, BinaryArray, DictionaryArray, Float32Array, Float64Array, Int64Array,
-    LargeStringArray, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array,
-    UInt16Array, UInt32Array,
+    LargeStringArray, ListArray, RecordBatch, StringArray, StringViewArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
+    TimestampSecondArray, UInt8Array, UInt16Array, UInt32Array,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -23,7 +23,7 @@ use crate::error::Error;
 
 const MS: i64 = 1_660_977_360_000;
 
-fn write(path: &Path, columns: &[(&str, ArrayRef)], compression: Compression) {
+pub(super) fn write(path: &Path, columns: &[(&str, ArrayRef)], compression: Compression) {
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns
             .iter()
@@ -109,6 +109,7 @@ fn diffusiondb_rows_are_read_whole() {
             prompt_nsfw: Some(0.0),
             timestamp: Some(MS),
         }),
+        vector: None,
     };
     assert_eq!(rows[0], expected);
     let last = rows[1].image.as_ref().unwrap();
@@ -227,6 +228,53 @@ fn missing_and_wrong_columns_are_errors() {
     assert!(error.to_string().contains("Int64"), "{error}");
     let (rows, _) = rows_of(&path, &column("words")).unwrap();
     assert_eq!(rows[0].prompt, "a");
+}
+
+#[test]
+fn links_to_images_have_captions_under_any_case() {
+    let (_folder, path) = file(&[
+        ("SAMPLE_ID", Arc::new(Int64Array::from(vec![1, 2, 3]))),
+        (
+            "URL",
+            Arc::new(StringArray::from(vec!["https://a/1.jpg"; 3])),
+        ),
+        (
+            "TEXT",
+            Arc::new(StringArray::from(vec![Some("a cat"), None, Some(" ")])),
+        ),
+        ("width", Arc::new(Int64Array::from(vec![1, 2, 3]))),
+    ]);
+    for options in [ReadOptions::default(), column("TEXT")] {
+        let (rows, summary) = rows_of(&path, &options).unwrap();
+        assert_eq!((rows.len(), summary.empty), (1, 2));
+        assert_eq!((rows[0].prompt.as_str(), &rows[0].image), ("a cat", &None));
+        assert!(summary.notes.is_empty(), "{:?}", summary.notes);
+    }
+}
+
+#[test]
+fn lists_are_no_prompts() {
+    let lists =
+        ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), Some(2)]), None]);
+    let (_folder, path) = file(&[("prompt", Arc::new(lists))]);
+    let message = rows_of(&path, &ReadOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("holds List(Int32), not text"), "{message}");
+}
+
+#[test]
+fn settings_without_a_column_of_names_are_noted() {
+    let (rows, summary) = rows(&[
+        ("prompt", Arc::new(StringArray::from(vec!["a", "b"]))),
+        ("seed", Arc::new(Int64Array::from(vec![Some(1), None]))),
+    ]);
+    assert_eq!((rows.len(), summary.notes.len()), (2, 1));
+    assert!(
+        summary.notes[0].starts_with("1 rows"),
+        "{:?}",
+        summary.notes
+    );
 }
 
 #[test]
