@@ -26,12 +26,18 @@ impl Stages {
     pub(crate) fn show(&mut self, event: IndexingEvent) {
         match event {
             IndexingEvent::Embedding(done, total) => self.at("embedding prompts", done, total, ""),
-            IndexingEvent::Writing(Phase::Graph { done, total }) => {
-                self.at("building the graph", done, total, "");
-            }
-            IndexingEvent::Writing(Phase::Keywords) => self.at("writing keywords", 0, 1, ""),
-            IndexingEvent::Writing(Phase::Images) => self.at("writing images", 0, 1, ""),
-            IndexingEvent::Writing(_) => self.at("syncing files", 0, 1, ""),
+            IndexingEvent::Writing(phase) => self.writing(phase),
+        }
+    }
+
+    /// The stages of writing an index.
+    pub(crate) fn writing(&mut self, phase: Phase) {
+        match phase {
+            Phase::Copy { done, total } => self.at("copying prompts", done, total, ""),
+            Phase::Graph { done, total } => self.at("building the graph", done, total, ""),
+            Phase::Keywords => self.at("writing keywords", 0, 1, ""),
+            Phase::Images => self.at("writing images", 0, 1, ""),
+            _ => self.at("syncing files", 0, 1, ""),
         }
     }
 
