@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::text::{SentenceEncoder, cosine};
 
 /// Prompts that are embedded and staged together: some seconds of work, the most that a kill costs.
-const PROMPTS_AT_ONCE: usize = 2048;
+const PROMPTS_AT_ONCE: usize = 1024;
 
 /// Vectors that came with their prompts and are compared with the sentence encoder's.
 const SAMPLE: usize = 16;

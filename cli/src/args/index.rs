@@ -77,12 +77,23 @@ pub(crate) struct AddArgs {
 
 /// Arguments of `index delete`.
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["ids", "filter"])]
 pub(crate) struct DeleteArgs {
     /// The index's folder.
     #[arg(value_name = "INDEX")]
     pub(crate) index: PathBuf,
 
+    #[command(flatten)]
+    pub(crate) what: DeletionArgs,
+
+    /// Print one JSON object.
+    #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
+    pub(crate) json: bool,
+}
+
+/// What to delete, in one way or the other.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DeletionArgs {
     /// Ids of prompts, as `search --json` prints them; their images go with them.
     #[arg(long = "id", value_name = "ID", num_args = 1..)]
     pub(crate) ids: Vec<String>,
@@ -91,10 +102,6 @@ pub(crate) struct DeleteArgs {
     /// whole prompts if it says nothing of images. '*' for all.
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) filter: Option<String>,
-
-    /// Print one JSON object.
-    #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
-    pub(crate) json: bool,
 }
 
 /// Where prompts come from, and how they are embedded.

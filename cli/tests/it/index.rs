@@ -211,7 +211,7 @@ fn a_build_that_is_stopped_leaves_no_index_and_goes_on() {
     }
     let run = unprompt(
         at,
-        ["index", "build", "pocket:3000", "--out", "y.idx", "-v"],
+        ["index", "build", "pocket:2500", "--out", "y.idx", "-v"],
     );
     assert!(
         run.stderr.contains("are embedded already"),

@@ -6,12 +6,12 @@ use unprompt_index::{Deletion, Filter, PromptId};
 use crate::args::DeleteArgs;
 
 pub(super) fn run(args: &DeleteArgs) -> Result<()> {
-    let what = match &args.filter {
+    let what = match &args.what.filter {
         Some(filter) if filter.trim().is_empty() => {
             bail!("an empty filter matches everything; if that is what shall go, say '*'")
         }
         Some(filter) => Deletion::Matching(Filter::parse(filter)?),
-        None => Deletion::Prompts(ids(&args.ids)?),
+        None => Deletion::Prompts(ids(&args.what.ids)?),
     };
     let report = unprompt_index::delete(&args.index, &what)?;
     if args.json {
@@ -27,7 +27,7 @@ pub(super) fn run(args: &DeleteArgs) -> Result<()> {
         bail!(
             "{} of {} ids are not in the index",
             report.missing,
-            args.ids.len()
+            args.what.ids.len()
         );
     }
     Ok(())
