@@ -19,7 +19,7 @@ pub(crate) fn run(command: &IndexCommand, global: &Global) -> Result<()> {
         IndexCommand::Add(args) => ingest::add(args, global),
         IndexCommand::Delete(args) => delete::run(args),
         IndexCommand::Stats { index, json } => stats::run(index, *json),
-        IndexCommand::Check { index } => check::run(index),
+        IndexCommand::Check { index } => check::run(index, global),
         IndexCommand::Compact { index, threads } => compact(index, *threads, global),
         IndexCommand::Export { index, out } => export::run(index, out, global),
     }
