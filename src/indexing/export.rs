@@ -41,10 +41,13 @@ pub fn export(
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let unfinished = tempfile::Builder::new()
-        .prefix(".unprompt-export")
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".unprompt-export");
+    // As a file that is made in the usual way: for others to read, where the umask lets them.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let unfinished = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
+    let unfinished = unfinished.map_err(failed)?;
     let written = unfinished.reopen().map_err(failed)?;
     write(index, written, observe).map_err(|error| match error {
         Failure::Index(error) => error,
