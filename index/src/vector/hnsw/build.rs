@@ -1,7 +1,7 @@
 //! Builds the graph in batches.
 //!
 //! HNSW (Malkov and Yashunin 2016, algorithm 1) inserts one point after the other. Here a batch of
-//! points is inserted at once, as in ParlayANN (Manohar et al., PPoPP 2024, section 3.1): all
+//! points is inserted at once, as in ParlayANN (Manohar et al., PPoPP 2024): all
 //! points of a batch look for their neighbours in the graph as it was before the batch, each on its
 //! own; then the links are written, and those back from the neighbours, grouped by neighbour. So
 //! threads only ever read what is shared, nothing is locked, and the graph does not depend on how
@@ -136,8 +136,8 @@ impl Builder<'_> {
 
     /// The nodes nearest to a point that a descent finds, from the top layer down to layer 1.
     fn path(&self, node: u32) -> Result<Vec<u32>> {
-        let query = self.rows.get(node)?;
-        let mut best = self.rows.score(self.links.entry, query)?;
+        let query = self.rows.code(node)?;
+        let mut best = self.rows.estimate(self.links.entry, query)?;
         let layers = (1..=self.links.upper.len()).rev();
         layers
             .map(|layer| {
@@ -151,11 +151,13 @@ impl Builder<'_> {
 
     /// Finds the neighbours of a point on each of its layers (algorithm 1, as far as it reads).
     fn place(&self, node: u32, path: &[u32]) -> Result<Placed> {
-        let query = self.rows.get(node)?;
+        let query = self.rows.code(node)?;
         let level = level(node, self.links.m);
         let above = path.len() - level;
         let start = path[..above].last().copied();
-        let mut start = self.rows.score(start.unwrap_or(self.links.entry), query)?;
+        let mut start = self
+            .rows
+            .estimate(start.unwrap_or(self.links.entry), query)?;
         let mut lists = Vec::with_capacity(level + 1);
         for layer in (0..=level).rev() {
             let found = self.pool.with(|scratch| {
@@ -209,10 +211,10 @@ impl Builder<'_> {
             let new = back.iter().map(|link| link.to.row);
             return Ok((node, old.iter().copied().chain(new).collect()));
         }
-        let row = self.rows.get(node)?;
+        let row = self.rows.code(node)?;
         let mut all: Vec<Candidate> = back.iter().map(|link| link.to).collect();
         for &neighbour in old {
-            all.push(self.rows.score(neighbour, row)?);
+            all.push(self.rows.estimate(neighbour, row)?);
         }
         all.sort_unstable_by(|a, b| b.cmp(a));
         let chosen = select(self.rows, &all, width)?;

@@ -28,8 +28,8 @@ pub(super) fn connect(links: &mut Links, rows: Rows<'_>) -> Result<()> {
         if reached.contains(node) {
             continue;
         }
-        let query = rows.get(node)?;
-        let start = rows.score(links.entry, query)?;
+        let query = rows.code(node)?;
+        let start = rows.estimate(links.entry, query)?;
         let list = |node| Ok(links.list(0, node));
         let near = nearest(
             rows,

@@ -1,5 +1,6 @@
 //! The walk through a graph: down the upper layers to the nearest node each (Malkov and Yashunin
 //! 2016, algorithm 5), then best first through layer 0 with a list of the `ef` best (algorithm 2).
+//! A walk goes by codes; what a search has found is ranked by the rows.
 //!
 //! Each node is visited once, and a step down must come nearer, so that a walk ends whatever the
 //! links of a damaged file say.
@@ -14,6 +15,7 @@ use super::layout::Graph;
 use crate::distance;
 use crate::error::{Error, Result};
 use crate::vector::Candidate;
+use crate::vector::code::{Code, encode};
 use crate::vector::flat::Rows;
 
 /// Which nodes a walk has seen: a bit each, so that the set of a walk stays in a near cache.
@@ -128,10 +130,16 @@ impl<B: AsRef<[u8]>> Graph<B> {
         let Some(entry) = self.entry() else {
             return Ok(Vec::new());
         };
-        let entry = rows.score(entry, query)?;
+        let mut numbers = Vec::with_capacity(query.len());
+        let scale = encode(query, &mut numbers);
+        let code = Code {
+            numbers: &numbers,
+            scale,
+        };
+        let entry = rows.estimate(entry, code)?;
         let mut best = entry;
         for layer in (0..self.upper_layers()).rev() {
-            best = descend(rows, query, best, |node| self.upper(layer, node))?;
+            best = descend(rows, code, best, |node| self.upper(layer, node))?;
         }
         let base = self.base();
         let accepted = |node| accept.is_none_or(|members| members.contains(node));
@@ -139,14 +147,23 @@ impl<B: AsRef<[u8]>> Graph<B> {
         // Every node can be reached from the entry point, but not from every other: a walk that
         // runs dry where it landed goes on from there.
         let starts = [best, entry];
-        pool.with(|scratch| nearest(rows, query, &starts, ef, scratch, links, accepted))
+        let mut found =
+            pool.with(|scratch| nearest(rows, code, &starts, ef, scratch, links, accepted))?;
+        for candidate in &found {
+            distance::prefetch(rows.get(candidate.row)?);
+        }
+        for candidate in &mut found {
+            *candidate = rows.score(candidate.row, query)?;
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(found)
     }
 }
 
 /// Where steps from `start` to ever nearer neighbours end.
 pub(super) fn descend<'a>(
     rows: Rows<'_>,
-    query: &[f32],
+    query: Code<'_>,
     start: Candidate,
     links: impl Fn(u32) -> Result<&'a [u32]>,
 ) -> Result<Candidate> {
@@ -154,7 +171,7 @@ pub(super) fn descend<'a>(
     loop {
         let before = best;
         for &node in links(before.row)? {
-            let candidate = rows.score(node, query)?;
+            let candidate = rows.estimate(node, query)?;
             if candidate.score > best.score {
                 best = candidate;
             }
@@ -171,7 +188,7 @@ pub(super) fn descend<'a>(
 /// ones; so the fewer are accepted, the further it goes, up to the whole graph.
 pub(super) fn nearest<'a>(
     rows: Rows<'_>,
-    query: &[f32],
+    query: Code<'_>,
     starts: &[Candidate],
     ef: usize,
     scratch: &mut Scratch,
@@ -203,11 +220,11 @@ pub(super) fn nearest<'a>(
         for &node in links(nearest.row)? {
             if visited.insert(node) {
                 fresh.push(node);
-                distance::prefetch(rows.get(node)?);
+                distance::prefetch(rows.code(node)?.numbers);
             }
         }
         for &node in &*fresh {
-            let candidate = rows.score(node, query)?;
+            let candidate = rows.estimate(node, query)?;
             let full = best.len() >= ef;
             if full && best.peek().is_none_or(|worst| candidate <= worst.0) {
                 continue;

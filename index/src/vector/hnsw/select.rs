@@ -19,9 +19,9 @@ pub(super) fn select(
         if chosen.len() == limit {
             break;
         }
-        let row = rows.get(candidate.row)?;
+        let row = rows.code(candidate.row)?;
         for other in &chosen {
-            if rows.score(other.row, row)?.score > candidate.score {
+            if rows.estimate(other.row, row)?.score > candidate.score {
                 continue 'candidates;
             }
         }
