@@ -8,9 +8,9 @@ const MAX: f32 = 127.0;
 
 /// A vector as whole numbers times a scale.
 ///
-/// Each number is off by half a scale at most, that is by `max |x| / 254`; the errors of a cosine
-/// of n numbers add up like a random walk, to a standard deviation of about `max |x| / 440`, or
-/// 0.0006 for sentence embeddings.
+/// Each number is off by half a scale at most, that is by `max |x| / 254`. The errors of a cosine
+/// add up like a random walk, to a standard deviation of `max |x| / 311` if they are uniform:
+/// 0.0005 was measured on sentence embeddings of 384 numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code<'a> {
     pub(crate) numbers: &'a [i8],

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Candidate;
 use super::code::{Code, encode};
-use crate::distance::dot;
+use crate::distance::{dot, prefetch};
 use crate::error::{Error, Result};
 use crate::id::PromptId;
 use crate::mmap::Mmap;
@@ -297,10 +297,26 @@ impl<'a> Rows<'a> {
     /// A row in 8 bits a number.
     #[inline]
     pub(crate) fn code(&self, row: u32) -> Result<Code<'a>> {
+        let (numbers, scale) = self.code_parts(row)?;
+        let scale = *scale;
+        Ok(Code { numbers, scale })
+    }
+
+    /// Asks for a row's code, which will be wanted soon.
+    #[inline]
+    pub(crate) fn prefetch_code(&self, row: u32) -> Result<()> {
+        let (numbers, scale) = self.code_parts(row)?;
+        prefetch(numbers);
+        prefetch(std::slice::from_ref(scale));
+        Ok(())
+    }
+
+    #[inline]
+    fn code_parts(&self, row: u32) -> Result<(&'a [i8], &'a f32)> {
         let start = row as usize * self.dim;
         let numbers = self.codes.get(start..start + self.dim);
-        let code = numbers.zip(self.scales.get(row as usize));
-        code.map(|(numbers, &scale)| Code { numbers, scale })
+        numbers
+            .zip(self.scales.get(row as usize))
             .ok_or_else(|| Error::corrupt(self.path, "codes", format!("there is no row {row}")))
     }
 

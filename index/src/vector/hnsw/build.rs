@@ -122,7 +122,8 @@ impl Builder<'_> {
             .map(|&node| Ok((self.path(node)?, node)))
             .collect::<Result<_>>()?;
         // Points that go the same way down stand near each other. One after the other they find
-        // each other's rows still in the cache: a fifth of the time of building, measured.
+        // each other's codes still in the cache, which saves the more, the less of them fits in:
+        // 2% of the time with 77 MB of codes, and 19% when walks went by rows (50 000 of f32).
         paths.par_sort_unstable();
         let placed: Vec<Placed> = paths
             .par_iter()

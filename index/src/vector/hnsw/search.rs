@@ -220,7 +220,7 @@ pub(super) fn nearest<'a>(
         for &node in links(nearest.row)? {
             if visited.insert(node) {
                 fresh.push(node);
-                distance::prefetch(rows.code(node)?.numbers);
+                rows.prefetch_code(node)?;
             }
         }
         for &node in &*fresh {
