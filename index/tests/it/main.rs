@@ -1,6 +1,7 @@
 //! The crate from outside, in one binary.
 
 mod build; // making an index, and failing to
+mod changes; // changes of an index, and a model of them
 mod damage; // files that are not what was written
 mod filters; // which prompts and images a filter selects
 mod layers; // modules import downwards only
