@@ -18,6 +18,7 @@ pub(crate) const WORDS: usize = 6;
 const STAGED_AT_ONCE: usize = 4;
 
 /// What is told of a change while it is made.
+#[derive(Debug)]
 pub(crate) enum Told {
     /// So many vectors are staged now.
     Staged(usize),

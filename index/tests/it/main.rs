@@ -3,8 +3,12 @@
 mod build; // making an index, and failing to
 mod changes; // changes of an index, and a model of them
 mod damage; // files that are not what was written
+#[cfg(unix)]
+mod durable; // power cuts and failing calls at every point of a change
 mod filters; // which prompts and images a filter selects
 mod layers; // modules import downwards only
+#[cfg(unix)]
+mod medium; // a storage that knows what a power cut leaves
 mod model; // random changes against a plain model
 mod recall; // the graph against exact search
 mod search; // the three modes, pages, ties
