@@ -11,6 +11,8 @@ mod layers; // modules import downwards only
 mod medium; // a storage that knows what a power cut leaves
 mod model; // random changes against a plain model
 mod recall; // the graph against exact search
+#[cfg(unix)]
+mod refused; // a full disk, missing permission
 mod search; // the three modes, pages, ties
 mod segments; // adding, deleting, compacting, and readers meanwhile
 mod staging; // a killed build goes on
