@@ -3,6 +3,7 @@
 //!
 //! A first line `unprompt-index <version> <xxh3 of the rest>`, then JSON.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -13,6 +14,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 use crate::error::{Error, Result};
 use crate::storage::{Place, Storage};
 
+use crate::vector::flat::MAX_ROWS;
 /// Names within an index.
 pub(crate) const MANIFEST: &str = "MANIFEST";
 pub(crate) const MANIFEST_NEW: &str = "MANIFEST.tmp";
@@ -103,8 +105,9 @@ impl SegmentEntry {
         let resolve = |file: &'a FileEntry| {
             let path = &file.path;
             let inside = |part| matches!(part, Component::Normal(_));
-            if path.is_empty() || !Path::new(path).components().all(inside) {
-                let why = format!("`{path}` is not within a segment");
+            let odd = path.is_empty() || path.contains(char::is_control);
+            if odd || !Path::new(path).components().all(inside) {
+                let why = format!("{path:?} is not within a segment");
                 return Err(Error::corrupt(&dir.join(MANIFEST), "files", why));
             }
             Ok((folder.join(path), file))
@@ -164,7 +167,52 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
         if found != VERSION || hex(xxh3_64(body)) != checksum {
             return Err(damaged("first line", "its checksum does not match"));
         }
-        serde_json::from_slice(body).map_err(|error| damaged("body", &error.to_string()))
+        let manifest: Manifest<E> =
+            serde_json::from_slice(body).map_err(|error| damaged("body", &error.to_string()))?;
+        match manifest.absurdity() {
+            None => Ok(manifest),
+            Some(why) => Err(damaged("body", &why)),
+        }
+    }
+
+    /// What no commit ever writes, and later arithmetic and set algebra rely on not being there.
+    fn absurdity(&self) -> Option<String> {
+        let &Manifest {
+            generation,
+            next_segment,
+            ..
+        } = self;
+        if generation == u64::MAX || next_segment == u32::MAX {
+            return Some(format!(
+                "generation {generation}, next segment {next_segment}"
+            ));
+        }
+        let mut numbers = HashSet::new();
+        for segment in &self.segments {
+            let &SegmentEntry {
+                number,
+                prompts,
+                images,
+                ..
+            } = segment;
+            if number >= next_segment || !numbers.insert(number) {
+                return Some(format!("segment {number} stands twice or is yet to come"));
+            }
+            let deleted = segment.deleted.as_ref();
+            let (gone, gone_images) = deleted.map_or((0, 0), |gone| (gone.prompts, gone.images));
+            if prompts > MAX_ROWS || images > MAX_ROWS || gone > prompts || gone_images > images {
+                return Some(format!(
+                    "segment {number} of {prompts} prompts and {images} images, of which {gone} and \
+                     {gone_images} are deleted"
+                ));
+            }
+            let mut paths = HashSet::new();
+            let twice = segment.all_files().find(|file| !paths.insert(&file.path));
+            if let Some(file) = twice {
+                return Some(format!("segment {number} lists `{}` twice", file.path));
+            }
+        }
+        None
     }
 
     /// Makes this the MANIFEST of the index at `dir`, all or nothing: a temporary file, forced to
@@ -334,3 +382,42 @@ mod tests {
         }
     }
 }
+    #[test]
+    fn what_no_commit_writes_is_damage() {
+        type Edit = fn(&mut Manifest<String>);
+        let edits: [Edit; 9] = [
+            |m| m.generation = u64::MAX,
+            |m| m.next_segment = u32::MAX,
+            |m| m.next_segment = 7,
+            |m| m.segments.push(m.segments[0].clone()),
+            |m| m.segments[0].prompts = MAX_ROWS + 1,
+            |m| m.segments[0].prompts = usize::MAX,
+            |m| m.segments[0].images = 1 << 40,
+            |m| m.segments[0].files.push(m.segments[0].files[0].clone()),
+            |m| {
+                m.segments[0].deleted = Some(DeletedEntry {
+                    prompts: 2,
+                    images: 0,
+                    file: m.segments[0].files[0].clone(),
+                });
+            },
+        ];
+        for (number, edit) in edits.iter().enumerate() {
+            let dir = tempfile::tempdir().unwrap();
+            let mut bad = manifest("vectors");
+            edit(&mut bad);
+            bad.replace(&dir.path().into()).unwrap();
+            let error = Manifest::<String>::read(dir.path()).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    Error::Corrupt {
+                        section: "body",
+                        ..
+                    }
+                ),
+                "edit {number}"
+            );
+        }
+    }
+
