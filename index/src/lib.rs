@@ -44,6 +44,7 @@
 
 // A module imports only from those above it, which a test of `tests/it/layers.rs` holds it to.
 
+mod blocks;
 mod error;
 mod id;
 mod mmap;

@@ -11,10 +11,11 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use crate::blocks::BlockHasher;
 use crate::error::{Error, Result};
 use crate::storage::{Place, Storage};
-
 use crate::vector::flat::MAX_ROWS;
+
 /// Names within an index.
 pub(crate) const MANIFEST: &str = "MANIFEST";
 pub(crate) const MANIFEST_NEW: &str = "MANIFEST.tmp";
@@ -68,6 +69,10 @@ pub(crate) struct FileEntry {
     pub(crate) len: u64,
     /// 16 hexadecimal digits.
     pub(crate) xxh3: String,
+    /// As many for each block; see [`Blocks`](crate::blocks::Blocks). Files that are read whole, and
+    /// checked then, have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) blocks: String,
 }
 
 /// The folder of a segment.
@@ -138,7 +143,7 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
         Manifest::parse(&bytes, &path)
     }
 
-    fn parse(bytes: &[u8], path: &Path) -> Result<Manifest<E>> {
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Manifest<E>> {
         let damaged = |section, why: &str| Error::corrupt(path, section, why);
         let end = bytes
             .iter()
@@ -275,25 +280,39 @@ fn seal_below(
         } else {
             fs::set_permissions(&path, usual.clone())
                 .map_err(Error::io("open to readers", &path))?;
-            files.push(seal_file(&path, name, storage)?);
+            files.push(seal_file(&path, name, true, storage)?);
         }
     }
     storage.sync_dir(folder).map_err(Error::io("sync", folder))
 }
 
-/// Forces a file to disk; its entry under `name`.
-pub(crate) fn seal_file(path: &Path, name: String, storage: &dyn Storage) -> Result<FileEntry> {
+/// Forces a file to disk; its entry under `name`, with the checksum of every block if `blocks`.
+pub(crate) fn seal_file(
+    path: &Path,
+    name: String,
+    blocks: bool,
+    storage: &dyn Storage,
+) -> Result<FileEntry> {
     storage.sync_file(path).map_err(Error::io("sync", path))?;
-    let (len, xxh3) = checksum(path)?;
+    let len = fs::metadata(path).map_err(Error::io("read", path))?.len();
+    let mut hasher = blocks.then(|| BlockHasher::new(len));
+    let (len, xxh3) = checksum_with(path, |bytes| {
+        hasher.iter_mut().for_each(|hasher| hasher.update(bytes));
+    })?;
     Ok(FileEntry {
         path: name,
         len,
         xxh3,
+        blocks: hasher.map(BlockHasher::finish).unwrap_or_default(),
     })
 }
 
 /// Reads a whole file; its length and checksum, 16 hexadecimal digits.
 pub(crate) fn checksum(path: &Path) -> Result<(u64, String)> {
+    checksum_with(path, |_| {})
+}
+
+fn checksum_with(path: &Path, mut each: impl FnMut(&[u8])) -> Result<(u64, String)> {
     let mut file = File::open(path).map_err(Error::io("open", path))?;
     let mut hash = Xxh3Default::new();
     let mut buffer = vec![0; 1 << 18];
@@ -303,6 +322,7 @@ pub(crate) fn checksum(path: &Path) -> Result<(u64, String)> {
             Ok(0) => return Ok((len, hex(hash.digest()))),
             Ok(read) => {
                 hash.update(&buffer[..read]);
+                each(&buffer[..read]);
                 len += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -320,6 +340,7 @@ mod tests {
             path: path.into(),
             len: 1,
             xxh3: hex(1),
+            blocks: String::new(),
         };
         let segment = SegmentEntry {
             number: 7,
@@ -372,17 +393,6 @@ mod tests {
     }
 
     #[test]
-    fn files_stay_within_their_segment() {
-        let dir = Path::new("index");
-        let good = manifest("prompts/meta.json");
-        let expected = dir.join("segments/000007/prompts/meta.json");
-        assert_eq!(good.segments[0].files(dir).unwrap()[0].0, expected);
-        for bad in ["", "../x", "/etc/passwd", "a/../../b"] {
-            assert!(manifest(bad).segments[0].files(dir).is_err(), "{bad}");
-        }
-    }
-}
-    #[test]
     fn what_no_commit_writes_is_damage() {
         type Edit = fn(&mut Manifest<String>);
         let edits: [Edit; 9] = [
@@ -421,3 +431,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn files_stay_within_their_segment() {
+        let dir = Path::new("index");
+        let good = manifest("prompts/meta.json");
+        let expected = dir.join("segments/000007/prompts/meta.json");
+        assert_eq!(good.segments[0].files(dir).unwrap()[0].0, expected);
+        for bad in ["", "../x", "/etc/passwd", "a/../../b", "a\nb", "\0"] {
+            assert!(manifest(bad).segments[0].files(dir).is_err(), "{bad}");
+        }
+    }
+}

@@ -192,7 +192,7 @@ impl Writer {
             .cloned()
             .collect();
         if !new.is_empty() {
-            let vector = segment.vectors.rows().get(entry.ordinal)?.to_vec();
+            let (_, vector) = segment.to_copy(entry.ordinal)?;
             all.extend(new);
             self.put(id, prompt, &vector, all)?;
             if let Some(moved) = self.moved.get_mut(entry.segment as usize) {
@@ -319,8 +319,7 @@ impl Writer {
             let Some(segment) = self.segment_at(place) else {
                 break;
             };
-            let (id, prompt) = (segment.vectors.id(row)?, segment.prompts.text(row)?);
-            let vector = segment.vectors.rows().get(row)?.to_vec();
+            let ((id, vector), prompt) = (segment.to_copy(row)?, segment.prompts.text(row)?);
             let images = segment.images(row, None, usize::MAX)?.0;
             self.put(id, &prompt, &vector, images)?;
             if let Some(moved) = self.moved.get_mut(place) {
