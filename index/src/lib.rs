@@ -76,6 +76,10 @@ mod db;
 
 mod check;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use crate::check::{Damage, Report, check};
 pub use crate::db::{
     BuildOptions, Bytes, Deletion, DeletionReport, Encoder, Index, Phase, SearchRequest, Stats,

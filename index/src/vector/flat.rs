@@ -219,7 +219,7 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn of(values: &'a [f32], dim: usize) -> Rows<'a> {
         Rows {
             values,

@@ -40,7 +40,7 @@ pub(crate) struct Links {
 }
 
 /// The links of one upper layer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct UpperLinks {
     /// The nodes of the layer, ascending.
     pub(crate) nodes: Vec<u32>,
