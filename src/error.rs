@@ -302,6 +302,22 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// A Parquet file could not be written.
+    #[error("cannot write the Parquet file {}", path.display())]
+    ParquetWrite {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// There is no sentence encoder to embed a query with.
+    #[error("cannot embed the query: {why}; search with --mode keyword, which needs no model")]
+    NoSentenceEncoder {
+        /// Why there is none.
+        why: String,
+    },
+
     /// A vocabulary file is damaged.
     #[error("{} is no vocabulary: found {word:?} where a lower-case word belongs", path.display())]
     Vocabulary {

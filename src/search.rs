@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use unprompt_index::{Filter, Hit, Index, KeywordQuery, SearchRequest};
+use unprompt_index::{Filter, Fusion, Hit, Index, KeywordQuery, SearchRequest};
 
-use crate::error::Result;
+use crate::error::{Error, Result, one_line};
 use crate::indexing::check_encoder;
 use crate::text::SentenceEncoder;
 
@@ -37,6 +37,8 @@ pub struct SearchOptions {
     pub ef: Option<usize>,
     /// Compares with every vector instead of walking the graph.
     pub exact: bool,
+    /// How meaning and words become one list, in [`Mode::Hybrid`].
+    pub fusion: Fusion,
     /// Which prompts and images may be answered.
     pub filter: Option<Filter>,
 }
@@ -50,6 +52,7 @@ impl Default for SearchOptions {
             min_score: None,
             ef: None,
             exact: false,
+            fusion: Fusion::default(),
             filter: None,
         }
     }
@@ -66,26 +69,35 @@ pub struct SearchAnswer {
     pub took_ms: f64,
     /// The hits, best first.
     pub hits: Vec<Hit>,
+    /// Why meaning was not compared, where it should have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
-/// Searches `index` for `query`; `sentences` may be absent in [`Mode::Keyword`].
+/// Searches `index` for `query` with a sentence encoder, or without one for the reason given, which
+/// [`Mode::Keyword`] does not need. Where [`Mode::Hybrid`] cannot embed the query, it answers by
+/// keywords, with a warning.
 ///
 /// # Errors
-/// [`Error::EncoderMismatch`](crate::Error::EncoderMismatch) if the index holds vectors of another
-/// encoder, else what the index reports.
+/// In [`Mode::Vector`], [`Error::NoSentenceEncoder`] if there is none, and
+/// [`Error::EncoderMismatch`] if the index holds vectors of another; else what the index reports.
 pub fn search(
     index: &Index,
-    sentences: Option<&SentenceEncoder>,
+    sentences: std::result::Result<&SentenceEncoder, &str>,
     query: &str,
     options: &SearchOptions,
 ) -> Result<SearchAnswer> {
     let start = Instant::now();
-    let vector = match (options.mode, sentences) {
-        (Mode::Hybrid | Mode::Vector, Some(sentences)) => {
-            check_encoder(index, sentences.identity())?;
-            Some(sentences.embed(&[query])?.into_vec())
-        }
-        _ => None,
+    let (vector, warning) = match options.mode {
+        Mode::Keyword => (None, None),
+        Mode::Vector => (Some(embed(index, sentences, query)?), None),
+        Mode::Hybrid => match embed(index, sentences, query) {
+            Ok(vector) => (Some(vector), None),
+            Err(error) => {
+                let why = one_line(&error);
+                (None, Some(format!("found by keywords alone: {why}")))
+            }
+        },
     };
     let keywords = match options.mode {
         Mode::Hybrid | Mode::Keyword => Some(KeywordQuery::Text(query.to_owned())),
@@ -99,6 +111,7 @@ pub fn search(
         min_score: options.min_score,
         ef: options.ef,
         exact: options.exact,
+        fusion: options.fusion,
         filter: options.filter.clone(),
         ..SearchRequest::default()
     })?;
@@ -108,5 +121,18 @@ pub fn search(
         mode: options.mode,
         took_ms,
         hits,
+        warning,
     })
+}
+
+fn embed(
+    index: &Index,
+    sentences: std::result::Result<&SentenceEncoder, &str>,
+    query: &str,
+) -> Result<Vec<f32>> {
+    let sentences = sentences.map_err(|why| Error::NoSentenceEncoder {
+        why: why.to_owned(),
+    })?;
+    check_encoder(index.encoder(), sentences.identity())?;
+    Ok(sentences.embed(&[query])?.into_vec())
 }

@@ -8,10 +8,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use anyhow::Result;
-use unprompt::data::records::PromptRecord;
 use unprompt::indexing;
 use unprompt_benches::{median, prompts, sentence_encoder};
-use unprompt_index::{BuildOptions, EntryId, Index, KeywordQuery, VectorOptions};
+use unprompt_index::{EntryId, Index, KeywordQuery, VectorOptions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,13 +27,8 @@ fn main() -> Result<()> {
     let queries = texts.split_off(ENTRIES);
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("index");
-    let record = |prompt| PromptRecord {
-        prompt,
-        images: vec![],
-    };
-    let records = texts.into_iter().map(record).collect();
     let go_on = &mut |_| ControlFlow::Continue(());
-    let stats = indexing::build(records, &dir, &sentences, BuildOptions::default(), go_on)?;
+    let stats = indexing::build(texts, &dir, &sentences, go_on)?;
     let bytes = stats.bytes;
     println!(
         "{ENTRIES} entries: vectors {} bytes, graph {} bytes an entry",

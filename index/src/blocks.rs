@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn only_what_is_touched_is_checked_and_only_once() {
-        let good: Vec<u8> = (0..200_000u32).map(|i| (i * i >> 7) as u8).collect();
+        let good: Vec<u8> = (0..200_000u32).map(|i| (i % 251) as u8).collect();
         let mut bad = good.clone();
         bad[70_000] ^= 1;
         for piece in [1000, 65_536, 300_000] {

@@ -80,7 +80,7 @@ mod check;
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use crate::check::{Damage, Report, check};
+pub use crate::check::{Damage, Report, check, check_observed};
 pub use crate::db::{
     BuildOptions, Bytes, Deletion, DeletionReport, Encoder, Index, Phase, SearchRequest, Stats,
     VectorOptions, Writer, compact, delete,
@@ -91,7 +91,7 @@ pub use crate::fusion::Fusion;
 pub use crate::id::{EntryId, ParsePromptIdError, PromptId, Scored};
 pub use crate::keyword::KeywordQuery;
 pub use crate::panics::catch_panic;
-pub use crate::record::{Hit, ImageRecord, Scores};
+pub use crate::record::{Hit, ImageRecord, Ranks, Scores};
 pub use crate::storage::{Disk, Place, Storage};
 
 /// Candidates that a graph walk keeps when a search does not say, or as many as are wanted, where

@@ -403,7 +403,7 @@ mod tests {
             |m| m.segments[0].prompts = MAX_ROWS + 1,
             |m| m.segments[0].prompts = usize::MAX,
             |m| m.segments[0].images = 1 << 40,
-            |m| m.segments[0].files.push(m.segments[0].files[0].clone()),
+            |m| m.segments[0].files.extend_from_within(..1),
             |m| {
                 m.segments[0].deleted = Some(DeletedEntry {
                     prompts: 2,

@@ -33,7 +33,8 @@ pub struct ImageRecord {
     pub timestamp: Option<i64>,
 }
 
-/// The single scores behind a hit; `None` where a search did not take part or did not find it.
+/// The single scores behind a hit. Where a search by vector takes part, every hit has its cosine,
+/// found by that search or not; else `None` where a search did not take part or did not find it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Cosine to the query vector, in [-1, 1].
@@ -42,6 +43,16 @@ pub struct Scores {
     pub kernel: Option<f32>,
     /// BM25 score of the keywords, at least 0.
     pub keyword: Option<f32>,
+}
+
+/// The places of a hit in the single lists, from 1; `None` where a search did not take part or did
+/// not find it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranks {
+    /// Place by cosine.
+    pub vector: Option<usize>,
+    /// Place by BM25.
+    pub keyword: Option<usize>,
 }
 
 /// One answer of a search: a prompt and its images.
@@ -57,6 +68,8 @@ pub struct Hit {
     pub score: f32,
     /// Where the score comes from.
     pub scores: Scores,
+    /// Where each search has it.
+    pub ranks: Ranks,
     /// The first images of the prompt; with a filter, of those that it selects.
     pub images: Vec<ImageRecord>,
     /// How many images there are in all; with a filter, how many it selects.
@@ -78,6 +91,10 @@ mod tests {
                 vector: Some(0.5),
                 ..Scores::default()
             },
+            ranks: Ranks {
+                vector: Some(1),
+                keyword: None,
+            },
             images: vec![ImageRecord {
                 image_name: "cat.png".into(),
                 seed: Some(u64::MAX),
@@ -91,7 +108,7 @@ mod tests {
         let expected = format!(
             "{{\"rank\":1,\"id\":\"{}\",\"prompt\":\"a cat\",\"score\":0.5,\
              \"scores\":{{\"vector\":0.5,\"kernel\":null,\"keyword\":null}},\
-             \"images\":[{{\"image_name\":\"cat.png\",\"part_id\":null,\
+             \"ranks\":{{\"vector\":1,\"keyword\":null}},\"images\":[{{\"image_name\":\"cat.png\",\"part_id\":null,\
              \"seed\":18446744073709551615,\"step\":null,\"cfg\":7.5,\"sampler\":null,\
              \"width\":null,\"height\":null,\"image_nsfw\":null}}],\"image_count\":1}}",
             hit.id

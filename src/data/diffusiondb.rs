@@ -46,8 +46,7 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions, listing: &Listing) 
                 name(table),
                 unread.collect::<Vec<_>>().join(", ")
             ));
-            let column = options.text_column.as_deref();
-            out.file(table, |out| parquet::read(out, column, None))?;
+            out.file(table, |out| parquet::read(out, options, None))?;
         }
         _ if parts > 0 => {
             for group in &groups {

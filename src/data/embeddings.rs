@@ -56,7 +56,7 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions, listing: &Listing) 
         let vectors = Npy::open(&path)?;
         let expected = *dim.get_or_insert(vectors.dim());
         check_dim(&vectors, expected, "the file before it holds")?;
-        parquet::read(out, options.text_column.as_deref(), Some(vectors))
+        parquet::read(out, options, Some(vectors))
     })?;
     Ok(true)
 }

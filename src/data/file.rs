@@ -53,7 +53,7 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions) -> Result<()> {
         Some(Form::JsonLines) => lines::read_json(out, column),
         Some(Form::Csv) => table::read(out, column, b','),
         Some(Form::Tsv) => table::read(out, column, b'\t'),
-        Some(Form::Parquet) => parquet::read(out, column, None),
+        Some(Form::Parquet) => parquet::read(out, options, None),
         Some(Form::Part) => part::read_json(out),
         Some(Form::ZippedPart) => part::read_zip(out),
         None => Err(Error::DataForm {

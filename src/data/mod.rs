@@ -5,8 +5,9 @@
 //!
 //! - `folder` tells what a folder is: `diffusiondb` finds the parts of that dataset, `embeddings`
 //!   the pairs of captions and vectors that clip-retrieval writes.
-//! - `file` tells what a file is. There is one reader a form: `lines`, `table`, `parquet`, `part`
-//!   (DiffusionDB's JSON, zipped or not), and `npy` for vectors.
+//! - `file` tells what a file is. There is one reader a form: `lines`, `table`, `parquet`,
+//!   `exported` (Parquet as `index export` writes it), `part` (DiffusionDB's JSON, zipped or not),
+//!   and `npy` for vectors.
 //! - `columns` and `cell` say what their columns mean.
 //! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
 //!
@@ -17,6 +18,7 @@ mod cell;
 mod columns;
 mod diffusiondb;
 mod embeddings;
+pub(crate) mod exported;
 mod file;
 mod folder;
 mod lines;

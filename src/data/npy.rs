@@ -130,8 +130,9 @@ fn numbers<const N: usize>(row: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f
         .collect()
 }
 
-/// `values` as a unit vector if they nearly are one.
-fn unit(values: &[f64]) -> StdResult<Vec<f32>, String> {
+/// `values` as a unit vector if they nearly are one; as they are, if they are one to the precision
+/// of f32.
+pub(super) fn unit(values: &[f64]) -> StdResult<Vec<f32>, String> {
     let length = values.iter().map(|value| value * value).sum::<f64>().sqrt();
     if values.iter().any(|value| !value.is_finite()) {
         Err("its vector holds a value that is no number".to_owned())
@@ -140,6 +141,8 @@ fn unit(values: &[f64]) -> StdResult<Vec<f32>, String> {
     } else if (length - 1.0).abs() > MAX_LENGTH_ERROR {
         Err(format!("its vector has the length {length:.3}, not 1"))
     } else {
+        let exact = (length - 1.0).abs() <= f64::from(f32::EPSILON);
+        let length = if exact { 1.0 } else { length };
         Ok(values.iter().map(|value| (value / length) as f32).collect())
     }
 }

@@ -2,9 +2,7 @@
 //! batch of rows at a time, whatever types the file keeps them in.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::result::Result as StdResult;
-use std::sync::Once;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMillisecondType, UInt64Type};
@@ -17,19 +15,23 @@ use arrow_schema::{ArrowError, DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use unprompt_index::catch_panic;
+
 use super::cell::Cell;
 use super::columns::{ImageColumns, text_column};
+use super::exported;
 use super::npy::Npy;
 use super::out::Out;
+use super::read::ReadOptions;
 use crate::error::{Error, Result};
 
 /// Rows that are in memory at a time.
-const BATCH_ROWS: usize = 1024;
+pub(super) const BATCH_ROWS: usize = 1024;
 
 /// Reads a Parquet file; each of its rows has the row of `vectors` with its number.
 pub(super) fn read(
     out: &mut Out<'_>,
-    wanted: Option<&str>,
+    options: &ReadOptions,
     mut vectors: Option<Npy>,
 ) -> Result<()> {
     let path = out.path;
@@ -51,6 +53,10 @@ pub(super) fn read(
             });
         }
     }
+    if vectors.is_none() && exported::is_exported(&builder) {
+        return exported::read(out, builder, options.dim);
+    }
+    let wanted = options.text_column.as_deref();
     let roots = builder.parquet_schema().root_schema().get_fields();
     let names: Vec<&str> = roots.iter().map(|field| field.name()).collect();
     let text_place = text_column(path, wanted, &names)?;
@@ -114,32 +120,12 @@ pub(super) fn read(
     }
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-thread_local! {
-    /// Whether this thread is inside of [`guarded`].
-    static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a step of the Parquet reader, which panics on some damaged files: it trusts the lengths and
 /// counts that stand in their pages. What the step was working on is not used again.
-///
-/// Such a panic is one of the ways in which a file says that it is damaged, so it is not reported;
-/// every other panic is, by the hook that was there before.
-fn guarded<T>(step: impl FnOnce() -> StdResult<T, Failure>) -> StdResult<T, Failure> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let report = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !GUARDED.get() {
-                report(panic);
-            }
-        }));
-    });
-    GUARDED.set(true);
-    let result = catch_unwind(AssertUnwindSafe(step));
-    GUARDED.set(false);
-    result.unwrap_or_else(|_| Err("a page of it makes no sense".into()))
+pub(super) fn guarded<T>(step: impl FnOnce() -> StdResult<T, Failure>) -> StdResult<T, Failure> {
+    catch_panic(step).unwrap_or_else(|| Err("a page of it makes no sense".into()))
 }
 
 /// A batch with its columns in few types.
@@ -149,7 +135,7 @@ fn with_columns(batch: RecordBatch) -> StdResult<(RecordBatch, Vec<Values>), Arr
 }
 
 /// A column in one of few types.
-enum Values {
+pub(super) enum Values {
     Text(LargeStringArray),
     Unsigned(UInt64Array),
     Signed(Int64Array),
@@ -159,7 +145,7 @@ enum Values {
 }
 
 impl Values {
-    fn of(array: &ArrayRef) -> StdResult<Self, ArrowError> {
+    pub(super) fn of(array: &ArrayRef) -> StdResult<Self, ArrowError> {
         let data_type = match array.data_type() {
             DataType::Dictionary(_, values) => values.as_ref(),
             other => other,
@@ -200,7 +186,7 @@ impl Values {
         })
     }
 
-    fn cell(&self, row: usize) -> Cell<'_> {
+    pub(super) fn cell(&self, row: usize) -> Cell<'_> {
         match self {
             Self::Text(values) if values.is_valid(row) => Cell::Text(values.value(row)),
             Self::Unsigned(values) if values.is_valid(row) => Cell::Unsigned(values.value(row)),

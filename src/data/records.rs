@@ -58,6 +58,11 @@ impl Records {
         }
     }
 
+    /// Whether a prompt is there.
+    pub fn contains(&self, prompt: &str) -> bool {
+        self.numbers.contains_key(&PromptId::of(prompt))
+    }
+
     /// The prompts so far.
     pub fn prompts(&self) -> &[PromptRecord] {
         &self.prompts

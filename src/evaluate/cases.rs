@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
-use unprompt_index::{BuildOptions, Index};
+use unprompt_index::Index;
 
 use super::{EvaluateOptions, Observe};
-use crate::data::records::PromptRecord;
 use crate::error::{Error, Result};
 use crate::indexing::{self, IndexingEvent};
 use crate::pocket::{Meaning, PocketPrompt, Prompts, grammar};
@@ -113,21 +112,11 @@ fn build(
     sentences: &SentenceEncoder,
     observe: &mut Observe<'_>,
 ) -> Result<Index> {
-    let record = |prompt: &PocketPrompt| PromptRecord {
-        prompt: prompt.text.clone(),
-        images: vec![],
-    };
-    let records = prompts.iter().map(record).collect();
-    indexing::build(
-        records,
-        dir,
-        sentences,
-        BuildOptions::default(),
-        &mut |event| match event {
-            IndexingEvent::Embedding(done, total) => observe("embedding prompts", done, total),
-            IndexingEvent::Writing(_) => observe("writing the index", 0, 1),
-        },
-    )?;
+    let texts = prompts.iter().map(|prompt| prompt.text.clone());
+    indexing::build(texts, dir, sentences, &mut |event| match event {
+        IndexingEvent::Embedding(done, total) => observe("embedding prompts", done, total),
+        IndexingEvent::Writing(_) => observe("writing the index", 0, 1),
+    })?;
     Ok(Index::open(dir)?)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use image::RgbImage;
-use unprompt_index::{Filter, Index, KeywordQuery, SearchRequest};
+use unprompt_index::{Filter, Fusion, Index, KeywordQuery, SearchRequest};
 
 use super::answer::{ReverseAnswer, TookMs, Verdict, Word, phrases};
 use crate::error::Result;
@@ -56,7 +56,7 @@ impl Reverser {
     /// [`Error::EncoderMismatch`](crate::Error::EncoderMismatch) if the model predicts embeddings
     /// of another encoder than the index holds.
     pub fn new(index: Index, predictor: Predictor) -> Result<Self> {
-        check_encoder(&index, &predictor.config().sentence_encoder)?;
+        check_encoder(index.encoder(), &predictor.config().sentence_encoder)?;
         Ok(Self { index, predictor })
     }
 
@@ -148,7 +148,7 @@ impl Reverser {
             // The answer is the first hit, whether or not it is to be listed.
             k: options.k.max(1),
             filter: options.filter.clone(),
-            rrf_k: RRF_K,
+            fusion: Fusion::ReciprocalRank { k: RRF_K },
             ..SearchRequest::default()
         })?;
         let search = ms(start);

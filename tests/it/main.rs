@@ -15,6 +15,9 @@ mod gradients;
 /// The training loop.
 mod training;
 
+/// Building and adding, stage by stage.
+mod ingest;
+
 /// The graph on real embeddings.
 mod recall;
 

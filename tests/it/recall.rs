@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use unprompt::data::records::PromptRecord;
 use unprompt::indexing;
 use unprompt::pocket::{Prompts, Split};
-use unprompt_index::{BuildOptions, Index, VectorOptions};
+use unprompt_index::{Index, VectorOptions};
 
 use crate::support::encoder;
 
@@ -22,23 +21,10 @@ fn graph_finds_what_exact_search_finds_also_in_a_moved_folder() {
     let mut texts = Prompts::new(31, Split::Test)
         .map(|prompt| prompt.text)
         .filter(|text| seen.insert(text.clone()));
-    let records: Vec<PromptRecord> = texts
-        .by_ref()
-        .take(PROMPTS)
-        .map(|prompt| PromptRecord {
-            prompt,
-            images: vec![],
-        })
-        .collect();
+    let prompts: Vec<String> = texts.by_ref().take(PROMPTS).collect();
     let queries: Vec<String> = texts.take(QUERIES).collect();
-    let stats = indexing::build(
-        records,
-        &dir,
-        encoder(),
-        BuildOptions::default(),
-        &mut |_| ControlFlow::Continue(()),
-    )
-    .unwrap();
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let stats = indexing::build(prompts, &dir, encoder(), go_on).unwrap();
     assert_eq!(stats.prompts, PROMPTS);
 
     let moved = folder.path().join("elsewhere/of another name");

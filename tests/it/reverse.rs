@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 
 use candle_core::Device;
 use image::ImageFormat;
-use unprompt::data::records::PromptRecord;
 use unprompt::indexing;
 use unprompt::pocket::{PocketPrompt, Prompts, Split};
 use unprompt::predictor::Predictor;
@@ -57,13 +56,9 @@ fn world(count: usize) -> World {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("index");
     let prompts: Vec<_> = Prompts::new(77, Split::Test).take(count).collect();
-    let record = |prompt: &PocketPrompt| PromptRecord {
-        prompt: prompt.text.clone(),
-        images: vec![],
-    };
-    let records = prompts.iter().map(record).collect();
+    let texts = prompts.iter().map(|prompt| prompt.text.clone());
     let go_on = &mut |_| ControlFlow::Continue(());
-    indexing::build(records, &dir, encoder(), BuildOptions::default(), go_on).unwrap();
+    indexing::build(texts, &dir, encoder(), go_on).unwrap();
     let reverser = Reverser::new(Index::open(&dir).unwrap(), predictor()).unwrap();
     World {
         _folder: folder,
@@ -167,7 +162,7 @@ fn an_empty_index_gives_an_empty_answer() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("index");
     let go_on = &mut |_| ControlFlow::Continue(());
-    indexing::build(vec![], &dir, encoder(), BuildOptions::default(), go_on).unwrap();
+    indexing::build(vec![], &dir, encoder(), go_on).unwrap();
     let reverser = Reverser::new(Index::open(&dir).unwrap(), predictor()).unwrap();
     let prompt = Prompts::new(1, Split::Test).next().unwrap();
     let answer = reverser

@@ -12,6 +12,10 @@ use super::flag;
 pub(crate) enum IndexCommand {
     /// Make a new index of prompts.
     Build(BuildArgs),
+    /// Add prompts and images to an index; prompts that are there already gain the images.
+    Add(AddArgs),
+    /// Delete prompts and images from an index. No image file is touched.
+    Delete(DeleteArgs),
     /// Counts, sizes, encoder and generation of an index.
     Stats {
         /// The index's folder.
@@ -20,6 +24,26 @@ pub(crate) enum IndexCommand {
         /// Print one JSON object.
         #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
         json: bool,
+    },
+    /// Merge all segments of an index into one, and drop what is deleted.
+    Compact {
+        /// The index's folder.
+        #[arg(value_name = "INDEX")]
+        index: PathBuf,
+
+        /// Worker threads; 0 takes every core.
+        #[arg(long, value_name = "N", default_value_t = 0, env = "UNPROMPT_THREADS")]
+        threads: usize,
+    },
+    /// Write prompts, vectors and images as a Parquet file, for other tools or as a source.
+    Export {
+        /// The index's folder.
+        #[arg(value_name = "INDEX")]
+        index: PathBuf,
+
+        /// The file to write.
+        #[arg(long, value_name = "FILE.parquet", env = "UNPROMPT_OUT")]
+        out: PathBuf,
     },
     /// Read every byte of an index against its checksum; exit status 3 if something is damaged.
     Check {
@@ -32,16 +56,63 @@ pub(crate) enum IndexCommand {
 /// Arguments of `index build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// Prompts: a file .txt (one a line), .jsonl, .csv, .tsv or .parquet (DiffusionDB's metadata,
-    /// too), a folder of such files, DiffusionDB's folder, one of its parts or part-*.zip, a folder
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    /// The new index's folder. Stopped half-way, the same command goes on where it was.
+    #[arg(long, value_name = "INDEX", env = "UNPROMPT_OUT")]
+    pub(crate) out: PathBuf,
+}
+
+/// Arguments of `index add`.
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// The index's folder.
+    #[arg(value_name = "INDEX")]
+    pub(crate) index: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+}
+
+/// Arguments of `index delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The index's folder.
+    #[arg(value_name = "INDEX")]
+    pub(crate) index: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) what: DeletionArgs,
+
+    /// Print one JSON object.
+    #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
+    pub(crate) json: bool,
+}
+
+/// What to delete, in one way or the other.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DeletionArgs {
+    /// Ids of prompts, as `search --json` prints them; their images go with them.
+    #[arg(long = "id", value_name = "ID", num_args = 1..)]
+    pub(crate) ids: Vec<String>,
+
+    /// What a search with this filter would list: images and the prompts left without any, or
+    /// whole prompts if it says nothing of images. '*' for all.
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    pub(crate) filter: Option<String>,
+}
+
+/// Where prompts come from, and how they are embedded.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// Prompts: a file .txt (one a line), .jsonl, .csv, .tsv or .parquet (DiffusionDB's metadata
+    /// and what `index export` wrote, too), a folder of such files, DiffusionDB's folder, one of its parts or part-*.zip, a folder
     /// of captions with vectors as clip-retrieval writes it, or pocket:N for N prompts of the
     /// pocket world. docs/sources.md lists what is read from each.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<Source>,
-
-    /// The new index's folder.
-    #[arg(long, value_name = "INDEX", env = "UNPROMPT_OUT")]
-    pub(crate) out: PathBuf,
 
     /// Take no more than N rows of each source.
     #[arg(long, value_name = "N", env = "UNPROMPT_LIMIT")]

@@ -9,9 +9,11 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
-pub(crate) use index::{BuildArgs, IndexCommand};
+pub(crate) use index::{AddArgs, BuildArgs, DeleteArgs, IndexCommand, SourceArgs};
 pub(crate) use models::{EmbedArgs, ModelsCommand};
-pub(crate) use query::{DemoArgs, EvaluateArgs, HitArgs, ReadArgs, ReverseArgs, SearchArgs};
+pub(crate) use query::{
+    DemoArgs, EvaluateArgs, FusionArg, HitArgs, ReadArgs, ReverseArgs, SearchArgs,
+};
 pub(crate) use train::TrainArgs;
 
 /// What prompt made this image? An embedded search engine with prompt retrieval.
@@ -56,7 +58,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// The whole tool on the embedded default: index, reverse, figures, a contact sheet.
     Demo(DemoArgs),
-    /// Make, inspect and check indexes.
+    /// Make, change, inspect and check indexes.
     #[command(subcommand)]
     Index(IndexCommand),
     /// Prompts and their images that match a text.

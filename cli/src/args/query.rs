@@ -26,12 +26,36 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_enum, default_value_t, env = "UNPROMPT_MODE")]
     pub(crate) mode: ModeArg,
 
+    /// How meaning and words become one list: by reciprocal rank, or by a weighted sum of scores
+    /// normalised by their distribution.
+    #[arg(long, value_enum, default_value_t, env = "UNPROMPT_FUSION")]
+    pub(crate) fusion: FusionArg,
+
+    /// Constant of --fusion rrf: the smaller, the more the first ranks weigh.
+    #[arg(long, value_name = "K", default_value_t = 60.0, env = "UNPROMPT_RRF_K")]
+    pub(crate) rrf_k: f32,
+
+    /// Share of meaning in --fusion weighted, from 0 to 1; words have the rest.
+    #[arg(
+        long,
+        value_name = "W",
+        default_value_t = 0.5,
+        env = "UNPROMPT_VECTOR_WEIGHT"
+    )]
+    pub(crate) vector_weight: f32,
+
     /// Leave out the first N hits.
     #[arg(long, value_name = "N", default_value_t = 0, env = "UNPROMPT_OFFSET")]
     pub(crate) offset: usize,
 
-    /// Leave out hits with a smaller score.
-    #[arg(long, value_name = "X", env = "UNPROMPT_MIN_SCORE")]
+    /// Leave out hits with a smaller score: a cosine with --mode vector, BM25 with --mode keyword,
+    /// else the fused score.
+    #[arg(
+        long,
+        value_name = "X",
+        env = "UNPROMPT_MIN_SCORE",
+        allow_negative_numbers = true
+    )]
     pub(crate) min_score: Option<f32>,
 
     /// Candidates of the graph walk: more is slower and finds more.
@@ -41,6 +65,14 @@ pub(crate) struct SearchArgs {
     /// Compare with every vector instead of walking the graph.
     #[arg(long, env = "UNPROMPT_EXACT", value_parser = flag())]
     pub(crate) exact: bool,
+}
+
+/// The kind of [`Fusion`](unprompt_index::Fusion), as it is typed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FusionArg {
+    #[default]
+    Rrf,
+    Weighted,
 }
 
 /// Arguments of every command that prints hits.

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use unprompt::data::records::PromptRecord;
 use unprompt::evaluate::{Case, Figures, reverse_all};
 use unprompt::indexing;
 use unprompt::pocket::{PocketPrompt, Prompts, Split};
 use unprompt::reverse::Reverser;
 use unprompt::text::SentenceEncoder;
-use unprompt_index::{BuildOptions, Index};
+use unprompt_index::Index;
 
 use super::{predictor, sentence_encoder};
 use crate::args::{DemoArgs, Global};
@@ -108,14 +107,9 @@ fn open_or_build(
         return Ok(index);
     }
     let start = Instant::now();
-    let record = |prompt: &PocketPrompt| PromptRecord {
-        prompt: prompt.text.clone(),
-        images: vec![],
-    };
-    let records = prompts.iter().map(record).collect();
+    let texts = prompts.iter().map(|prompt| prompt.text.clone());
     let mut stages = Stages::new(global.quiet);
-    let options = BuildOptions::default();
-    let stats = indexing::build(records, dir, sentences, options, &mut |event| {
+    let stats = indexing::build(texts, dir, sentences, &mut |event| {
         stages.show(event);
         stop::requested()
     })?;

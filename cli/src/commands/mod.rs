@@ -17,7 +17,7 @@ use unprompt::predictor::Predictor;
 use unprompt::text::SentenceEncoder;
 use unprompt_index::Filter;
 
-use crate::args::{Cli, Command, Global, HitArgs, IndexCommand};
+use crate::args::{Cli, Command, Global, HitArgs};
 use crate::output::progress::Download;
 
 /// The sentence encoder of every index and model.
@@ -28,9 +28,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
     let global = &cli.global;
     match &cli.command {
         Command::Demo(args) => demo::run(args, global),
-        Command::Index(IndexCommand::Build(args)) => index::build(args, global),
-        Command::Index(IndexCommand::Stats { index, json }) => index::stats(index, *json),
-        Command::Index(IndexCommand::Check { index }) => index::check(index),
+        Command::Index(command) => index::run(command, global),
         Command::Search(args) => search::run(args, global),
         Command::Reverse(args) => reverse::run(args, global),
         Command::Read(args) => read::run(args),

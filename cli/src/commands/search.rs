@@ -4,11 +4,11 @@ use std::io::{self, BufRead, Write, stdin};
 
 use anyhow::{Context, Result};
 use unprompt::search::{Mode, SearchOptions, search};
-use unprompt_index::Index;
+use unprompt_index::{Fusion, Index};
 
 use super::{filter, sentence_encoder};
-use crate::args::{Global, SearchArgs};
-use crate::output::table;
+use crate::args::{FusionArg, Global, SearchArgs};
+use crate::output::{status, table};
 use crate::stop;
 
 pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
@@ -19,17 +19,32 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
         min_score: args.min_score,
         ef: args.ef,
         exact: args.exact,
+        fusion: match args.fusion {
+            FusionArg::Rrf => Fusion::ReciprocalRank { k: args.rrf_k },
+            FusionArg::Weighted => Fusion::WeightedSum {
+                vector: args.vector_weight,
+            },
+        },
         filter: filter(&args.hits)?,
     };
     let index = Index::open(&args.index)?;
     let sentences = match options.mode {
-        Mode::Keyword => None,
-        Mode::Hybrid | Mode::Vector => Some(sentence_encoder(global)?),
+        Mode::Keyword => Err("none is loaded".to_owned()),
+        Mode::Vector => Ok(sentence_encoder(global)?),
+        Mode::Hybrid => sentence_encoder(global).map_err(|error| status::line(&error)),
     };
+    let sentences = sentences.as_ref().map_err(String::as_str);
+    let mut warned = false;
     let mut out = io::stdout().lock();
     let mut answer = |query: &str| -> Result<()> {
         stop::check()?;
-        let answer = search(&index, sentences.as_ref(), query, &options)?;
+        let answer = search(&index, sentences, query, &options)?;
+        if let Some(warning) = &answer.warning
+            && !warned
+        {
+            tracing::warn!("{warning}");
+            warned = true;
+        }
         if args.hits.json {
             serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?;
             writeln!(out)?;

@@ -26,25 +26,37 @@ impl Stages {
     pub(crate) fn show(&mut self, event: IndexingEvent) {
         match event {
             IndexingEvent::Embedding(done, total) => self.at("embedding prompts", done, total, ""),
-            IndexingEvent::Writing(Phase::Graph { done, total }) => {
-                self.at("building the graph", done, total, "");
-            }
-            IndexingEvent::Writing(Phase::Keywords) => self.at("writing keywords", 0, 1, ""),
-            IndexingEvent::Writing(Phase::Images) => self.at("writing images", 0, 1, ""),
-            IndexingEvent::Writing(_) => self.at("syncing files", 0, 1, ""),
+            IndexingEvent::Writing(phase) => self.writing(phase),
+        }
+    }
+
+    /// The stages of writing an index.
+    pub(crate) fn writing(&mut self, phase: Phase) {
+        match phase {
+            Phase::Copy { done, total } => self.at("copying prompts", done, total, ""),
+            Phase::Graph { done, total } => self.at("building the graph", done, total, ""),
+            Phase::Keywords => self.at("writing keywords", 0, 1, ""),
+            Phase::Images => self.at("writing images", 0, 1, ""),
+            _ => self.at("syncing files", 0, 1, ""),
         }
     }
 
     /// `done` of `total` of the stage `what`; another name begins the next stage.
     pub(crate) fn at(&mut self, what: &'static str, done: usize, total: usize, note: &str) {
+        self.progress(what, total as u64, Unit::Count)
+            .set(done as u64, note);
+    }
+
+    /// [`Stages::at`] of bytes.
+    pub(crate) fn bytes(&mut self, what: &'static str, done: u64, total: u64) {
+        self.progress(what, total, Unit::Bytes).set(done, "");
+    }
+
+    fn progress(&mut self, what: &'static str, total: u64, unit: Unit) -> &mut Progress {
         let current = self.current.take().filter(|(current, _)| *current == what);
-        let (_, progress) = self.current.insert(current.unwrap_or_else(|| {
-            (
-                what,
-                Progress::new(what, Some(total as u64), Unit::Count, self.quiet),
-            )
-        }));
-        progress.set(done as u64, note);
+        let new = || (what, Progress::new(what, Some(total), unit, self.quiet));
+        let current = current.unwrap_or_else(new);
+        &mut self.current.insert(current).1
     }
 
     /// [`Stages::at`] as the observer of an evaluation.

@@ -9,9 +9,10 @@ use crate::DEFAULT_EF;
 use crate::best::{Best, Found};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::fusion::Fusion;
 use crate::id::{EntryId, Scored};
 use crate::keyword::{Corpus, KeywordQuery};
-use crate::record::{Hit, Scores};
+use crate::record::{Hit, Ranks, Scores};
 use crate::segment::{Segment, Selection, Walk};
 
 /// Entries that each search is asked for, at least. A list that ends with the page would hide from
@@ -25,6 +26,7 @@ type Selections = [Option<Selection>];
 struct Ranked {
     found: Found,
     keyword: Option<f32>,
+    ranks: Ranks,
 }
 
 impl Index {
@@ -88,9 +90,12 @@ impl Index {
             None => None,
         };
         let ranked = match (by_vector, by_words) {
-            (Some(found), None) => ranked(found, |_| None),
-            (None, Some(found)) => ranked(found, |found| Some(found.score)),
-            (Some(by_vector), Some(by_words)) => fused(request, &by_vector, &by_words)?,
+            (Some(by_vector), None) => ranked(&by_vector, &by_vector, &[]),
+            (None, Some(by_words)) => ranked(&by_words, &[], &by_words),
+            (Some(by_vector), Some(by_words)) => {
+                let fused = fused(request.fusion, &by_vector, &by_words)?;
+                ranked(&fused, &by_vector, &by_words)
+            }
             (None, None) => {
                 let why = "neither a vector nor keywords are given".into();
                 return Err(Error::Option {
@@ -120,6 +125,7 @@ impl Index {
         let &Ranked {
             found: Found { score, id, entry },
             keyword,
+            ranks,
         } = ranked;
         let query = request.vector.as_ref();
         let vector = query.map(|query| self.cosine(entry, query)).transpose()?;
@@ -139,6 +145,7 @@ impl Index {
                 kernel: None,
                 keyword,
             },
+            ranks,
             images,
             image_count,
         })
@@ -196,34 +203,40 @@ fn scored(found: &[Found]) -> Vec<Scored> {
     found.iter().map(|found| found.scored()).collect()
 }
 
-fn ranked(found: Vec<Found>, keyword: impl Fn(&Found) -> Option<f32>) -> Vec<Ranked> {
-    let ranked = |found| Ranked {
-        keyword: keyword(&found),
-        found,
+/// The hits of `found` with what the single lists know of them.
+fn ranked(found: &[Found], by_vector: &[Found], by_words: &[Found]) -> Vec<Ranked> {
+    let places = |list: &[Found]| -> HashMap<EntryId, (usize, f32)> {
+        let ranks = list.iter().zip(1..);
+        ranks.map(|(f, rank)| (f.entry, (rank, f.score))).collect()
     };
-    found.into_iter().map(ranked).collect()
+    let (vector, words) = (places(by_vector), places(by_words));
+    let ranked = |found: &Found| Ranked {
+        found: *found,
+        keyword: words.get(&found.entry).map(|(_, score)| *score),
+        ranks: Ranks {
+            vector: vector.get(&found.entry).map(|(rank, _)| *rank),
+            keyword: words.get(&found.entry).map(|(rank, _)| *rank),
+        },
+    };
+    found.iter().map(ranked).collect()
 }
 
-fn fused(request: &SearchRequest, by_vector: &[Found], by_words: &[Found]) -> Result<Vec<Ranked>> {
-    let ids: HashMap<EntryId, Found> = by_vector
+/// Both lists as one, ties by id.
+fn fused(fusion: Fusion, by_vector: &[Found], by_words: &[Found]) -> Result<Vec<Found>> {
+    let found: HashMap<EntryId, Found> = by_vector
         .iter()
         .chain(by_words)
         .map(|found| (found.entry, *found))
         .collect();
-    let words: HashMap<EntryId, f32> = by_words
-        .iter()
-        .map(|found| (found.entry, found.score))
-        .collect();
-    let fused = request.fusion.fuse(&scored(by_vector), &scored(by_words))?;
-    let mut found: Vec<Found> = fused
-        .iter()
-        .filter_map(|fused| {
-            ids.get(&fused.entry).map(|found| Found {
-                score: fused.score,
-                ..*found
-            })
+    let fused = fusion.fuse(&scored(by_vector), &scored(by_words))?;
+    let with_id = fused.iter().filter_map(|fused| {
+        let found = found.get(&fused.entry)?;
+        Some(Found {
+            score: fused.score,
+            ..*found
         })
-        .collect();
-    found.sort_by(|a, b| b.cmp(a));
-    Ok(ranked(found, |found| words.get(&found.entry).copied()))
+    });
+    let mut fused: Vec<Found> = with_id.collect();
+    fused.sort_by(|a, b| b.cmp(a));
+    Ok(fused)
 }

@@ -1,4 +1,4 @@
-//! The dot product of f32 vectors, which for unit vectors is the cosine.
+//! The dot product of vectors of f32, which for unit vectors is the cosine, and of i8.
 
 mod scalar;
 mod simd;
@@ -10,12 +10,21 @@ mod simd;
 #[inline]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     debug_assert_eq!(a.len(), b.len());
-    (*simd::DOT)(a, b)
+    (simd::BEST.dot)(a, b)
+}
+
+/// Sum of `a[i] * b[i]` in i32, which holds that of 2^17 numbers; exact.
+///
+/// The two slices must have one length.
+#[inline]
+pub(crate) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
+    debug_assert_eq!(a.len(), b.len());
+    (simd::BEST.dot_i8)(a, b)
 }
 
 /// Asks for the cache lines of `row`, which will be read soon.
 #[inline]
-pub(crate) fn prefetch(row: &[f32]) {
+pub(crate) fn prefetch<T>(row: &[T]) {
     simd::prefetch(row);
 }
 
@@ -44,8 +53,8 @@ mod tests {
         ) {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let exact: f64 = a.iter().zip(&b).map(|(x, y)| *x as f64 * *y as f64).sum();
-            for (name, kernel) in simd::kernels() {
-                let error = (kernel(&a, &b) as f64 - exact).abs();
+            for (name, simd::Kernels { dot, .. }) in simd::kernels() {
+                let error = (dot(&a, &b) as f64 - exact).abs();
                 let bound = bound(&a, &b);
                 prop_assert!(error <= bound, "{}: off by {}, bound {}", name, error, bound);
             }
@@ -57,10 +66,25 @@ mod tests {
         let a: Vec<f32> = (0..777).map(|i| (i % 7) as f32).collect();
         let b: Vec<f32> = (0..777).map(|i| (i % 5) as f32 - 2.0).collect();
         let exact: f32 = (0..777).map(|i| ((i % 7) * ((i % 5) - 2)) as f32).sum();
-        for (name, kernel) in simd::kernels() {
-            assert_eq!(kernel(&a, &b), exact, "{name}");
-            assert_eq!(kernel(&[], &[]), 0.0, "{name}");
+        for (name, simd::Kernels { dot, .. }) in simd::kernels() {
+            assert_eq!(dot(&a, &b), exact, "{name}");
+            assert_eq!(dot(&[], &[]), 0.0, "{name}");
         }
         assert_eq!(dot(&a, &b), exact);
+    }
+
+    #[test]
+    fn bytes_are_exact_up_to_the_longest_vectors() {
+        for len in [0, 1, 31, 384, 777, 1 << 16] {
+            let a: Vec<i8> = (0..len).map(|i| (i * 7 % 255 - 127) as i8).collect();
+            let b: Vec<i8> = (0..len).map(|i| (i * 11 % 255 - 127) as i8).collect();
+            let exact: i64 = a.iter().zip(&b).map(|(x, y)| *x as i64 * *y as i64).sum();
+            let largest = vec![-127; a.len()];
+            for (name, simd::Kernels { dot_i8, .. }) in simd::kernels() {
+                assert_eq!(dot_i8(&a, &b) as i64, exact, "{name}, {len}");
+                assert_eq!(dot_i8(&largest, &largest), 127 * 127 * len, "{name}, {len}");
+            }
+            assert_eq!(dot_i8(&a, &b) as i64, exact);
+        }
     }
 }

@@ -19,8 +19,10 @@ use crate::db::Encoder;
 use crate::deleted::Deleted;
 use crate::filter::Filter;
 use crate::manifest::{Manifest, hex};
-use crate::vector::flat::{Rows, Vectors};
-use crate::vector::hnsw::layout::{Graph, Links, NO_NODE, UpperLinks};
+use crate::vector::code::{Code, encode};
+use crate::vector::flat::Vectors;
+use crate::vector::hnsw::layout::Graph;
+use crate::vector::hnsw::links::{Links, NO_NODE, UpperLinks};
 use crate::vector::hnsw::search::Pool;
 use crate::wire::{self, HeaderWriter};
 
@@ -76,7 +78,8 @@ pub fn graph(bytes: &[u8]) {
 fn links(numbers: &mut Numbers<'_>) -> Links {
     let nodes = numbers.below(40);
     let m = 1 + numbers.below(4);
-    let mut upper = vec![UpperLinks::default(); numbers.below(4)];
+    let mut upper: Vec<UpperLinks> = Vec::new();
+    upper.resize_with(numbers.below(4), UpperLinks::default);
     let entry = match nodes {
         0 => NO_NODE,
         nodes => numbers.below(nodes) as u32,
@@ -109,7 +112,10 @@ fn walk(bytes: Vec<u8>) {
     let values: Vec<f32> = (0..nodes)
         .flat_map(|row| [angle(row).cos(), angle(row).sin(), 0.0, 0.0])
         .collect();
-    let rows = Rows::of(&values, DIM);
+    let Ok(vectors) = Vectors::new(rows_file(&values, DIM), Path::new("vectors")) else {
+        return;
+    };
+    let rows = vectors.rows();
     let pool = Pool::new(graph.len());
     let even: RoaringBitmap = (0..nodes).step_by(2).collect();
     for node in (0..nodes.min(300)).chain([nodes, NO_NODE]) {
@@ -135,17 +141,46 @@ pub fn vectors(bytes: &[u8]) {
     scan(bytes.to_vec());
     scan(mended(bytes, *b"unpromtV", 64));
     let mut numbers = Numbers(bytes);
-    let (dim, rows) = (1 + numbers.below(20), numbers.below(30));
+    let (dim, count) = (1 + numbers.below(20), numbers.below(30));
+    let mut file = header(dim, count);
+    for len in [count * dim * 4, count * 16, count * dim] {
+        file.resize_with(file.len() + len, || numbers.byte());
+        file.extend_from_slice(wire::padding(file.len()));
+    }
+    file.resize_with(file.len() + count * 4, || numbers.byte());
+    scan(file);
+}
+
+fn header(dim: usize, rows: usize) -> Vec<u8> {
     let mut header = HeaderWriter::new(*b"unpromtV", 1);
     header.u16(1);
     header.u16(1);
     header.u32(dim as u32);
     header.u64(rows as u64);
-    let mut file = header.finish(64);
-    file.resize_with(64 + rows * dim * 4, || numbers.byte());
-    file.extend_from_slice(wire::padding(file.len()));
-    file.resize_with(file.len() + rows * 16, || numbers.byte());
-    scan(file);
+    header.u16(1);
+    header.finish(64)
+}
+
+/// The file of these rows, with ids of zeros.
+fn rows_file(values: &[f32], dim: usize) -> Vec<u8> {
+    let count = values.len() / dim;
+    let mut file = header(dim, count);
+    let mut codes = Vec::new();
+    let scales: Vec<f32> = values
+        .chunks_exact(dim)
+        .map(|row| encode(row, &mut codes))
+        .collect();
+    let ids = vec![0u8; count * 16];
+    for section in [
+        bytemuck::cast_slice(values),
+        &ids,
+        bytemuck::cast_slice(&codes),
+    ] {
+        file.extend_from_slice(section);
+        file.extend_from_slice(wire::padding(file.len()));
+    }
+    file.extend_from_slice(bytemuck::cast_slice(&scales));
+    file
 }
 
 fn scan(bytes: Vec<u8>) {
@@ -155,6 +190,8 @@ fn scan(bytes: Vec<u8>) {
     let count = vectors.len() as u32;
     let mut query = vec![0.0; vectors.dim()];
     query[0] = 1.0;
+    let mut numbers = Vec::new();
+    let scale = encode(&query, &mut numbers);
     let rows = vectors.rows();
     assert_eq!(rows.len(), vectors.len());
     for row in (0..count.min(300)).chain([count, NO_NODE]) {
@@ -162,6 +199,13 @@ fn scan(bytes: Vec<u8>) {
         assert_eq!(vectors.id(row).is_ok(), row < count);
         if let Ok(found) = rows.score(row.min(count.saturating_sub(1)), &query) {
             assert!(found.score.is_finite());
+        }
+        let code = Code {
+            numbers: &numbers,
+            scale,
+        };
+        if let Ok(found) = rows.estimate(row, code) {
+            assert!(row < count && found.score.is_finite());
         }
     }
 }

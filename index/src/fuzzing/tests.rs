@@ -57,13 +57,7 @@ fn no_graph_ends_in_a_panic() {
 
 #[test]
 fn no_vectors_end_in_a_panic() {
-    let mut header = HeaderWriter::new(*b"unpromtV", 1);
-    header.u16(1);
-    header.u16(1);
-    header.u32(3);
-    header.u64(5);
-    let mut file = header.finish(64);
-    file.resize(128 + 5 * 16, 1);
+    let file = rows_file(&[1.0, 0.0, 0.0, 0.0, 0.6, 0.8], 3);
     run(vectors, &[file, noise(500), Vec::new()], 6000);
 }
 

@@ -1,17 +1,17 @@
-//! The file `vectors`: a row of f32 and a prompt id for every prompt, in the order of their
-//! pushing, and the exact search over the rows.
+//! The file `vectors`: a row of f32, a prompt id and the row's code for every prompt, in the order
+//! of their pushing.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Candidate;
-use crate::distance::dot;
+use super::code::{Code, encode};
+use crate::distance::{dot, prefetch};
 use crate::error::{Error, Result};
 use crate::id::PromptId;
+use crate::mmap::Mmap;
 use crate::wire::{self, HeaderReader, HeaderWriter};
 
 const LABEL: [u8; 8] = *b"unpromtV";
@@ -23,6 +23,8 @@ const ID_LEN: usize = size_of::<PromptId>();
 const ELEMENT_F32: u16 = 1;
 /// Row layouts. Only rows one after the other, without gaps, are written so far.
 const LAYOUT_DENSE: u16 = 1;
+/// How codes are made. Only [`code`](super::code) is written so far.
+const CODES_I8: u16 = 1;
 
 /// Numbers a vector may have.
 pub(crate) const MAX_DIM: usize = 1 << 16;
@@ -31,17 +33,28 @@ pub(crate) const MAX_ROWS: usize = (1 << 31) - 1;
 
 /// Where the sections start, and where the file ends.
 struct Offsets {
-    ids: usize,
-    end: usize,
     rows_len: usize,
+    ids: usize,
+    codes: usize,
+    scales: usize,
+    end: usize,
 }
 
 impl Offsets {
     fn new(rows: usize, dim: usize) -> Option<Offsets> {
-        let rows_len = rows.checked_mul(dim)?.checked_mul(size_of::<f32>())?;
-        let ids = wire::align_up(HEADER_LEN.checked_add(rows_len)?)?;
-        let end = ids.checked_add(rows.checked_mul(ID_LEN)?)?;
-        Some(Offsets { ids, end, rows_len })
+        let codes_len = rows.checked_mul(dim)?;
+        let rows_len = codes_len.checked_mul(size_of::<f32>())?;
+        let after = |start: usize, len: usize| wire::align_up(start.checked_add(len)?);
+        let ids = after(HEADER_LEN, rows_len)?;
+        let codes = after(ids, rows.checked_mul(ID_LEN)?)?;
+        let scales = after(codes, codes_len)?;
+        Some(Offsets {
+            rows_len,
+            ids,
+            codes,
+            scales,
+            end: scales.checked_add(rows.checked_mul(size_of::<f32>())?)?,
+        })
     }
 }
 
@@ -79,7 +92,7 @@ impl VectorsWriter {
         Ok(())
     }
 
-    /// Adds the id of every row and the header.
+    /// Adds the id and the code of every row, and the header.
     pub(crate) fn finish(mut self, ids: &[PromptId]) -> Result<()> {
         debug_assert_eq!(ids.len(), self.rows);
         let mut header = HeaderWriter::new(LABEL, VERSION);
@@ -87,18 +100,45 @@ impl VectorsWriter {
         header.u16(LAYOUT_DENSE);
         header.u32(self.dim as u32);
         header.u64(self.rows as u64);
+        header.u16(CODES_I8);
         let header = header.finish(HEADER_LEN);
-        let rows_len = self.rows * self.dim * size_of::<f32>();
+        self.write_sections(ids)?;
         let mut write = || {
-            self.file.write_all(wire::padding(HEADER_LEN + rows_len))?;
-            for id in ids {
-                self.file.write_all(&id.to_bytes())?;
-            }
             self.file.rewind()?;
             self.file.write_all(&header)?;
             self.file.flush()
         };
         write().map_err(Error::io("write", &self.path))
+    }
+
+    /// Writes all that follows the rows, for which it reads them again.
+    fn write_sections(&mut self, ids: &[PromptId]) -> Result<()> {
+        let io = Error::io("write", &self.path);
+        self.file.flush().map_err(&io)?;
+        let written = Mmap::open(&self.path)?;
+        let rows_len = self.rows * self.dim * size_of::<f32>();
+        let rows = wire::section::<f32>(written.as_ref(), HEADER_LEN, rows_len);
+        let rows = rows.unwrap_or_default();
+        let mut scales = Vec::with_capacity(self.rows);
+        let mut code = Vec::with_capacity(self.dim);
+        let mut write = || {
+            self.file.write_all(wire::padding(HEADER_LEN + rows_len))?;
+            for id in ids {
+                self.file.write_all(&id.to_bytes())?;
+            }
+            self.file.write_all(wire::padding(size_of_val(ids)))?;
+            for row in rows.chunks_exact(self.dim) {
+                code.clear();
+                scales.push(encode(row, &mut code));
+                self.file.write_all(bytemuck::cast_slice(&code))?;
+            }
+            self.file.write_all(wire::padding(self.rows * self.dim))?;
+            for scale in &scales {
+                self.file.write_all(&scale.to_le_bytes())?;
+            }
+            Ok(())
+        };
+        write().map_err(io)
     }
 }
 
@@ -119,6 +159,10 @@ impl<B: AsRef<[u8]>> Vectors<B> {
         let mut header = HeaderReader::new(all, HEADER_LEN, LABEL, VERSION, path)?;
         let (element, layout) = (header.u16(), header.u16());
         let (dim, rows) = (header.u32() as usize, header.u64());
+        let codes = header.u16();
+        if codes != CODES_I8 {
+            return Err(damaged(format!("unknown codes {codes}")));
+        }
         if (element, layout) != (ELEMENT_F32, LAYOUT_DENSE) {
             return Err(damaged(format!(
                 "unknown element type {element} or layout {layout}"
@@ -165,11 +209,19 @@ impl<B: AsRef<[u8]>> Vectors<B> {
 
     /// All rows.
     pub(crate) fn rows(&self) -> Rows<'_> {
-        let values = Offsets::new(self.rows, self.dim)
-            .and_then(|offsets| wire::section(self.bytes.as_ref(), HEADER_LEN, offsets.rows_len))
-            .unwrap_or_default();
+        let bytes = self.bytes.as_ref();
+        let sections = Offsets::new(self.rows, self.dim).and_then(|offsets| {
+            Some((
+                wire::section(bytes, HEADER_LEN, offsets.rows_len)?,
+                wire::section(bytes, offsets.codes, self.rows * self.dim)?,
+                wire::section(bytes, offsets.scales, self.rows * size_of::<f32>())?,
+            ))
+        });
+        let (values, codes, scales) = sections.unwrap_or_default();
         Rows {
             values,
+            codes,
+            scales,
             dim: self.dim,
             path: &self.path,
         }
@@ -214,15 +266,23 @@ impl<B: AsRef<[u8]>> Vectors<B> {
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     values: &'a [f32],
+    codes: &'a [i8],
+    scales: &'a [f32],
     dim: usize,
     path: &'a Path,
 }
 
 impl<'a> Rows<'a> {
-    #[cfg(any(test, feature = "fuzzing"))]
+    /// Rows that are never given back.
+    #[cfg(test)]
     pub(crate) fn of(values: &'a [f32], dim: usize) -> Rows<'a> {
+        let mut codes = Vec::new();
+        let rows = values.chunks_exact(dim);
+        let scales: Vec<f32> = rows.map(|row| encode(row, &mut codes)).collect();
         Rows {
             values,
+            codes: codes.leak(),
+            scales: scales.leak(),
             dim,
             path: Path::new("memory"),
         }
@@ -253,29 +313,41 @@ impl<'a> Rows<'a> {
         ))
     }
 
-    /// The `k` best of `candidates` by comparing with each, best first.
-    pub(crate) fn exact(
-        &self,
-        query: &[f32],
-        k: usize,
-        candidates: impl Iterator<Item = u32>,
-    ) -> Result<Vec<Candidate>> {
-        let mut best: BinaryHeap<Reverse<Candidate>> = BinaryHeap::new();
-        for row in candidates {
-            let candidate = self.score(row, query)?;
-            if best.len() < k {
-                best.push(Reverse(candidate));
-            } else if let Some(mut worst) = best.peek_mut()
-                && candidate > worst.0
-            {
-                *worst = Reverse(candidate);
-            }
+    /// A row in 8 bits a number.
+    #[inline]
+    pub(crate) fn code(&self, row: u32) -> Result<Code<'a>> {
+        let (numbers, scale) = self.code_parts(row)?;
+        let scale = *scale;
+        Ok(Code { numbers, scale })
+    }
+
+    /// Asks for a row's code, which will be wanted soon.
+    #[inline]
+    pub(crate) fn prefetch_code(&self, row: u32) -> Result<()> {
+        let (numbers, scale) = self.code_parts(row)?;
+        prefetch(numbers);
+        prefetch(std::slice::from_ref(scale));
+        Ok(())
+    }
+
+    #[inline]
+    fn code_parts(&self, row: u32) -> Result<(&'a [i8], &'a f32)> {
+        let start = row as usize * self.dim;
+        let numbers = self.codes.get(start..start + self.dim);
+        numbers
+            .zip(self.scales.get(row as usize))
+            .ok_or_else(|| Error::corrupt(self.path, "codes", format!("there is no row {row}")))
+    }
+
+    /// As [`Rows::score`], by the code of the row: near enough to walk by.
+    #[inline]
+    pub(crate) fn estimate(&self, row: u32, query: Code<'_>) -> Result<Candidate> {
+        let score = self.code(row)?.dot(query);
+        if score.is_finite() {
+            return Ok(Candidate { score, row });
         }
-        Ok(best
-            .into_sorted_vec()
-            .into_iter()
-            .map(|Reverse(candidate)| candidate)
-            .collect())
+        let why = format!("the scale of row {row} is not a number");
+        Err(Error::corrupt(self.path, "codes", why))
     }
 }
 
@@ -311,20 +383,18 @@ mod tests {
     }
 
     #[test]
-    fn exact_gives_the_best_and_the_earlier_of_equals() {
-        let ids = ["a", "b", "c"].map(PromptId::of);
-        let vectors = open(&file(
-            &[[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
-            &ids,
-        ));
-        let vectors = vectors.unwrap();
-        let best = |k| -> Vec<u32> {
-            let found = vectors.rows().exact(&[0.0, 1.0, 0.0], k, 0..3).unwrap();
-            found.iter().map(|candidate| candidate.row).collect()
-        };
-        assert_eq!(best(1), [0]);
-        assert_eq!(best(9), [0, 2, 1]);
-        assert!(best(0).is_empty());
+    fn codes_come_back_and_estimate_the_score() {
+        let ids = [PromptId::of("a"), PromptId::of("b")];
+        let vectors = open(&file(&[[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]], &ids)).unwrap();
+        let rows = vectors.rows();
+        assert_eq!(rows.code(0).unwrap().numbers, [127, 0, 0]);
+        assert_eq!(rows.code(1).unwrap().numbers, [0, 95, 127]);
+        let query = rows.code(0).unwrap();
+        for (row, cosine) in [(0, 1.0), (1, 0.0)] {
+            let found = rows.estimate(row, query).unwrap().score;
+            assert!((found - cosine).abs() < 1e-6, "row {row}: {found}");
+        }
+        assert!(rows.code(2).is_err() && rows.estimate(u32::MAX, query).is_err());
     }
 
     #[test]
@@ -345,9 +415,15 @@ mod tests {
                 ..
             })
         ));
-        let mut nan = good;
-        nan[HEADER_LEN..HEADER_LEN + 4].copy_from_slice(&f32::NAN.to_le_bytes());
-        let vectors = open(&nan).unwrap();
-        assert!(vectors.rows().exact(&[1.0, 0.0, 0.0], 1, 0..1).is_err());
+        let scale_at = good.len() - size_of::<f32>();
+        for at in [HEADER_LEN, scale_at] {
+            let mut nan = good.clone();
+            nan[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+            let vectors = open(&nan).unwrap();
+            let rows = vectors.rows();
+            let sound = rows.score(0, &[1.0, 0.0, 0.0]).is_ok();
+            assert_eq!(sound, at == scale_at);
+            assert_eq!(rows.estimate(0, rows.code(0).unwrap()).is_ok(), !sound);
+        }
     }
 }

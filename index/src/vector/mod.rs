@@ -1,6 +1,7 @@
 //! Vectors and the search among them: [`flat`] holds the rows and compares with all of them,
-//! [`hnsw`] walks a graph over the same rows.
+//! [`hnsw`] walks a graph over the same rows, by their [`code`]s.
 
+pub(crate) mod code;
 pub(crate) mod flat;
 pub(crate) mod hnsw;
 

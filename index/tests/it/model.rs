@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use unprompt_index::{
-    Deletion, Filter, ImageRecord, Index, KeywordQuery, PromptId, VectorOptions, check, delete,
+    Deletion, Filter, ImageRecord, Index, KeywordQuery, PromptId, Scored, VectorOptions, check,
+    delete,
 };
 
 use crate::util::{Built, add, built, compacted, image, rng, unit};
@@ -85,47 +86,38 @@ impl Model {
         }
     }
 
-    /// Prompts by falling score, ties by id.
-    fn ranked(&self, score: impl Fn(usize) -> f64) -> Vec<(usize, f64)> {
-        let mut ranked: Vec<_> = self.0.keys().map(|&p| (p, score(p))).collect();
-        ranked.retain(|(_, score)| *score > -1.0);
-        let id = |prompt| PromptId::of(&text(prompt));
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(id(a.0).cmp(&id(b.0))));
-        ranked
-    }
-
-    fn cosines(&self, query: &[f32]) -> Vec<(usize, f64)> {
-        self.ranked(|prompt| {
+    fn cosines(&self, query: &[f32]) -> BTreeMap<String, f64> {
+        let cosine = |&prompt: &usize| {
             let pairs = vector(prompt).into_iter().zip(query);
-            // To five digits, so that equal vectors have equal cosines.
-            let dot: f64 = pairs.map(|(a, b)| f64::from(a) * f64::from(*b)).sum();
-            (dot * 1e5).round() / 1e5
-        })
+            let dot = pairs.map(|(a, b)| f64::from(a) * f64::from(*b)).sum();
+            (text(prompt), dot)
+        };
+        self.0.keys().map(cosine).collect()
     }
 
     /// BM25 as it is defined, with k1 = 1.2 and b = 0.75.
-    fn bm25(&self, words: &[String]) -> Vec<(usize, f64)> {
+    fn bm25(&self, words: &[&str]) -> BTreeMap<String, f64> {
         let split =
             |prompt: usize| -> Vec<String> { text(prompt).split(' ').map(str::to_owned).collect() };
         let count = self.0.len() as f64;
         let average = self.0.keys().map(|&p| split(p).len()).sum::<usize>() as f64 / count;
         let score = |prompt: usize| -> f64 {
             let own = split(prompt);
-            let of = |word: &String| {
-                let with = self.0.keys().filter(|p| split(**p).contains(word)).count() as f64;
+            let of = |word: &&str| {
+                let with = self
+                    .0
+                    .keys()
+                    .filter(|p| split(**p).iter().any(|w| w == word));
+                let with = with.count() as f64;
                 let idf = (1.0 + (count - with + 0.5) / (with + 0.5)).ln();
-                let times = own.iter().filter(|w| *w == word).count() as f64;
+                let times = own.iter().filter(|w| w == word).count() as f64;
                 let length = 0.25 + 0.75 * own.len() as f64 / average;
                 idf * times * 2.2 / (times + 1.2 * length)
             };
-            let sum: f64 = words.iter().map(of).sum();
-            if sum > 0.0 {
-                (sum * 1e4).round() / 1e4
-            } else {
-                -1.0
-            }
+            words.iter().map(of).sum()
         };
-        self.ranked(score)
+        let scores = self.0.keys().map(|&prompt| (text(prompt), score(prompt)));
+        scores.filter(|(_, score)| *score > 0.0).collect()
     }
 }
 
@@ -158,6 +150,24 @@ fn by_filter(built: &Built, filter: &str) {
     delete(&built.dir, &Deletion::Matching(filter)).unwrap();
 }
 
+/// What was found has the scores of the model, and stands in their order, ties by id.
+fn same(
+    index: &Index,
+    found: &[Scored],
+    expected: &BTreeMap<String, f64>,
+) -> Result<(), TestCaseError> {
+    prop_assert_eq!(found.len(), expected.len());
+    for hit in found {
+        let score = expected.get(&index.prompt(hit.entry).unwrap());
+        prop_assert!(score.is_some_and(|score| (f64::from(hit.score) - score).abs() < 1e-4));
+    }
+    let id = |hit: &Scored| index.id(hit.entry).unwrap();
+    prop_assert!(
+        found.is_sorted_by(|a, b| a.score > b.score || a.score == b.score && id(a) < id(b))
+    );
+    Ok(())
+}
+
 /// The index answers as the model does.
 fn agree(index: &Index, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(index.len(), model.0.len());
@@ -166,12 +176,6 @@ fn agree(index: &Index, model: &Model) -> Result<(), TestCaseError> {
         let images = entry.map(|entry| index.images(entry, None, 99).unwrap().0);
         prop_assert_eq!(images.as_ref(), model.0.get(&prompt));
     }
-    let texts = |found: &[unprompt_index::Scored]| -> Vec<String> {
-        found
-            .iter()
-            .map(|hit| index.prompt(hit.entry).unwrap())
-            .collect()
-    };
     let options = VectorOptions {
         k: 99,
         exact: true,
@@ -180,23 +184,12 @@ fn agree(index: &Index, model: &Model) -> Result<(), TestCaseError> {
     for query in [3, 14] {
         let query = vector(query);
         let found = index.vector_search(&query, &options, None).unwrap();
-        let expected: Vec<_> = model
-            .cosines(&query)
-            .iter()
-            .map(|(p, _)| text(*p))
-            .collect();
-        prop_assert_eq!(texts(&found), expected);
+        same(index, &found, &model.cosines(&query))?;
     }
     for words in [&["w1", "n7"][..], &["w0", "w2", "w5", "absent"]] {
         let query = KeywordQuery::Text(words.join(" "));
         let found = index.keyword_search(&query, 99, None).unwrap();
-        let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
-        let expected = model.bm25(&words);
-        for (hit, (_, score)) in found.iter().zip(&expected) {
-            prop_assert!((f64::from(hit.score) - score).abs() < 1e-3);
-        }
-        let expected: Vec<_> = expected.iter().map(|(p, _)| text(*p)).collect();
-        prop_assert_eq!(texts(&found), expected);
+        same(index, &found, &model.bm25(words))?;
     }
     Ok(())
 }

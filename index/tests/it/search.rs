@@ -103,6 +103,14 @@ fn by_both_ranks_are_fused_and_every_hit_has_its_cosine() {
     assert_eq!(hits[0].prompt, "a red panda");
     assert!((hits[0].score - (1.0 / 8.0 + 1.0 / 6.0)).abs() < 1e-6);
     assert!(hits[0].scores.keyword.is_some() && hits[1].scores.keyword.is_none());
+    assert_eq!(
+        (hits[0].ranks.vector, hits[0].ranks.keyword),
+        (Some(3), Some(1))
+    );
+    assert_eq!(
+        (hits[1].ranks.vector, hits[1].ranks.keyword),
+        (Some(1), None)
+    );
     for hit in &hits {
         let entry = built.index.find(&hit.id).unwrap().unwrap();
         let cosine = built.index.cosine(entry, &at(45.0)).unwrap();

@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::links::{self, Links, NO_NODE};
 use crate::error::{Error, Result};
 use crate::vector::flat::MAX_ROWS;
 use crate::wire::{self, HeaderReader, HeaderWriter};
@@ -15,38 +16,17 @@ const LABEL: [u8; 8] = *b"unpromtG";
 const VERSION: u32 = 1;
 const HEADER_LEN: usize = 128;
 
-/// What made the links. Only hnsw_rs has so far.
-const BUILDER_HNSW_RS: u16 = 1;
+/// What made the links: [`build`](super::build) is the only builder so far.
+const BUILDER_BATCHED: u16 = 2;
 /// How a row is laid out. Only fixed-width rows of u32 are written so far.
 const LAYOUT_FIXED_U32: u16 = 1;
+/// How nodes are numbered. Only as the rows of `vectors` are, and the documents of `prompts/`.
+const NUMBERING_ROWS: u16 = 1;
 
-/// Ends a row that has fewer neighbours than slots; as entry point: there is no node.
-pub(crate) const NO_NODE: u32 = u32::MAX;
-/// Layers above layer 0 that a file can have; hnsw_rs makes at most 15.
+/// Layers above layer 0 that a file can have.
 pub(crate) const MAX_UPPER: usize = 15;
 /// Slots in a row of an upper layer; layer 0 has twice as many.
 pub(crate) const MAX_M: usize = 128;
-
-/// A graph in memory, between builder and file.
-#[derive(Debug)]
-pub(crate) struct Links {
-    pub(crate) m: usize,
-    pub(crate) ef_construction: usize,
-    pub(crate) entry: u32,
-    /// Rows of `2 * m` slots, a row a node.
-    pub(crate) base: Vec<u32>,
-    /// From layer 1 upwards.
-    pub(crate) upper: Vec<UpperLinks>,
-}
-
-/// The links of one upper layer.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct UpperLinks {
-    /// The nodes of the layer, ascending.
-    pub(crate) nodes: Vec<u32>,
-    /// Rows of `m` slots, in the order of `nodes`.
-    pub(crate) links: Vec<u32>,
-}
 
 /// Where the sections of a graph start, from its counts alone.
 struct Offsets {
@@ -76,23 +56,21 @@ impl Offsets {
 }
 
 impl Links {
-    pub(crate) fn nodes(&self) -> usize {
-        self.base.len() / (2 * self.m)
-    }
-
     /// Writes the file; sections in the order of [`Offsets`].
     pub(crate) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         let mut header = HeaderWriter::new(LABEL, VERSION);
-        header.u16(BUILDER_HNSW_RS);
+        header.u16(BUILDER_BATCHED);
         header.u16(LAYOUT_FIXED_U32);
         header.u32(self.m as u32);
         header.u64(self.nodes() as u64);
         header.u32(self.ef_construction as u32);
         header.u32(self.entry);
         header.u32(self.upper.len() as u32);
-        for layer in &self.upper {
-            header.u32(layer.nodes.len() as u32);
+        for layer in 0..MAX_UPPER {
+            let layer = self.upper.get(layer);
+            header.u32(layer.map_or(0, |layer| layer.nodes.len() as u32));
         }
+        header.u16(NUMBERING_ROWS);
         out.write_all(&header.finish(HEADER_LEN))?;
         write_section(out, &self.base)?;
         for layer in &self.upper {
@@ -136,7 +114,7 @@ impl<B: AsRef<[u8]>> Graph<B> {
         let all = bytes.as_ref();
         let mut header = HeaderReader::new(all, HEADER_LEN, LABEL, VERSION, path)?;
         let (builder, layout) = (header.u16(), header.u16());
-        if (builder, layout) != (BUILDER_HNSW_RS, LAYOUT_FIXED_U32) {
+        if (builder, layout) != (BUILDER_BATCHED, LAYOUT_FIXED_U32) {
             return Err(damaged(format!(
                 "unknown builder {builder} or layout {layout}"
             )));
@@ -152,7 +130,12 @@ impl<B: AsRef<[u8]>> Graph<B> {
             )));
         }
         let nodes = nodes as usize;
-        let upper: Vec<usize> = (0..layers).map(|_| header.u32() as usize).collect();
+        let mut upper: Vec<usize> = (0..MAX_UPPER).map(|_| header.u32() as usize).collect();
+        upper.truncate(layers);
+        let numbering = header.u16();
+        if numbering != NUMBERING_ROWS {
+            return Err(damaged(format!("unknown numbering {numbering}")));
+        }
         if nodes == 0 && entry != NO_NODE || nodes > 0 && entry as usize >= nodes {
             return Err(damaged(format!("entry point {entry} of {nodes} nodes")));
         }
@@ -245,11 +228,7 @@ impl<'a> Base<'a> {
 /// The used slots of a row, if each holds one of the `nodes` nodes.
 #[inline]
 fn used(row: &[u32], nodes: usize) -> std::result::Result<&[u32], String> {
-    let len = row
-        .iter()
-        .position(|&slot| slot == NO_NODE)
-        .unwrap_or(row.len());
-    let used = &row[..len];
+    let used = links::used(row);
     match used.iter().find(|&&slot| slot as usize >= nodes) {
         None => Ok(used),
         Some(slot) => Err(format!("neighbour {slot} of {nodes} nodes")),
@@ -258,6 +237,7 @@ fn used(row: &[u32], nodes: usize) -> std::result::Result<&[u32], String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::links::UpperLinks;
     use super::*;
 
     fn bytes() -> Vec<u8> {

@@ -1,9 +1,13 @@
 //! A navigable small world graph in layers (HNSW; Malkov and Yashunin, 2016): [`build`] makes it
-//! with the crate hnsw_rs, [`layout`] is the file it is frozen into, [`search`] walks that file.
+//! in memory, as [`links`]; [`layout`] is the file it is frozen into, [`search`] walks either.
 
 pub(crate) mod build;
+mod connect;
 pub(crate) mod layout;
+pub(crate) mod links;
+mod order;
 pub(crate) mod search;
+mod select;
 
 #[cfg(test)]
 mod tests {
@@ -13,21 +17,37 @@ mod tests {
     use roaring::RoaringBitmap;
 
     use super::build::{Parameters, build};
-    use super::layout::{Graph, Links};
+    use super::layout::Graph;
+    use super::links::Links;
     use super::search::Pool;
     use crate::vector::flat::Rows;
 
     const DIM: usize = 4;
 
-    /// Builds, freezes and opens; every step of progress goes on.
-    fn graph(values: &[f32]) -> (Links, Graph<Vec<u8>>) {
+    fn links(values: &[f32], threads: usize) -> Links {
         let parameters = Parameters {
             m: 4,
             ef_construction: 20,
-            threads: 1,
+            threads,
         };
         let rows = Rows::of(values, DIM);
-        let links = build(rows, parameters, &mut |_| ControlFlow::Continue(())).unwrap();
+        build(rows, parameters, &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    /// Points of a sphere in an order that has nothing to do with their place.
+    fn sphere(count: usize) -> Vec<f32> {
+        let point = |i: usize| {
+            let turn = i as f32 * 2.4;
+            let height = (i * 977 % count) as f32 / count as f32 * 2.0 - 1.0;
+            let width = (1.0 - height * height).sqrt();
+            [turn.cos() * width, turn.sin() * width, height, 0.0]
+        };
+        (0..count).flat_map(point).collect()
+    }
+
+    /// Builds, freezes and opens; every step of progress goes on.
+    fn graph(values: &[f32]) -> (Links, Graph<Vec<u8>>) {
+        let links = links(values, 1);
         let mut bytes = Vec::new();
         links.write_to(&mut bytes).unwrap();
         (links, Graph::new(bytes, Path::new("graph")).unwrap())
@@ -79,14 +99,7 @@ mod tests {
 
     #[test]
     fn a_walk_past_rows_that_are_not_accepted_finds_those_that_are() {
-        // Points of a sphere in an order that has nothing to do with their place.
-        let values: Vec<f32> = (0..3000)
-            .flat_map(|i| {
-                let (turn, height) = (i as f32 * 2.4, (i * 977 % 3000) as f32 / 1500.0 - 1.0);
-                let width = (1.0 - height * height).sqrt();
-                [turn.cos() * width, turn.sin() * width, height, 0.0]
-            })
-            .collect();
+        let values = sphere(3000);
         let (_, graph) = graph(&values);
         let (rows, pool) = (Rows::of(&values, DIM), Pool::new(3000));
         for share in [2, 10, 100] {
@@ -100,10 +113,27 @@ mod tests {
                         .iter()
                         .all(|candidate| accept.contains(candidate.row))
                 );
-                let exact = rows.exact(query, 10, accept.iter()).unwrap();
-                found += exact.iter().filter(|hit| walked.contains(hit)).count();
+                let scored = accept.iter().map(|row| rows.score(row, query).unwrap());
+                let mut exact: Vec<_> = scored.collect();
+                exact.sort_by(|a, b| b.cmp(a));
+                found += exact
+                    .iter()
+                    .take(10)
+                    .filter(|hit| walked.contains(hit))
+                    .count();
             }
             assert!(found >= 950, "{found} of 1000 among one in {share}");
+        }
+    }
+
+    #[test]
+    fn the_graph_does_not_depend_on_the_number_of_threads() {
+        // Enough for batches of some two hundred, with equal rows among them.
+        let mut values = sphere(6000);
+        values.extend_from_within(..4000);
+        let alone = links(&values, 1);
+        for threads in [2, 3, 8] {
+            assert!(links(&values, threads) == alone, "{threads} threads");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The walk through a graph: down the upper layers to the nearest node each (Malkov and Yashunin
 //! 2016, algorithm 5), then best first through layer 0 with a list of the `ef` best (algorithm 2).
+//! A walk goes by codes; what a search has found is ranked by the rows.
 //!
 //! Each node is visited once, and a step down must come nearer, so that a walk ends whatever the
 //! links of a damaged file say.
@@ -14,55 +15,87 @@ use super::layout::Graph;
 use crate::distance;
 use crate::error::{Error, Result};
 use crate::vector::Candidate;
+use crate::vector::code::{Code, encode};
 use crate::vector::flat::Rows;
 
-/// Which nodes a walk has seen. Clearing takes no time: a node counts as seen if its stamp is that
-/// of the current walk.
+/// Which nodes a walk has seen: a bit each, so that the set of a walk stays in a near cache.
 #[derive(Debug)]
 pub(crate) struct Visited {
-    stamps: Vec<u16>,
-    current: u16,
+    nodes: usize,
+    words: Vec<u64>,
+    /// The words that are not zero.
+    touched: Vec<u32>,
 }
 
 impl Visited {
     pub(crate) fn new(nodes: usize) -> Visited {
         Visited {
-            stamps: vec![0; nodes],
-            current: 0,
+            nodes,
+            words: vec![0; nodes.div_ceil(64)],
+            touched: Vec::new(),
         }
     }
 
     /// Forgets every node.
     pub(crate) fn clear(&mut self) {
-        self.current = self.current.wrapping_add(1);
-        if self.current == 0 {
-            self.stamps.fill(0);
-            self.current = 1;
+        for place in self.touched.drain(..) {
+            self.words[place as usize] = 0;
         }
     }
 
     /// Marks a node; whether it is new. A node that does not exist never is.
     #[inline]
     pub(crate) fn insert(&mut self, node: u32) -> bool {
-        match self.stamps.get_mut(node as usize) {
-            Some(stamp) if *stamp != self.current => {
-                *stamp = self.current;
-                true
-            }
-            _ => false,
+        if node as usize >= self.nodes {
+            return false;
         }
+        let (place, bit) = (node / 64, 1 << (node % 64));
+        let word = &mut self.words[place as usize];
+        if *word == 0 {
+            self.touched.push(place);
+        }
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
     }
 
     pub(crate) fn contains(&self, node: u32) -> bool {
-        self.stamps.get(node as usize) == Some(&self.current)
+        let word = self.words.get(node as usize / 64);
+        word.is_some_and(|word| word & (1 << (node % 64)) != 0)
     }
 }
 
-/// Visited sets that wait for the next search, as many as ever ran at once.
+/// What a walk writes to, kept from walk to walk.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    visited: Visited,
+    best: BinaryHeap<Reverse<Candidate>>,
+    frontier: BinaryHeap<Candidate>,
+    fresh: Vec<u32>,
+}
+
+impl Scratch {
+    pub(crate) fn new(nodes: usize) -> Scratch {
+        Scratch {
+            visited: Visited::new(nodes),
+            best: BinaryHeap::new(),
+            frontier: BinaryHeap::new(),
+            fresh: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.visited.clear();
+        self.best.clear();
+        self.frontier.clear();
+    }
+}
+
+/// What waits for the next walk, as many as ever ran at once.
 #[derive(Debug)]
 pub(crate) struct Pool {
     nodes: usize,
-    free: Mutex<Vec<Visited>>,
+    free: Mutex<Vec<Scratch>>,
 }
 
 impl Pool {
@@ -73,13 +106,12 @@ impl Pool {
         }
     }
 
-    fn with<T>(&self, walk: impl FnOnce(&mut Visited) -> T) -> T {
+    pub(super) fn with<T>(&self, walk: impl FnOnce(&mut Scratch) -> T) -> T {
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = free().pop();
-        let mut visited = taken.unwrap_or_else(|| Visited::new(self.nodes));
-        visited.clear();
-        let answer = walk(&mut visited);
-        free().push(visited);
+        let mut scratch = taken.unwrap_or_else(|| Scratch::new(self.nodes));
+        let answer = walk(&mut scratch);
+        free().push(scratch);
         answer
     }
 }
@@ -98,21 +130,16 @@ impl<B: AsRef<[u8]>> Graph<B> {
         let Some(entry) = self.entry() else {
             return Ok(Vec::new());
         };
-        let entry = rows.score(entry, query)?;
+        let mut numbers = Vec::with_capacity(query.len());
+        let scale = encode(query, &mut numbers);
+        let code = Code {
+            numbers: &numbers,
+            scale,
+        };
+        let entry = rows.estimate(entry, code)?;
         let mut best = entry;
         for layer in (0..self.upper_layers()).rev() {
-            loop {
-                let before = best;
-                for &node in self.upper(layer, before.row)? {
-                    let candidate = rows.score(node, query)?;
-                    if candidate.score > best.score {
-                        best = candidate;
-                    }
-                }
-                if best == before {
-                    break;
-                }
-            }
+            best = descend(rows, code, best, |node| self.upper(layer, node))?;
         }
         let base = self.base();
         let accepted = |node| accept.is_none_or(|members| members.contains(node));
@@ -120,7 +147,38 @@ impl<B: AsRef<[u8]>> Graph<B> {
         // Every node can be reached from the entry point, but not from every other: a walk that
         // runs dry where it landed goes on from there.
         let starts = [best, entry];
-        pool.with(|visited| nearest(rows, query, &starts, ef, visited, links, accepted))
+        let mut found =
+            pool.with(|scratch| nearest(rows, code, &starts, ef, scratch, links, accepted))?;
+        for candidate in &found {
+            distance::prefetch(rows.get(candidate.row)?);
+        }
+        for candidate in &mut found {
+            *candidate = rows.score(candidate.row, query)?;
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(found)
+    }
+}
+
+/// Where steps from `start` to ever nearer neighbours end.
+pub(super) fn descend<'a>(
+    rows: Rows<'_>,
+    query: Code<'_>,
+    start: Candidate,
+    links: impl Fn(u32) -> Result<&'a [u32]>,
+) -> Result<Candidate> {
+    let mut best = start;
+    loop {
+        let before = best;
+        for &node in links(before.row)? {
+            let candidate = rows.estimate(node, query)?;
+            if candidate.score > best.score {
+                best = candidate;
+            }
+        }
+        if best == before {
+            return Ok(best);
+        }
     }
 }
 
@@ -128,18 +186,22 @@ impl<B: AsRef<[u8]>> Graph<B> {
 ///
 /// The walk ends when the best node not yet expanded is worse than the worst of `ef` accepted
 /// ones; so the fewer are accepted, the further it goes, up to the whole graph.
-pub(crate) fn nearest<'a>(
+pub(super) fn nearest<'a>(
     rows: Rows<'_>,
-    query: &[f32],
+    query: Code<'_>,
     starts: &[Candidate],
     ef: usize,
-    visited: &mut Visited,
+    scratch: &mut Scratch,
     links: impl Fn(u32) -> Result<&'a [u32]>,
     accepted: impl Fn(u32) -> bool,
 ) -> Result<Vec<Candidate>> {
-    let mut best: BinaryHeap<Reverse<Candidate>> = BinaryHeap::new();
-    let mut frontier = BinaryHeap::new();
-    let mut fresh: Vec<u32> = Vec::new();
+    scratch.clear();
+    let Scratch {
+        visited,
+        best,
+        frontier,
+        fresh,
+    } = scratch;
     for &start in starts {
         if visited.insert(start.row) {
             frontier.push(start);
@@ -150,22 +212,19 @@ pub(crate) fn nearest<'a>(
     }
     while let Some(nearest) = frontier.pop() {
         let full = best.len() >= ef;
-        if full
-            && best
-                .peek()
-                .is_none_or(|worst| nearest.score < worst.0.score)
-        {
+        let worst = best.peek().map(|worst| worst.0.score);
+        if full && worst.is_none_or(|worst| nearest.score < worst) {
             break;
         }
         fresh.clear();
         for &node in links(nearest.row)? {
             if visited.insert(node) {
                 fresh.push(node);
-                distance::prefetch(rows.get(node)?);
+                rows.prefetch_code(node)?;
             }
         }
-        for &node in &fresh {
-            let candidate = rows.score(node, query)?;
+        for &node in &*fresh {
+            let candidate = rows.estimate(node, query)?;
             let full = best.len() >= ef;
             if full && best.peek().is_none_or(|worst| candidate <= worst.0) {
                 continue;
@@ -179,11 +238,9 @@ pub(crate) fn nearest<'a>(
             }
         }
     }
-    Ok(best
-        .into_sorted_vec()
-        .into_iter()
-        .map(|Reverse(candidate)| candidate)
-        .collect())
+    let mut found: Vec<Candidate> = best.drain().map(|Reverse(candidate)| candidate).collect();
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(found)
 }
 
 /// Refuses a graph and rows that do not belong together.
@@ -203,16 +260,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_survive_their_overflow() {
-        let mut visited = Visited::new(2);
-        for walk in 0..70_000u32 {
+    fn a_set_knows_its_nodes_until_it_is_cleared() {
+        let mut visited = Visited::new(70);
+        for _ in 0..3 {
+            for node in [0, 63, 64, 69] {
+                assert!(!visited.contains(node), "{node}");
+                assert!(visited.insert(node) && !visited.insert(node), "{node}");
+                assert!(visited.contains(node), "{node}");
+            }
+            for node in [70, 127, 128, u32::MAX] {
+                assert!(
+                    !visited.insert(node) && !visited.contains(node),
+                    "no node {node}"
+                );
+            }
+            assert!(!visited.contains(1));
             visited.clear();
-            assert!(!visited.contains(walk % 2), "walk {walk}");
-            assert!(
-                visited.insert(walk % 2) && !visited.insert(walk % 2),
-                "walk {walk}"
-            );
         }
-        assert!(!visited.insert(2), "there is no such node");
     }
 }

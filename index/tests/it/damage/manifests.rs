@@ -93,7 +93,7 @@ fn a_manifest_that_is_not_so_gives_an_error_or_answers_and_destroys_nothing() {
     let manifest: Value = serde_json::from_str(text.split_once('\n').unwrap().1).unwrap();
     let mut all = Vec::new();
     places(&manifest, "", &mut all);
-    let (mut errors, mut answers) = (0, 0);
+    let (mut errors, mut answers) = (0usize, 0usize);
     for place in &all {
         for other in others(manifest.pointer(place).unwrap()) {
             let what = format!("MANIFEST with {other} at `{place}`");

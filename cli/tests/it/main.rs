@@ -1,9 +1,10 @@
 //! The binary as a user runs it.
 
+mod index; // building, changing and exporting indexes
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use serde_json::Value;
@@ -383,48 +384,4 @@ fn training_refuses_what_cannot_work() {
     )
     .failed(1);
     assert!(said.contains("prompts.txt"), "{said}");
-}
-
-/// Interrupted or killed in the middle, a build leaves nothing that opens, and the same command
-/// then succeeds.
-#[cfg(unix)]
-#[test]
-fn a_build_that_is_stopped_leaves_no_index() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
-    for signal in ["INT", "KILL"] {
-        let mut child = Command::new(cargo_bin_cmd!("unprompt").get_program())
-            .current_dir(at)
-            .args(["index", "build", "pocket:20000", "--out", "y.idx", "-q"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let started = Instant::now();
-        while !at.join("y.idx").exists() {
-            assert!(
-                started.elapsed() < Duration::from_secs(120),
-                "the build does not start"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        std::thread::sleep(Duration::from_millis(500));
-        let pid = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let status = child.wait().unwrap();
-        assert!(!status.success());
-        if signal == "INT" {
-            assert_eq!(status.code(), Some(1));
-            assert!(!at.join("y.idx").exists());
-        }
-        unprompt(at, ["search", "y.idx", "cat", "--mode", "keyword"]).failed(1);
-    }
-    unprompt(at, ["index", "build", "pocket:50", "--out", "y.idx"]).ok();
-    unprompt(at, ["index", "check", "y.idx"]).ok();
 }

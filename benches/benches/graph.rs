@@ -1,0 +1,227 @@
+//! How long does a graph take to build, and how many queries a second does it answer, at which
+//! recall?
+//!
+//! `cargo bench -p unprompt-benches --bench graph -- --vectors base.f32 --queries query.f32 --dim 384`
+//! reads rows of little-endian f32 of length 1; `benches/peers/hnswlib_race.py` prints the same
+//! table for hnswlib from the same files. Without files, vectors are made around random centres, which
+//! only tells two versions of this crate apart.
+//!
+//! The time of building is that of the graph alone: writing vectors and words is left out. Processor
+//! time and memory are what Linux says, and missing elsewhere.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use unprompt_benches::{SEED, median};
+use unprompt_index::{
+    BuildOptions, Encoder, EntryId, Index, Phase, Stats, VectorOptions, Writer, check,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const K: usize = 10;
+const EFS: [usize; 10] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
+const RUNS: usize = 5;
+
+/// Of the vectors that are made where none are given.
+const MADE: usize = 20_000;
+const MADE_QUERIES: usize = 1000;
+const MADE_CENTRES: usize = 200;
+/// How far they lie from their centre.
+const MADE_SPREAD: f32 = 0.9;
+
+struct Race {
+    dim: usize,
+    vectors: Vec<f32>,
+    queries: Vec<f32>,
+    options: BuildOptions,
+}
+
+fn main() -> Result<()> {
+    let race = race()?;
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path().join("index");
+    let stats = build(&race, &dir)?;
+    let bytes = stats.bytes;
+    println!(
+        "vectors {} bytes, graph {} bytes",
+        bytes.vectors, bytes.graph
+    );
+    let open = median(RUNS, || Index::open(&dir));
+    println!("open: {:.2} ms", open.as_secs_f64() * 1e3);
+    // Reads every file once, so that no search below waits for the disk.
+    ensure!(check(&dir)?.damaged.is_empty(), "the index is damaged");
+    search(&race, &Index::open(&dir)?)
+}
+
+fn build(race: &Race, dir: &Path) -> Result<Stats> {
+    let encoder = Encoder {
+        name: "bench".into(),
+        digest: "none".into(),
+        dim: race.dim,
+    };
+    let mut writer = Writer::create(dir, encoder, race.options)?;
+    for (number, vector) in race.vectors.chunks(race.dim).enumerate() {
+        writer.push(&format!("prompt {number}"), vector, vec![])?;
+    }
+    let mut start = None;
+    let mut end = None;
+    let stats = writer.commit(&mut |phase| {
+        match phase {
+            Phase::Graph { done: 0, .. } => start = Some((Instant::now(), cpu_seconds())),
+            Phase::Keywords => end = Some((Instant::now(), cpu_seconds(), peak_megabytes())),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    let (start, cpu_before) = start.context("no graph was built")?;
+    let (end, cpu_after, memory) = end.context("no graph was built")?;
+    println!(
+        "{} vectors of {}, m {}, ef_construction {}, {} threads",
+        stats.prompts, race.dim, race.options.m, race.options.ef_construction, race.options.threads
+    );
+    println!(
+        "graph: {:.1} s, {:.1} CPU s; peak memory {memory:.0} MB, the vectors included as given and as mapped",
+        (end - start).as_secs_f64(),
+        cpu_after - cpu_before
+    );
+    Ok(stats)
+}
+
+fn search(race: &Race, index: &Index) -> Result<()> {
+    let all = |ef, exact| -> Result<Vec<HashSet<EntryId>>> {
+        let options = VectorOptions { k: K, ef, exact };
+        let found = race.queries.chunks(race.dim).map(|query| {
+            let scored = index.vector_search(query, &options, None)?;
+            Ok(scored.into_iter().map(|scored| scored.entry).collect())
+        });
+        found.collect()
+    };
+    let count = race.queries.len() / race.dim;
+    let start = Instant::now();
+    let truth = all(None, true)?;
+    let exact = start.elapsed().as_secs_f64();
+    println!("exact: {:.0} queries/s", count as f64 / exact);
+    println!("ef  recall@{K}  queries/s");
+    for ef in EFS {
+        let found = all(Some(ef), false)?;
+        let common: usize = found.iter().zip(&truth).map(|(a, b)| (a & b).len()).sum();
+        let recall = common as f64 / (count * K) as f64;
+        let time = median(RUNS, || all(Some(ef), false)).as_secs_f64();
+        println!("{ef:<3} {recall:.4}     {:>8.0}", count as f64 / time);
+    }
+    Ok(())
+}
+
+/// What the flags say.
+fn race() -> Result<Race> {
+    let (mut vectors, mut queries) = (None, None);
+    let mut dim = 384;
+    let mut options = BuildOptions {
+        threads: std::thread::available_parallelism()?.get(),
+        ..BuildOptions::default()
+    };
+    let mut flags = std::env::args().skip(1);
+    while let Some(flag) = flags.next() {
+        // cargo adds this one.
+        if flag == "--bench" {
+            continue;
+        }
+        let value = flags
+            .next()
+            .with_context(|| format!("{flag} needs a value"))?;
+        match flag.as_str() {
+            "--vectors" => vectors = Some(value),
+            "--queries" => queries = Some(value),
+            "--dim" => dim = value.parse()?,
+            "--m" => options.m = value.parse()?,
+            "--ef-construction" => options.ef_construction = value.parse()?,
+            "--threads" => options.threads = value.parse()?,
+            _ => bail!(
+                "no flag {flag}: there are --vectors, --queries, --dim, --m, --ef-construction and \
+                 --threads"
+            ),
+        }
+    }
+    let (vectors, queries) = match (vectors, queries) {
+        (Some(vectors), Some(queries)) => (read(&vectors, dim)?, read(&queries, dim)?),
+        (None, None) => {
+            let mut vectors = made(MADE + MADE_QUERIES, dim);
+            let queries = vectors.split_off(MADE * dim);
+            (vectors, queries)
+        }
+        _ => bail!("give both --vectors and --queries, or neither"),
+    };
+    Ok(Race {
+        dim,
+        vectors,
+        queries,
+        options,
+    })
+}
+
+fn read(path: &str, dim: usize) -> Result<Vec<f32>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    ensure!(
+        rest.is_empty() && dim > 0 && numbers.len().is_multiple_of(dim),
+        "{path} does not hold rows of {dim} f32"
+    );
+    Ok(numbers
+        .iter()
+        .map(|&bytes| f32::from_le_bytes(bytes))
+        .collect())
+}
+
+/// Unit vectors around random centres.
+fn made(count: usize, dim: usize) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut direction = || -> Vec<f32> {
+        // The sum of twelve uniform numbers is near enough to a normal one.
+        let normal = |rng: &mut ChaCha8Rng| (0..12).map(|_| rng.random::<f32>()).sum::<f32>() - 6.0;
+        unit((0..dim).map(|_| normal(&mut rng)).collect())
+    };
+    let centres: Vec<Vec<f32>> = (0..MADE_CENTRES).map(|_| direction()).collect();
+    let around = |number: usize| {
+        let centre = &centres[number % MADE_CENTRES];
+        let offset = direction();
+        let place = centre.iter().zip(offset);
+        unit(place.map(|(c, o)| c + MADE_SPREAD * o).collect())
+    };
+    (0..count).flat_map(around).collect()
+}
+
+fn unit(mut vector: Vec<f32>) -> Vec<f32> {
+    let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+    vector.iter_mut().for_each(|v| *v /= length);
+    vector
+}
+
+/// Processor seconds of this process so far: fields 14 and 15 of its `stat`, in hundredths.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, in parentheses, may hold spaces.
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks = fields.split(' ').skip(11).take(2);
+    ticks
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
+}
+
+/// The most memory that was ever resident.
+fn peak_megabytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    kilobytes
+        .and_then(|number| number.parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        / 1024.0
+}

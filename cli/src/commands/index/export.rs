@@ -1,0 +1,27 @@
+//! `index export`: a Parquet file for other tools.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use unprompt::indexing;
+use unprompt_index::Index;
+
+use crate::args::Global;
+use crate::output::progress::{Progress, Unit};
+use crate::stop;
+
+pub(super) fn run(index: &Path, out: &Path, global: &Global) -> Result<()> {
+    if out.is_dir() {
+        bail!("{} is a folder; name a file to write", out.display());
+    }
+    let index = Index::open(index)?;
+    let total = index.len() as u64;
+    let mut progress = Progress::new("writing prompts", Some(total), Unit::Count, global.quiet);
+    indexing::export(&index, out, &mut |done| {
+        progress.set(done as u64, "");
+        stop::requested()
+    })?;
+    drop(progress);
+    say!("{total} prompts written to {}", out.display());
+    Ok(())
+}

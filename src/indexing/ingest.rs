@@ -1,0 +1,220 @@
+//! Rows into an index: each distinct prompt is embedded once, also if the process is killed on the
+//! way, and all of it is committed or nothing.
+
+use std::path::Path;
+
+use unprompt_index::{BuildOptions, Stats, Writer};
+
+use super::{IndexingEvent, Observe, check_encoder, index_encoder};
+use crate::data::records::{PromptRecord, Records};
+use crate::data::row::Row;
+use crate::error::Result;
+use crate::text::{SentenceEncoder, cosine};
+
+/// Prompts that are embedded and staged together: some seconds of work, the most that a kill costs.
+const PROMPTS_AT_ONCE: usize = 1024;
+
+/// Vectors that came with their prompts and are compared with the sentence encoder's.
+const SAMPLE: usize = 16;
+
+/// Takes rows for a new or an existing index.
+///
+/// Prompts and images are held in memory until the end, vectors are not.
+pub struct Ingest<'a> {
+    writer: Writer,
+    sentences: &'a SentenceEncoder,
+    records: Records,
+    /// Prompts that came with a vector and are not staged yet, and their vectors.
+    prompts: Vec<String>,
+    vectors: Vec<f32>,
+    sample: Vec<(String, Vec<f32>)>,
+}
+
+/// What became of the rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingested {
+    /// The index afterwards.
+    pub stats: Stats,
+    /// Prompts that are new to it.
+    pub added: usize,
+    /// Prompts that were embedded; the others were known, staged, or came with a vector.
+    pub embedded: usize,
+}
+
+impl<'a> Ingest<'a> {
+    /// For a new index at `dir`. Where a build was killed or stopped, what it embedded is there
+    /// again.
+    ///
+    /// # Errors
+    /// Those of [`Writer::create`].
+    pub fn create(
+        dir: &Path,
+        sentences: &'a SentenceEncoder,
+        options: BuildOptions,
+    ) -> Result<Self> {
+        let encoder = index_encoder(sentences.identity());
+        Ok(Self::new(Writer::create(dir, encoder, options)?, sentences))
+    }
+
+    /// For the index at `dir`.
+    ///
+    /// # Errors
+    /// [`EncoderMismatch`](crate::Error::EncoderMismatch) if it holds vectors of another encoder,
+    /// and those of [`Writer::open`].
+    pub fn open(dir: &Path, sentences: &'a SentenceEncoder, options: BuildOptions) -> Result<Self> {
+        let writer = Writer::open(dir, options)?;
+        check_encoder(writer.encoder(), sentences.identity())?;
+        Ok(Self::new(writer, sentences))
+    }
+
+    fn new(writer: Writer, sentences: &'a SentenceEncoder) -> Self {
+        Self {
+            writer,
+            sentences,
+            records: Records::default(),
+            prompts: Vec::new(),
+            vectors: Vec::new(),
+            sample: Vec::new(),
+        }
+    }
+
+    /// Numbers in a vector.
+    pub fn dim(&self) -> usize {
+        self.writer.encoder().dim
+    }
+
+    /// Vectors that an unfinished build has left for this one.
+    pub fn staged(&self) -> usize {
+        self.writer.staged()
+    }
+
+    /// Takes a row. A vector that comes with it is taken as it is, unless the prompt has one.
+    ///
+    /// # Errors
+    /// What the index reports.
+    pub fn take(&mut self, mut row: Row) -> Result<()> {
+        if let Some(vector) = row.vector.take()
+            && !self.records.contains(&row.prompt)
+            && !self.writer.knows(&row.prompt)?
+        {
+            if self.sample.len() < SAMPLE {
+                self.sample.push((row.prompt.clone(), vector.clone()));
+            }
+            self.prompts.push(row.prompt.clone());
+            self.vectors.extend(vector);
+            if self.prompts.len() == PROMPTS_AT_ONCE {
+                self.stage()?;
+            }
+        }
+        self.records.add(row);
+        Ok(())
+    }
+
+    fn stage(&mut self) -> Result<()> {
+        let prompts: Vec<&str> = self.prompts.iter().map(String::as_str).collect();
+        self.writer.stage(&prompts, &self.vectors)?;
+        self.prompts.clear();
+        self.vectors.clear();
+        Ok(())
+    }
+
+    /// Distinct prompts taken so far.
+    pub fn len(&self) -> usize {
+        self.records.prompts().len()
+    }
+
+    /// Whether no row was taken.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The mean cosine of some vectors that came with their prompts to those that the sentence
+    /// encoder gives; about 1 if it made them. `None` if none came.
+    ///
+    /// # Errors
+    /// What the encoder reports.
+    pub fn agreement(&self) -> Result<Option<f32>> {
+        if self.sample.is_empty() {
+            return Ok(None);
+        }
+        let texts: Vec<&str> = self.sample.iter().map(|(text, _)| text.as_str()).collect();
+        let embeddings = self.sentences.embed(&texts)?;
+        let pairs = self.sample.iter().zip(embeddings.rows());
+        let sum: f32 = pairs.map(|((_, given), own)| cosine(given, own)).sum();
+        Ok(Some(sum / texts.len() as f32))
+    }
+
+    /// Embeds what has no vector yet, and commits.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::Error::Cancelled) if `observe` breaks: the index is as it was, and what
+    /// has been embedded is kept for the next time. Else what the encoder or the index reports.
+    pub fn finish(mut self, observe: &mut Observe<'_>) -> Result<Ingested> {
+        self.stage()?;
+        let before = self.writer.len();
+        let records = self.records.into_prompts();
+        let mut known = 0;
+        for record in &records {
+            known += usize::from(self.writer.knows(&record.prompt)?);
+        }
+        let mut progress = Embedding {
+            known,
+            total: records.len(),
+            embedded: 0,
+        };
+        let mut records = records.into_iter();
+        loop {
+            let batch: Vec<PromptRecord> = records.by_ref().take(PROMPTS_AT_ONCE).collect();
+            if batch.is_empty() {
+                break;
+            }
+            progress.embed(&mut self.writer, self.sentences, &batch, observe)?;
+            for PromptRecord { prompt, images } in batch {
+                self.writer.add(&prompt, images)?;
+            }
+        }
+        let added = self.writer.len() - before;
+        let stats = self
+            .writer
+            .commit(&mut |phase| observe(IndexingEvent::Writing(phase)))?;
+        Ok(Ingested {
+            stats,
+            added,
+            embedded: progress.embedded,
+        })
+    }
+}
+
+/// How far the embedding is.
+struct Embedding {
+    known: usize,
+    total: usize,
+    embedded: usize,
+}
+
+impl Embedding {
+    /// Embeds and stages the prompts of a batch that have no vector.
+    fn embed(
+        &mut self,
+        writer: &mut Writer,
+        sentences: &SentenceEncoder,
+        batch: &[PromptRecord],
+        observe: &mut Observe<'_>,
+    ) -> Result<()> {
+        let mut texts = Vec::new();
+        for PromptRecord { prompt, .. } in batch {
+            if !writer.knows(prompt)? {
+                texts.push(prompt.as_str());
+            }
+        }
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let done = self.known + self.embedded;
+        let embeddings = sentences.embed_with(&texts, |count| {
+            observe(IndexingEvent::Embedding(done + count, self.total))
+        })?;
+        self.embedded += texts.len();
+        Ok(writer.stage(&texts, embeddings.as_slice())?)
+    }
+}
