@@ -33,7 +33,7 @@ use tantivy::{
 };
 
 use crate::blocks::Blocks;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use crate::panics::catch_panic;
 
 /// Bytes that tantivy's term table may start with; it grows as needed.
@@ -187,7 +187,7 @@ fn guard<T>(path: &Path, read: impl FnOnce() -> tantivy::Result<T>) -> Result<T>
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => Err(match refused(&error) {
             Some(source) => Error::io("read", path)(source),
-            None => Error::corrupt(path, "tantivy", one_line(&error.to_string())),
+            None => Error::corrupt(path, "tantivy", one_line(&shortened(&error.to_string()))),
         }),
         None => Err(Error::corrupt(
             path,
@@ -210,14 +210,10 @@ fn refused(error: &TantivyError) -> Option<io::Error> {
     (source.kind() != io::ErrorKind::NotFound).then_some(source)
 }
 
-fn one_line(text: &str) -> String {
-    let line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    match line.char_indices().nth(200) {
-        Some((end, _)) => format!("{}...", &line[..end]),
-        None => line,
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::options::{BuildOptions, Encoder, Phase, Stats};
 use super::staging::Staging;
 use super::transaction::Transaction;
 use crate::deleted::Deleted;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use crate::id::{EntryId, PromptId};
 use crate::manifest::{SegmentEntry, seal};
 use crate::record::ImageRecord;
@@ -167,7 +167,7 @@ impl Writer {
         }
         let Some(vector) = self.staging.get(id)? else {
             return Err(Error::NoVector {
-                prompt: prompt.chars().take(80).collect(),
+                prompt: one_line(&prompt.chars().take(80).collect::<String>()),
             });
         };
         let vector = vector.to_vec();
