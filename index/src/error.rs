@@ -162,3 +162,9 @@ impl Error {
         }
     }
 }
+
+/// Text from outside for a message, which is one line.
+pub(crate) fn one_line(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(visible).collect()
+}

@@ -4,20 +4,25 @@
 //! the single truth about a folder, so that the latter two are removed once it is written, and a
 //! reader neither needs nor makes them.
 //!
-//! tantivy trusts its files: on damaged ones it may panic. [`Folder::guard`] makes an error of
-//! that, and `check` finds the damage beforehand.
+//! tantivy trusts its files: on damaged ones it may panic, or ask for so much memory that the process
+//! ends. So every block of a file is checked before tantivy reads of it for the first time. Should
+//! it panic all the same, [`Folder::guard`] makes an error of that.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
+use tantivy::HasLen;
 use tantivy::directory::error::{
     DeleteError, LockError, OpenDirectoryError, OpenReadError, OpenWriteError,
 };
 use tantivy::directory::{
-    Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr,
+    Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, OwnedBytes, WatchCallback,
+    WatchHandle, WritePtr,
 };
 use tantivy::query::{EnableScoring, Query};
 use tantivy::schema::Schema;
@@ -27,7 +32,8 @@ use tantivy::{
     TantivyError,
 };
 
-use crate::error::{Error, Result};
+use crate::blocks::Blocks;
+use crate::error::{Error, Result, one_line};
 use crate::panics::catch_panic;
 
 /// Bytes that tantivy's term table may start with; it grows as needed.
@@ -90,6 +96,9 @@ fn tantivy_error(action: &'static str, path: &Path, source: TantivyError) -> Err
     }
 }
 
+/// The files of a folder by name, with the checksums of their blocks.
+pub(crate) type Listed = HashMap<PathBuf, Arc<Blocks>>;
+
 /// An opened folder.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -98,16 +107,20 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder with `documents` documents.
+    /// Opens a folder with `documents` documents, of which no file is read that is not `listed`.
     pub(crate) fn open(
         path: &Path,
+        listed: Listed,
         schema: &Schema,
         tokenizers: TokenizerManager,
         documents: usize,
     ) -> Result<Folder> {
         let (found, searcher): (Schema, Searcher) = guard(path, || {
-            let directory = MmapDirectory::open(path)?;
-            let mut index = tantivy::Index::open(ReadOnly(directory))?;
+            let directory = ReadOnly {
+                directory: MmapDirectory::open(path)?,
+                listed: Arc::new(listed),
+            };
+            let mut index = tantivy::Index::open(directory)?;
             index.set_tokenizers(tokenizers);
             let reader: IndexReader = index
                 .reader_builder()
@@ -174,7 +187,7 @@ fn guard<T>(path: &Path, read: impl FnOnce() -> tantivy::Result<T>) -> Result<T>
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => Err(match refused(&error) {
             Some((file, source)) => Error::io("read", &path.join(file))(source),
-            None => Error::corrupt(path, "tantivy", one_line(&error.to_string())),
+            None => Error::corrupt(path, "tantivy", one_line(&shortened(&error.to_string()))),
         }),
         None => Err(Error::corrupt(
             path,
@@ -201,20 +214,19 @@ fn refused(error: &TantivyError) -> Option<(PathBuf, io::Error)> {
     (source.kind() != io::ErrorKind::NotFound).then_some((file, source))
 }
 
-fn one_line(text: &str) -> String {
-    let line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    match line.char_indices().nth(200) {
-        Some((end, _)) => format!("{}...", &line[..end]),
-        None => line,
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
-/// Reads through tantivy's mappings; takes no locks and refuses to write.
+/// Reads through tantivy's mappings what has been found right; takes no locks, and refuses to write.
 #[derive(Clone, Debug)]
-struct ReadOnly(MmapDirectory);
+struct ReadOnly {
+    directory: MmapDirectory,
+    listed: Arc<Listed>,
+}
 
 impl ReadOnly {
     fn refuse() -> io::Error {
@@ -223,6 +235,38 @@ impl ReadOnly {
             "an opened index is not written to",
         )
     }
+
+    /// The checksums of a file; one that is not listed is no part of the index.
+    fn blocks(&self, path: &Path) -> std::result::Result<Arc<Blocks>, OpenReadError> {
+        let blocks = self.listed.get(path).cloned();
+        blocks.ok_or_else(|| OpenReadError::FileDoesNotExist(path.to_owned()))
+    }
+}
+
+/// A file whose blocks are checked when they are first read.
+#[derive(Debug)]
+struct Checked {
+    name: PathBuf,
+    bytes: OwnedBytes,
+    blocks: Arc<Blocks>,
+}
+
+impl HasLen for Checked {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl FileHandle for Checked {
+    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        match self.blocks.check(&self.bytes, range.clone()) {
+            Ok(()) => Ok(self.bytes.slice(range)),
+            Err(why) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{}: {why}", self.name.display()),
+            )),
+        }
+    }
 }
 
 impl Directory for ReadOnly {
@@ -230,7 +274,14 @@ impl Directory for ReadOnly {
         &self,
         path: &Path,
     ) -> std::result::Result<Arc<dyn FileHandle>, OpenReadError> {
-        self.0.get_file_handle(path)
+        let blocks = self.blocks(path)?;
+        let file = self.directory.get_file_handle(path)?;
+        let failed = |error| OpenReadError::wrap_io_error(error, path.to_owned());
+        Ok(Arc::new(Checked {
+            name: path.to_owned(),
+            bytes: file.read_bytes(0..file.len()).map_err(failed)?,
+            blocks,
+        }))
     }
 
     fn delete(&self, path: &Path) -> std::result::Result<(), DeleteError> {
@@ -242,7 +293,7 @@ impl Directory for ReadOnly {
     }
 
     fn exists(&self, path: &Path) -> std::result::Result<bool, OpenReadError> {
-        self.0.exists(path)
+        Ok(self.listed.contains_key(path) && self.directory.exists(path)?)
     }
 
     fn open_write(&self, path: &Path) -> std::result::Result<WritePtr, OpenWriteError> {
@@ -254,7 +305,10 @@ impl Directory for ReadOnly {
     }
 
     fn atomic_read(&self, path: &Path) -> std::result::Result<Vec<u8>, OpenReadError> {
-        self.0.atomic_read(path)
+        let file = self.get_file_handle(path)?;
+        let failed = |error| OpenReadError::wrap_io_error(error, path.to_owned());
+        let bytes = file.read_bytes(0..file.len()).map_err(failed)?;
+        Ok(bytes.to_vec())
     }
 
     fn atomic_write(&self, _path: &Path, _data: &[u8]) -> io::Result<()> {
@@ -273,4 +327,19 @@ impl Directory for ReadOnly {
     fn watch(&self, _callback: WatchCallback) -> tantivy::Result<WatchHandle> {
         Ok(WatchHandle::empty())
     }
+}
+
+/// The files of a folder that was just written, for tests.
+#[cfg(test)]
+pub(crate) fn listed(path: &Path) -> Listed {
+    let list = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        let bytes = fs::read(entry.path()).unwrap();
+        let len = bytes.len() as u64;
+        let mut hasher = crate::blocks::BlockHasher::new(len);
+        hasher.update(&bytes);
+        let blocks = Blocks::parse(&hasher.finish(), len).unwrap();
+        (PathBuf::from(entry.file_name()), Arc::new(blocks))
+    };
+    fs::read_dir(path).unwrap().map(list).collect()
 }

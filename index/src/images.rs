@@ -14,7 +14,7 @@ use tantivy::schema::{
 use tantivy::{SegmentReader, TantivyDocument, TantivyError};
 
 use crate::error::{Error, Result};
-use crate::folder::{Folder, FolderWriter};
+use crate::folder::{Folder, FolderWriter, Listed};
 use crate::keyword::tokenizers;
 use crate::record::ImageRecord;
 
@@ -225,8 +225,8 @@ pub(crate) struct Images {
 
 impl Images {
     /// Opens the folder of `images` images.
-    pub(crate) fn open(path: &Path, images: usize) -> Result<Images> {
-        let folder = Folder::open(path, &schema().0, tokenizers(), images)?;
+    pub(crate) fn open(path: &Path, listed: Listed, images: usize) -> Result<Images> {
+        let folder = Folder::open(path, listed, &schema().0, tokenizers(), images)?;
         let count = u32::try_from(images)
             .map_err(|_| Error::corrupt(path, "meta.json", format!("{images} images")))?;
         let columns = match folder.segment() {
@@ -306,6 +306,7 @@ impl Images {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::listed;
 
     #[test]
     fn records_come_back_by_prompt() {
@@ -333,7 +334,7 @@ mod tests {
             writer.push(row, image).unwrap();
         }
         writer.finish().unwrap();
-        let images = Images::open(&path, 3).unwrap();
+        let images = Images::open(&path, listed(&path), 3).unwrap();
         assert_eq!(images.of_prompt(0).unwrap(), 0..0);
         assert_eq!(images.of_prompt(1).unwrap(), 0..2);
         assert_eq!(images.of_prompt(2).unwrap(), 2..2);
@@ -343,7 +344,7 @@ mod tests {
         assert_eq!(images.record(1).unwrap(), bare);
         assert!(images.record(3).is_err());
         assert!(
-            Images::open(&path, 2).is_err(),
+            Images::open(&path, listed(&path), 2).is_err(),
             "the MANIFEST says otherwise"
         );
     }
@@ -353,7 +354,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("images");
         ImagesWriter::create(&path).unwrap().finish().unwrap();
-        let images = Images::open(&path, 0).unwrap();
+        let images = Images::open(&path, listed(&path), 0).unwrap();
         assert_eq!(images.of_prompt(0).unwrap(), 0..0);
         assert!(images.record(0).is_err());
     }

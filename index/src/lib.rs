@@ -44,6 +44,7 @@
 
 // A module imports only from those above it, which a test of `tests/it/layers.rs` holds it to.
 
+mod blocks;
 mod error;
 mod id;
 mod mmap;
@@ -74,6 +75,10 @@ mod segment;
 mod db;
 
 mod check;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use crate::check::{Damage, Report, check, check_observed};
 pub use crate::db::{

@@ -3,6 +3,7 @@
 //!
 //! A first line `unprompt-index <version> <xxh3 of the rest>`, then JSON.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -10,8 +11,10 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use crate::blocks::BlockHasher;
 use crate::error::{Error, Result};
 use crate::storage::{Place, Storage};
+use crate::vector::flat::MAX_ROWS;
 
 /// Names within an index.
 pub(crate) const MANIFEST: &str = "MANIFEST";
@@ -66,6 +69,10 @@ pub(crate) struct FileEntry {
     pub(crate) len: u64,
     /// 16 hexadecimal digits.
     pub(crate) xxh3: String,
+    /// As many for each block; see [`Blocks`](crate::blocks::Blocks). Files that are read whole, and
+    /// checked then, have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) blocks: String,
 }
 
 /// The folder of a segment.
@@ -103,8 +110,9 @@ impl SegmentEntry {
         let resolve = |file: &'a FileEntry| {
             let path = &file.path;
             let inside = |part| matches!(part, Component::Normal(_));
-            if path.is_empty() || !Path::new(path).components().all(inside) {
-                let why = format!("`{path}` is not within a segment");
+            let odd = path.is_empty() || path.contains(char::is_control);
+            if odd || !Path::new(path).components().all(inside) {
+                let why = format!("{path:?} is not within a segment");
                 return Err(Error::corrupt(&dir.join(MANIFEST), "files", why));
             }
             Ok((folder.join(path), file))
@@ -136,7 +144,7 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
         Manifest::parse(&bytes, &path)
     }
 
-    fn parse(bytes: &[u8], path: &Path) -> Result<Manifest<E>> {
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Manifest<E>> {
         let damaged = |section, why: &str| Error::corrupt(path, section, why);
         let end = bytes
             .iter()
@@ -165,7 +173,52 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
         if found != VERSION || hex(xxh3_64(body)) != checksum {
             return Err(damaged("first line", "its checksum does not match"));
         }
-        serde_json::from_slice(body).map_err(|error| damaged("body", &error.to_string()))
+        let manifest: Manifest<E> =
+            serde_json::from_slice(body).map_err(|error| damaged("body", &error.to_string()))?;
+        match manifest.absurdity() {
+            None => Ok(manifest),
+            Some(why) => Err(damaged("body", &why)),
+        }
+    }
+
+    /// What no commit ever writes, and later arithmetic and set algebra rely on not being there.
+    fn absurdity(&self) -> Option<String> {
+        let &Manifest {
+            generation,
+            next_segment,
+            ..
+        } = self;
+        if generation == u64::MAX || next_segment == u32::MAX {
+            return Some(format!(
+                "generation {generation}, next segment {next_segment}"
+            ));
+        }
+        let mut numbers = HashSet::new();
+        for segment in &self.segments {
+            let &SegmentEntry {
+                number,
+                prompts,
+                images,
+                ..
+            } = segment;
+            if number >= next_segment || !numbers.insert(number) {
+                return Some(format!("segment {number} stands twice or is yet to come"));
+            }
+            let deleted = segment.deleted.as_ref();
+            let (gone, gone_images) = deleted.map_or((0, 0), |gone| (gone.prompts, gone.images));
+            if prompts > MAX_ROWS || images > MAX_ROWS || gone > prompts || gone_images > images {
+                return Some(format!(
+                    "segment {number} of {prompts} prompts and {images} images, of which {gone} and \
+                     {gone_images} are deleted"
+                ));
+            }
+            let mut paths = HashSet::new();
+            let twice = segment.all_files().find(|file| !paths.insert(&file.path));
+            if let Some(file) = twice {
+                return Some(format!("segment {number} lists `{}` twice", file.path));
+            }
+        }
+        None
     }
 
     /// Makes this the MANIFEST of the index at `dir`, all or nothing: a temporary file, forced to
@@ -228,25 +281,39 @@ fn seal_below(
         } else {
             fs::set_permissions(&path, usual.clone())
                 .map_err(Error::io("open to readers", &path))?;
-            files.push(seal_file(&path, name, storage)?);
+            files.push(seal_file(&path, name, true, storage)?);
         }
     }
     storage.sync_dir(folder).map_err(Error::io("sync", folder))
 }
 
-/// Forces a file to disk; its entry under `name`.
-pub(crate) fn seal_file(path: &Path, name: String, storage: &dyn Storage) -> Result<FileEntry> {
+/// Forces a file to disk; its entry under `name`, with the checksum of every block if `blocks`.
+pub(crate) fn seal_file(
+    path: &Path,
+    name: String,
+    blocks: bool,
+    storage: &dyn Storage,
+) -> Result<FileEntry> {
     storage.sync_file(path).map_err(Error::io("sync", path))?;
-    let (len, xxh3) = checksum(path)?;
+    let len = fs::metadata(path).map_err(Error::io("read", path))?.len();
+    let mut hasher = blocks.then(|| BlockHasher::new(len));
+    let (len, xxh3) = checksum_with(path, |bytes| {
+        hasher.iter_mut().for_each(|hasher| hasher.update(bytes));
+    })?;
     Ok(FileEntry {
         path: name,
         len,
         xxh3,
+        blocks: hasher.map(BlockHasher::finish).unwrap_or_default(),
     })
 }
 
 /// Reads a whole file; its length and checksum, 16 hexadecimal digits.
 pub(crate) fn checksum(path: &Path) -> Result<(u64, String)> {
+    checksum_with(path, |_| {})
+}
+
+fn checksum_with(path: &Path, mut each: impl FnMut(&[u8])) -> Result<(u64, String)> {
     let mut file = File::open(path).map_err(Error::io("open", path))?;
     let mut hash = Xxh3Default::new();
     let mut buffer = vec![0; 1 << 18];
@@ -256,6 +323,7 @@ pub(crate) fn checksum(path: &Path) -> Result<(u64, String)> {
             Ok(0) => return Ok((len, hex(hash.digest()))),
             Ok(read) => {
                 hash.update(&buffer[..read]);
+                each(&buffer[..read]);
                 len += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -273,6 +341,7 @@ mod tests {
             path: path.into(),
             len: 1,
             xxh3: hex(1),
+            blocks: String::new(),
         };
         let segment = SegmentEntry {
             number: 7,
@@ -325,12 +394,51 @@ mod tests {
     }
 
     #[test]
+    fn what_no_commit_writes_is_damage() {
+        type Edit = fn(&mut Manifest<String>);
+        let edits: [Edit; 9] = [
+            |m| m.generation = u64::MAX,
+            |m| m.next_segment = u32::MAX,
+            |m| m.next_segment = 7,
+            |m| m.segments.push(m.segments[0].clone()),
+            |m| m.segments[0].prompts = MAX_ROWS + 1,
+            |m| m.segments[0].prompts = usize::MAX,
+            |m| m.segments[0].images = 1 << 40,
+            |m| m.segments[0].files.extend_from_within(..1),
+            |m| {
+                m.segments[0].deleted = Some(DeletedEntry {
+                    prompts: 2,
+                    images: 0,
+                    file: m.segments[0].files[0].clone(),
+                });
+            },
+        ];
+        for (number, edit) in edits.iter().enumerate() {
+            let dir = tempfile::tempdir().unwrap();
+            let mut bad = manifest("vectors");
+            edit(&mut bad);
+            bad.replace(&dir.path().into()).unwrap();
+            let error = Manifest::<String>::read(dir.path()).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    Error::Corrupt {
+                        section: "body",
+                        ..
+                    }
+                ),
+                "edit {number}"
+            );
+        }
+    }
+
+    #[test]
     fn files_stay_within_their_segment() {
         let dir = Path::new("index");
         let good = manifest("prompts/meta.json");
         let expected = dir.join("segments/000007/prompts/meta.json");
         assert_eq!(good.segments[0].files(dir).unwrap()[0].0, expected);
-        for bad in ["", "../x", "/etc/passwd", "a/../../b"] {
+        for bad in ["", "../x", "/etc/passwd", "a/../../b", "a\nb", "\0"] {
             assert!(manifest(bad).segments[0].files(dir).is_err(), "{bad}");
         }
     }

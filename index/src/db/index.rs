@@ -9,9 +9,10 @@ use crate::distance::dot;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::{EntryId, PromptId};
-use crate::manifest::{Manifest, SegmentEntry};
+use crate::manifest::{MANIFEST, Manifest, SegmentEntry};
 use crate::record::ImageRecord;
 use crate::segment::Segment;
+use crate::vector::flat::MAX_DIM;
 
 /// An opened index, for reading; any number of threads may share it.
 ///
@@ -34,6 +35,10 @@ impl Index {
     pub fn open(dir: &Path) -> Result<Index> {
         let (manifest, segments) = at_one_commit(dir, |manifest| {
             let dim = manifest.encoder.dim;
+            if !(1..=MAX_DIM).contains(&dim) {
+                let why = format!("vectors of {dim} numbers");
+                return Err(Error::corrupt(&dir.join(MANIFEST), "encoder", why));
+            }
             let segments = manifest.segments.iter().zip(0..);
             segments
                 .map(|(entry, place)| {

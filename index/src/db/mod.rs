@@ -18,6 +18,8 @@ pub use self::options::{
     BuildOptions, Bytes, Deletion, DeletionReport, Encoder, Phase, SearchRequest, Stats,
     VectorOptions,
 };
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::stats::stats;
 pub use self::writer::{Writer, compact};
 
 use crate::error::{Error, Result};

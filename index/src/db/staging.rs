@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::check_vector;
 use super::options::Encoder;
 use super::transaction::ignore_absent;
 use crate::error::{Error, Result};
@@ -49,13 +50,12 @@ impl Staging {
         };
         for folder in list(&all)? {
             if folder != staging.dir {
-                ignore_absent(place.storage.remove_dir_all(&folder))
-                    .map_err(Error::io("remove", &folder))?;
+                remove(place, &folder)?;
             }
         }
         for path in list(&staging.dir)? {
             if !staging.take(&path)? {
-                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+                remove(place, &path)?;
             }
         }
         Ok(staging)
@@ -106,17 +106,20 @@ impl Staging {
         ignore_absent(place.storage.remove_dir_all(&all)).map_err(Error::io("remove", &all))
     }
 
-    /// Opens a file that is whole; whether it was.
+    /// Opens a file that is whole and holds what it should; whether it is such a file.
     fn take(&mut self, path: &Path) -> Result<bool> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some((_, expected)) = name.split_once('-') else {
+        let Some((_, expected)) = name.split_once('-').filter(|_| path.is_file()) else {
             return Ok(false);
         };
         let (_, xxh3) = checksum(path)?;
         if xxh3 != expected {
             return Ok(false);
         }
-        self.open_shard(path).map(|()| true)
+        match self.open_shard(path) {
+            Err(Error::Corrupt { .. }) => Ok(false),
+            other => other.map(|()| true),
+        }
     }
 
     fn open_shard(&mut self, path: &Path) -> Result<()> {
@@ -125,6 +128,13 @@ impl Staging {
             let why = format!("vectors of {} numbers", shard.dim());
             return Err(Error::corrupt(path, "header", why));
         }
+        let rows = shard.rows();
+        for row in 0..shard.len() as u32 {
+            if check_vector(rows.get(row)?, self.dim).is_err() {
+                let why = format!("row {row} is not a unit vector");
+                return Err(Error::corrupt(path, "rows", why));
+            }
+        }
         let number = self.shards.len() as u32;
         for row in 0..shard.len() as u32 {
             self.rows.insert(shard.id(row)?, (number, row));
@@ -132,6 +142,17 @@ impl Staging {
         self.shards.push(shard);
         Ok(())
     }
+}
+
+/// Removes what is of no use here, a file or a folder.
+fn remove(place: &Place, path: &Path) -> Result<()> {
+    // A link to a folder is removed itself.
+    let removed = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => place.storage.remove_dir_all(path),
+        Ok(_) => place.storage.remove_file(path),
+        Err(error) => Err(error),
+    };
+    ignore_absent(removed).map_err(Error::io("remove", path))
 }
 
 /// The paths in a folder, in order; none, if it is absent.

@@ -8,7 +8,7 @@ use crate::manifest::{DELETED, MANIFEST, Manifest, SegmentEntry};
 use crate::segment::{GRAPH, IMAGES, PROMPTS, VECTORS};
 
 /// The statistics of the index at `dir`.
-pub(super) fn stats(manifest: &Manifest<Encoder>, dir: &Path) -> Result<Stats> {
+pub(crate) fn stats(manifest: &Manifest<Encoder>, dir: &Path) -> Result<Stats> {
     let path = dir.join(MANIFEST);
     let mut bytes = Bytes {
         total: path.metadata().map_err(Error::io("read", &path))?.len(),

@@ -10,7 +10,7 @@ use super::options::{BuildOptions, Encoder, Phase, Stats};
 use super::staging::Staging;
 use super::transaction::Transaction;
 use crate::deleted::Deleted;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use crate::id::{EntryId, PromptId};
 use crate::manifest::{SegmentEntry, seal};
 use crate::record::ImageRecord;
@@ -167,7 +167,7 @@ impl Writer {
         }
         let Some(vector) = self.staging.get(id)? else {
             return Err(Error::NoVector {
-                prompt: prompt.chars().take(80).collect(),
+                prompt: one_line(&prompt.chars().take(80).collect::<String>()),
             });
         };
         let vector = vector.to_vec();
@@ -192,7 +192,7 @@ impl Writer {
             .cloned()
             .collect();
         if !new.is_empty() {
-            let vector = segment.vectors.rows().get(entry.ordinal)?.to_vec();
+            let (_, vector) = segment.to_copy(entry.ordinal)?;
             all.extend(new);
             self.put(id, prompt, &vector, all)?;
             if let Some(moved) = self.moved.get_mut(entry.segment as usize) {
@@ -319,8 +319,7 @@ impl Writer {
             let Some(segment) = self.segment_at(place) else {
                 break;
             };
-            let (id, prompt) = (segment.vectors.id(row)?, segment.prompts.text(row)?);
-            let vector = segment.vectors.rows().get(row)?.to_vec();
+            let ((id, vector), prompt) = (segment.to_copy(row)?, segment.prompts.text(row)?);
             let images = segment.images(row, None, usize::MAX)?.0;
             self.put(id, &prompt, &vector, images)?;
             if let Some(moved) = self.moved.get_mut(place) {

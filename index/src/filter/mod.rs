@@ -15,7 +15,7 @@ use tantivy::query_grammar::{UserInputAst, parse_query, parse_query_lenient};
 use self::clause::{Clause, known_fields};
 pub(crate) use self::query::Level;
 use self::query::evaluate;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 
 /// Bytes and nested brackets that a filter may have: the grammar is recursive, and its time grows
 /// steeply with nesting.
@@ -55,6 +55,15 @@ impl Filter {
     /// assert!(Filter::parse("colour:red").unwrap_err().to_string().contains("fields are prompt"));
     /// ```
     pub fn parse(text: &str) -> Result<Filter> {
+        Filter::read(text).map_err(|error| match error {
+            Error::Filter { why } => Error::Filter {
+                why: one_line(&why),
+            },
+            other => other,
+        })
+    }
+
+    fn read(text: &str) -> Result<Filter> {
         let ast = ast(text)?;
         let mut parts = Parts::default();
         parts.place(Clause::from_ast(&ast)?, false)?;
@@ -294,6 +303,8 @@ mod tests {
         assert!(refusal("prompt:\"!\"").contains("no word"));
         assert!(refusal("prompt:/a.*/").contains("regular expressions"));
         assert!(refusal("\"red fo\"*").contains("whole words"));
+        assert!(refusal("c\n\u{1}g:1").contains("no field `c  g`"));
+        assert!(refusal("cfg:\"a\nb\"").contains("not `a b`"));
         assert!(refusal(&"(".repeat(5000)).contains("too long"));
         assert!(refusal(&"(".repeat(50)).contains("nested"));
     }

@@ -18,7 +18,7 @@ pub(crate) use self::bm25::{Corpus, Part};
 pub use self::query::KeywordQuery;
 pub(crate) use self::words::{tokenizers, words};
 use crate::error::{Error, Result};
-use crate::folder::{Folder, FolderWriter};
+use crate::folder::{Folder, FolderWriter, Listed};
 use crate::id::PromptId;
 
 /// The fields of the folder.
@@ -80,9 +80,9 @@ pub(crate) struct Prompts {
 
 impl Prompts {
     /// Opens the folder of `prompts` prompts.
-    pub(crate) fn open(path: &Path, prompts: usize) -> Result<Prompts> {
+    pub(crate) fn open(path: &Path, listed: Listed, prompts: usize) -> Result<Prompts> {
         let (schema, fields) = schema();
-        let folder = Folder::open(path, &schema, tokenizers(), prompts)?;
+        let folder = Folder::open(path, listed, &schema, tokenizers(), prompts)?;
         Ok(Prompts {
             folder,
             fields,

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, TermQuery};
 
 use super::*;
+use crate::folder::listed;
 
 fn prompts(texts: &[&str]) -> (tempfile::TempDir, Prompts) {
     let dir = tempfile::tempdir().unwrap();
@@ -12,7 +13,7 @@ fn prompts(texts: &[&str]) -> (tempfile::TempDir, Prompts) {
         writer.push(PromptId::of(text), text).unwrap();
     }
     writer.finish().unwrap();
-    let opened = Prompts::open(&path, texts.len()).unwrap();
+    let opened = Prompts::open(&path, listed(&path), texts.len()).unwrap();
     (dir, opened)
 }
 

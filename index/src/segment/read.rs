@@ -1,19 +1,22 @@
 //! Opens a segment and answers from it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
 use super::{GRAPH, IMAGES, PROMPTS, VECTORS};
 use crate::best::Best;
+use crate::blocks::Blocks;
 use crate::deleted::Deleted;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Level};
+use crate::folder::Listed;
 use crate::id::{EntryId, PromptId};
 use crate::images::Images;
 use crate::keyword::{Part, Prompts};
-use crate::manifest::{FileEntry, SegmentEntry, hex, segment_dir};
+use crate::manifest::{DeletedEntry, FileEntry, MANIFEST, SegmentEntry, hex, segment_dir};
 use crate::mmap::Mmap;
 use crate::record::ImageRecord;
 use crate::vector::flat::Vectors;
@@ -51,6 +54,8 @@ pub(crate) struct Segment {
     /// Its place among the segments of the index.
     place: u32,
     pub(crate) vectors: Vectors<Mmap>,
+    /// The checksums of that file.
+    blocks: Arc<Blocks>,
     graph: Graph<Mmap>,
     pool: Pool,
     pub(crate) prompts: Prompts,
@@ -71,6 +76,7 @@ impl Segment {
         let &SegmentEntry {
             prompts, images, ..
         } = entry;
+        let mut listed = listed(&entry.files, &dir.join(MANIFEST))?;
         let dir = segment_dir(dir, entry.number);
         let path = dir.join(VECTORS);
         let vectors = Vectors::new(Mmap::open(&path)?, &path)?;
@@ -82,15 +88,30 @@ impl Segment {
             );
             return Err(Error::corrupt(&path, "header", why));
         }
+        let blocks = listed.remove(Path::new(VECTORS)).ok_or_else(|| {
+            Error::corrupt(&path, "length", "it is not one of the segment's files")
+        })?;
         let path = dir.join(GRAPH);
         let graph = Graph::new(Mmap::open(&path)?, &path)?;
         check_pair(graph.len(), prompts, &path)?;
+        let below = |folder: &str| -> Listed {
+            let file = |(path, blocks): (&PathBuf, &Arc<Blocks>)| {
+                let path = path.strip_prefix(folder).ok()?;
+                Some((path.to_owned(), blocks.clone()))
+            };
+            listed.iter().filter_map(file).collect()
+        };
+        let prompt_words = Prompts::open(&dir.join(PROMPTS), below(PROMPTS), prompts)?;
+        let image_columns = Images::open(&dir.join(IMAGES), below(IMAGES), images)?;
+        // All counts have been found right by now, so that these sets are no larger than the files.
         let deleted = match &entry.deleted {
-            Some(deleted) => Some(read_deleted(&dir, &deleted.file, prompts, images)?),
+            Some(deleted) => Some(read_deleted(&dir, deleted, prompts, images)?),
             None => None,
         };
         let left = |count: usize, gone: &RoaringBitmap| {
-            (0..count as u32).collect::<RoaringBitmap>() - gone
+            let mut all = RoaringBitmap::new();
+            all.insert_range(0..count as u32);
+            all - gone
         };
         let live = deleted.as_ref().map(|deleted| Selection {
             prompts: left(prompts, &deleted.prompts),
@@ -100,9 +121,10 @@ impl Segment {
             place,
             pool: Pool::new(prompts),
             vectors,
+            blocks,
             graph,
-            prompts: Prompts::open(&dir.join(PROMPTS), prompts)?,
-            images: Images::open(&dir.join(IMAGES), images)?,
+            prompts: prompt_words,
+            images: image_columns,
             deleted,
             live,
         })
@@ -133,6 +155,17 @@ impl Segment {
     /// What is deleted so far.
     pub(crate) fn deleted(&self) -> Deleted {
         self.deleted.clone().unwrap_or_default()
+    }
+
+    /// The id and the vector of a row for copying them, which makes sure that they are what was
+    /// written: in another file, with checksums of its own, damage would never be found.
+    pub(crate) fn to_copy(&self, row: u32) -> Result<(PromptId, Vec<f32>)> {
+        for place in self.vectors.places(row) {
+            let checked = self.blocks.check(self.vectors.bytes(), place);
+            checked.map_err(|why| Error::corrupt(self.vectors.path(), "rows", why))?;
+        }
+        let vector = self.vectors.rows().get(row)?.to_vec();
+        Ok((self.vectors.id(row)?, vector))
     }
 
     /// The row of a prompt that is not deleted.
@@ -253,14 +286,37 @@ impl Segment {
     }
 }
 
-fn read_deleted(dir: &Path, file: &FileEntry, prompts: usize, images: usize) -> Result<Deleted> {
-    let path = dir.join(&file.path);
+/// The files of a segment by their path in it, with the checksums of their blocks.
+fn listed(files: &[FileEntry], manifest: &Path) -> Result<Listed> {
+    let list = |file: &FileEntry| match Blocks::parse(&file.blocks, file.len) {
+        Some(blocks) => Ok((PathBuf::from(&file.path), Arc::new(blocks))),
+        None => {
+            let why = format!("`{}` has no checksums of its blocks", file.path);
+            Err(Error::corrupt(manifest, "files", why))
+        }
+    };
+    files.iter().map(list).collect()
+}
+
+fn read_deleted(
+    dir: &Path,
+    entry: &DeletedEntry,
+    prompts: usize,
+    images: usize,
+) -> Result<Deleted> {
+    let path = dir.join(&entry.file.path);
     let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-    if hex(xxhash_rust::xxh3::xxh3_64(&bytes)) != file.xxh3 {
+    if hex(xxhash_rust::xxh3::xxh3_64(&bytes)) != entry.file.xxh3 {
         let why = "its bytes are not those that were written";
         return Err(Error::corrupt(&path, "checksum", why));
     }
-    Deleted::parse(&bytes, prompts, images, &path)
+    let deleted = Deleted::parse(&bytes, prompts, images, &path)?;
+    let found = (deleted.prompts.len(), deleted.images.len());
+    if found != (entry.prompts as u64, entry.images as u64) {
+        let why = format!("{found:?} prompts and images, but the MANIFEST says otherwise");
+        return Err(Error::corrupt(&path, "counts", why));
+    }
+    Ok(deleted)
 }
 
 /// Whether comparing with each of `matches` rows costs less than a walk that skips all others.

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Candidate;
@@ -224,6 +225,26 @@ impl<B: AsRef<[u8]>> Vectors<B> {
             dim: self.dim,
             path: &self.path,
         }
+    }
+
+    /// Where in the file a row's numbers stand, and its id.
+    pub(crate) fn places(&self, row: u32) -> [Range<usize>; 2] {
+        let (row, len) = (row as usize, self.dim * size_of::<f32>());
+        let ids = Offsets::new(self.rows, self.dim).map_or(usize::MAX, |offsets| offsets.ids);
+        let place = |start: usize, len: usize| {
+            let start = start.saturating_add(row.saturating_mul(len));
+            start..start.saturating_add(len)
+        };
+        [place(HEADER_LEN, len), place(ids, ID_LEN)]
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole file.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
     }
 
     /// The prompt id of a row.

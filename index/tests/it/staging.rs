@@ -71,6 +71,13 @@ fn half_written_or_damaged_files_and_other_encoders_do_not_count() {
     let half = fs::read(&shards[1]).unwrap();
     fs::write(&shards[1], &half[..half.len() / 2]).unwrap();
     fs::write(shards[2].with_file_name("unfinished"), "half").unwrap();
+    // Whole by its name, but no file of vectors; and folders where files belong, and the reverse.
+    let named = |bytes: &[u8]| format!("000007-{:016x}", xxhash_rust::xxh3::xxh3_64(bytes));
+    fs::write(shards[2].with_file_name(named(b"text")), "text").unwrap();
+    let folder = shards[2].with_file_name("000009-0123");
+    fs::create_dir_all(folder.join("within")).unwrap();
+    fs::write(folder.join("within/file"), "x").unwrap();
+    fs::write(dir.join("staging/file"), "x").unwrap();
     let next = writer(&dir);
     assert_eq!(next.staged(), 1);
     assert!(next.knows("c").unwrap());

@@ -4,7 +4,7 @@
 pub(crate) mod build;
 mod connect;
 pub(crate) mod layout;
-mod links;
+pub(crate) mod links;
 mod order;
 pub(crate) mod search;
 mod select;
