@@ -15,8 +15,10 @@ use crate::medium::{Call, Fault, Kind, Luck, Medium, Picture};
 use crate::util::{State, copy, rng, state};
 
 /// Mixtures of what is durable and what is not that are looked at of every power cut.
-const MIXTURES: u64 = 4;
-const LUCKS: usize = 2 + MIXTURES as usize;
+const MIXTURES: usize = 4;
+/// The same where the new MANIFEST is there, but not lasting.
+const MORE_MIXTURES: usize = 40;
+const LUCKS: usize = 2 + MIXTURES;
 
 const FAULTS: [Fault; 4] = [
     Fault::CutBefore,
@@ -139,7 +141,8 @@ impl Prepared {
     fn commit(&self) -> usize {
         let sync = Call(Kind::SyncDir, self.case.below.into());
         let after = &self.calls[self.rename()..];
-        self.rename() + after.iter().position(|call| *call == sync).unwrap()
+        let lasts = after.iter().position(|call| *call == sync);
+        self.rename() + lasts.expect("nothing makes the name of the MANIFEST last")
     }
 
     /// The states that a picture may show.
@@ -156,7 +159,9 @@ impl Prepared {
 
     /// Looks at what is left after a power cut, and changes some of it again.
     fn check(&mut self, picture: &Picture, what: &str) {
-        for (number, (mut luck, what)) in lucks(what).enumerate() {
+        let between = (self.rename() + 1..=self.commit()).contains(&picture.done);
+        let mixtures = if between { MORE_MIXTURES } else { MIXTURES };
+        for (number, (mut luck, what)) in lucks(what, picture, mixtures).enumerate() {
             let folder = tempfile::tempdir().unwrap();
             let dir = develop(picture, &mut luck, &folder).join(self.case.below);
             let found = state(&dir).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -225,8 +230,8 @@ impl Prepared {
         for picture in pictures.iter().chain([&last]) {
             let is_last = picture.done == calls.len();
             let what = format!("{what}, next change {:?}", calls.get(picture.done));
-            let mixture = 2 + picture.done % MIXTURES as usize;
-            for (mut luck, what) in lucks(&what).step_by(mixture).take(2) {
+            // The least that may be left, and a mixture.
+            for (mut luck, what) in lucks(&what, picture, 1).step_by(2) {
                 let folder = tempfile::tempdir().unwrap();
                 let dir = develop(picture, &mut luck, &folder).join(self.case.below);
                 let left = state(&dir).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -244,14 +249,17 @@ fn develop(picture: &Picture, luck: &mut Luck, folder: &tempfile::TempDir) -> Pa
     root
 }
 
-fn lucks(what: &str) -> impl Iterator<Item = (Luck, String)> {
-    let mixtures = (0..MIXTURES).map(|seed| Luck::Some(Box::new(rng(seed))));
-    let lucks = [Luck::None, Luck::All].into_iter().chain(mixtures);
-    let names = ["nothing more", "all"].map(str::to_owned).into_iter();
-    let names = names.chain((0..MIXTURES).map(|seed| format!("mixture {seed}")));
-    lucks
-        .zip(names)
-        .map(move |(luck, name)| (luck, format!("{what}, {name} is left")))
+/// The least and the most that may be left, and mixtures.
+fn lucks(what: &str, picture: &Picture, mixtures: usize) -> impl Iterator<Item = (Luck, String)> {
+    let first = (picture.done * MORE_MIXTURES) as u64;
+    let mixture = |seed| (Luck::Some(Box::new(rng(seed))), format!("mixture {seed}"));
+    [
+        (Luck::None, "nothing more".to_owned()),
+        (Luck::All, "all".to_owned()),
+    ]
+    .into_iter()
+    .chain((first..).take(mixtures).map(mixture))
+    .map(move |(luck, name)| (luck, format!("{what}, {name} is left")))
 }
 
 fn survives(case: Case) {
