@@ -7,7 +7,7 @@ use unprompt_index::{
     EntryId, Error, Filter, Hit, Index, KeywordQuery, PromptId, SearchRequest, VectorOptions,
 };
 
-use super::sample::{images, text, vectors};
+use super::sample::{images, text, vector};
 
 const FILTERS: [&str; 4] = [
     "",
@@ -69,7 +69,7 @@ pub(super) fn ask(dir: &Path) -> Answers {
     };
     answers.other("stats", index.stats());
     answers.lasting("length", Ok((index.len(), index.is_empty())));
-    let query = &vectors()[5];
+    let query = vector(5);
     entries(&index, query, &mut answers);
     lists(&index, query, &mut answers);
     searches(&index, query, &mut answers);

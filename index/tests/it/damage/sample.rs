@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use unprompt_index::{
     BuildOptions, Deletion, Disk, Filter, ImageRecord, Place, PromptId, Storage, Writer, delete,
@@ -75,8 +75,9 @@ pub(super) fn images(i: usize) -> Vec<ImageRecord> {
     (0..i % 3).map(image).collect()
 }
 
-pub(super) fn vectors() -> Vec<Vec<f32>> {
-    clustered(8, VECTORS, DIM, 10)
+pub(super) fn vector(i: usize) -> &'static [f32] {
+    static ALL: LazyLock<Vec<Vec<f32>>> = LazyLock::new(|| clustered(8, VECTORS, DIM, 10));
+    &ALL[i]
 }
 
 /// The files of a folder by their paths in it.
@@ -96,7 +97,6 @@ impl Sample {
     pub(super) fn new() -> Sample {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("index");
-        let vectors = vectors();
         let mut first = 0;
         for end in ENDS {
             let mut writer = match first {
@@ -104,7 +104,7 @@ impl Sample {
                 _ => Writer::open(place(&dir), options()).unwrap(),
             };
             for i in first..end {
-                writer.push(&text(i), &vectors[i], images(i)).unwrap();
+                writer.push(&text(i), vector(i), images(i)).unwrap();
             }
             crate::util::commit(writer);
             first = end;
@@ -115,7 +115,7 @@ impl Sample {
         delete(place(&dir), &Deletion::Matching(some)).unwrap();
         let mut writer = Writer::open(place(&dir), options()).unwrap();
         for i in ENDS[2]..ENDS[2] + 6 {
-            writer.stage(&[&text(i)], &vectors[i]).unwrap();
+            writer.stage(&[&text(i)], vector(i)).unwrap();
         }
         drop(writer);
         fs::write(dir.join("MANIFEST.tmp"), "half").unwrap();

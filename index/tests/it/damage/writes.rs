@@ -6,7 +6,7 @@ use std::path::Path;
 use unprompt_index::{Deletion, Error, Filter, PromptId, Writer, compact, delete};
 
 use super::asks::more_images;
-use super::sample::{options, place, text, vectors};
+use super::sample::{options, place, text, vector};
 
 type Change = fn(&Path) -> Result<(), Error>;
 
@@ -22,33 +22,30 @@ pub(super) const CHANGES: [Change; 6] = [
 
 /// A new prompt, and images of a known one: a new segment beside the others.
 fn add_few(dir: &Path) -> Result<(), Error> {
-    let vectors = vectors();
     let mut writer = Writer::open(place(dir), options())?;
     for i in [1, 160] {
-        writer.push(&text(i), &vectors[i], more_images(i))?;
+        writer.push(&text(i), vector(i), more_images(i))?;
     }
     writer.commit(&mut |_| ControlFlow::Continue(())).map(drop)
 }
 
 /// As many as make it take in the smaller segments.
 fn add_many(dir: &Path) -> Result<(), Error> {
-    let vectors = vectors();
     let mut writer = Writer::open(place(dir), options())?;
     for i in 0..30 {
         let text = format!("{} again", text(i));
-        writer.push(&text, &vectors[i], more_images(i))?;
+        writer.push(&text, vector(i), more_images(i))?;
     }
     writer.commit(&mut |_| ControlFlow::Continue(())).map(drop)
 }
 
 /// Prompts whose vectors are staged, unless that file is the damaged one.
 fn use_staged(dir: &Path) -> Result<(), Error> {
-    let vectors = vectors();
     let mut writer = Writer::open(place(dir), options())?;
     for i in 155..161 {
         match writer.knows(&text(i))? {
             true => writer.add(&text(i), more_images(i))?,
-            false => writer.push(&text(i), &vectors[i], more_images(i))?,
+            false => writer.push(&text(i), vector(i), more_images(i))?,
         };
     }
     writer.commit(&mut |_| ControlFlow::Continue(())).map(drop)
