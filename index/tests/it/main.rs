@@ -6,6 +6,7 @@ mod damage; // files that are not what was written
 #[cfg(unix)]
 mod durable; // power cuts and failing calls at every point of a change
 mod filters; // which prompts and images a filter selects
+mod golden; // an index that the first format wrote
 mod layers; // modules import downwards only
 #[cfg(unix)]
 mod medium; // a storage that knows what a power cut leaves
