@@ -274,6 +274,7 @@ impl Writer {
         if self.pushed() == 0 && self.transaction.index().is_some() {
             return self.transaction.unchanged();
         }
+        self.staging.close();
         let live: Vec<usize> = self.live().collect();
         for place in absorbed(&live, self.pushed())..live.len() {
             self.absorb(place, progress)?;
