@@ -38,7 +38,7 @@ use rand::RngExt;
 use unprompt_index::Index;
 
 use crate::changes::{Change, Model, Told, WORDS};
-use crate::util::{rng, state};
+use crate::util::{folder_in_memory, rng, state};
 
 /// Prompts that there are; few, so that they meet again.
 const PROMPTS: usize = 40;
@@ -271,9 +271,7 @@ fn kill_over_and_over() {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = variable(SEED).unwrap_or_else(|| u64::from(now().subsec_nanos()));
     println!("crash: {kills} kills, UNPROMPT_CRASH_SEED={seed}");
-    // Memory, where there is some: what a dead process has written is there without being forced.
-    let memory = tempfile::tempdir_in("/dev/shm");
-    let folder = memory.or_else(|_| tempfile::tempdir()).unwrap();
+    let folder = folder_in_memory();
     let dir = folder.path().join("index");
     let mut known = Known {
         seed,

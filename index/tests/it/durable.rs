@@ -12,7 +12,7 @@ use unprompt_index::Place;
 
 use crate::changes::{Change, Model};
 use crate::medium::{Call, Fault, Kind, Luck, Medium, Picture};
-use crate::util::{State, copy, rng, state};
+use crate::util::{State, copy, folder_in_memory, rng, state};
 
 /// Mixtures of what is durable and what is not that are looked at of every power cut.
 const MIXTURES: usize = 4;
@@ -91,7 +91,7 @@ impl Run {
 
 impl Prepared {
     fn new(case: Case) -> Prepared {
-        let start = tempfile::tempdir().unwrap();
+        let start = folder_in_memory();
         let dir = start.path().join(case.below);
         let mut model = Model::default();
         for change in &case.past {
@@ -121,7 +121,7 @@ impl Prepared {
     }
 
     fn run(&self) -> Run {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder_in_memory();
         copy(self.start.path(), folder.path());
         Run {
             medium: Medium::new(folder.path()),
@@ -162,7 +162,7 @@ impl Prepared {
         let between = (self.rename() + 1..=self.commit()).contains(&picture.done);
         let mixtures = if between { MORE_MIXTURES } else { MIXTURES };
         for (number, (mut luck, what)) in lucks(what, picture, mixtures).enumerate() {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder_in_memory();
             let dir = develop(picture, &mut luck, &folder).join(self.case.below);
             let found = state(&dir).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert!(self.allowed(picture, &luck).contains(&&found), "{what}");
@@ -232,7 +232,7 @@ impl Prepared {
             let what = format!("{what}, next change {:?}", calls.get(picture.done));
             // The least that may be left, and a mixture.
             for (mut luck, what) in lucks(&what, picture, 1).step_by(2) {
-                let folder = tempfile::tempdir().unwrap();
+                let folder = folder_in_memory();
                 let dir = develop(picture, &mut luck, &folder).join(self.case.below);
                 let left = state(&dir).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let known = !is_last && [&self.before, &found].contains(&&left);

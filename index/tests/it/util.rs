@@ -82,7 +82,7 @@ pub(crate) fn built<'a>(
     dim: usize,
     entries: impl IntoIterator<Item = (&'a str, Vec<f32>, Vec<ImageRecord>)>,
 ) -> Built {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     let dir = folder.path().join("index");
     let mut writer = Writer::create(&dir, encoder(dim), BuildOptions::default()).unwrap();
     for (prompt, vector, images) in entries {
@@ -91,6 +91,13 @@ pub(crate) fn built<'a>(
     commit(writer);
     let index = Index::open(&dir).unwrap();
     Built { folder, dir, index }
+}
+
+/// A folder in memory, where there is such a thing, for tests that would spend their time on
+/// forcing bytes to a disk that is not switched off.
+pub(crate) fn folder_in_memory() -> tempfile::TempDir {
+    let memory = tempfile::tempdir_in("/dev/shm");
+    memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// Adds to an index.
