@@ -31,9 +31,9 @@ use self::cases::{Case, cases};
 use self::sample::Sample;
 
 /// Damaged files, when nothing else is asked for.
-const CASES: usize = 6000;
+const CASES: usize = 5200;
 /// One case in so many is also changed.
-const CASES_PER_CHANGE: usize = 5;
+const CASES_PER_CHANGE: usize = 8;
 const CHILDREN: usize = 2;
 const SEED: u64 = 12;
 /// What one case may take.
