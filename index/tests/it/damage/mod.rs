@@ -8,6 +8,7 @@
 //! `UNPROMPT_DAMAGE_SEED` where their random numbers come from.
 
 mod asks; // what is asked of an index
+mod blocks; // files of several blocks
 mod cases; // ways to damage a file
 mod manifests; // a MANIFEST that is whole and wrong
 mod sample; // the index that is damaged
