@@ -1,5 +1,5 @@
 //! How long does a graph take to build, and how many queries a second does it answer, at which
-//! recall?
+//! recall, also among the rows that a filter selects?
 //!
 //! `cargo bench -p unprompt-benches --bench graph -- --vectors base.f32 --queries query.f32 --dim 384`
 //! reads rows of little-endian f32 of length 1; `benches/peers/hnswlib_race.py` prints the same
@@ -19,7 +19,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unprompt_benches::{SEED, median};
 use unprompt_index::{
-    BuildOptions, Encoder, EntryId, Index, Phase, Stats, VectorOptions, Writer, check,
+    BuildOptions, Encoder, EntryId, Filter, ImageRecord, Index, Phase, Stats, VectorOptions,
+    Writer, check,
 };
 
 #[global_allocator]
@@ -28,6 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const K: usize = 10;
 const EFS: [usize; 10] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
 const RUNS: usize = 5;
+/// Shares of the rows that filters select.
+const SHARES: [f64; 4] = [0.5, 0.1, 0.01, 0.001];
 
 /// Of the vectors that are made where none are given.
 const MADE: usize = 20_000;
@@ -57,7 +60,9 @@ fn main() -> Result<()> {
     println!("open: {:.2} ms", open.as_secs_f64() * 1e3);
     // Reads every file once, so that no search below waits for the disk.
     ensure!(check(&dir)?.damaged.is_empty(), "the index is damaged");
-    search(&race, &Index::open(&dir)?)
+    let index = Index::open(&dir)?;
+    search(&race, &index)?;
+    filtered(&race, &index)
 }
 
 fn build(race: &Race, dir: &Path) -> Result<Stats> {
@@ -68,7 +73,12 @@ fn build(race: &Race, dir: &Path) -> Result<Stats> {
     };
     let mut writer = Writer::create(dir, encoder, race.options)?;
     for (number, vector) in race.vectors.chunks(race.dim).enumerate() {
-        writer.push(&format!("prompt {number}"), vector, vec![])?;
+        // For filters, which select a share of the rows by their seeds.
+        let image = ImageRecord {
+            seed: Some(number as u64),
+            ..ImageRecord::default()
+        };
+        writer.push(&format!("prompt {number}"), vector, vec![image])?;
     }
     let mut start = None;
     let mut end = None;
@@ -94,27 +104,66 @@ fn build(race: &Race, dir: &Path) -> Result<Stats> {
     Ok(stats)
 }
 
-fn search(race: &Race, index: &Index) -> Result<()> {
-    let all = |ef, exact| -> Result<Vec<HashSet<EntryId>>> {
+/// What is found for each query.
+type Found = Vec<HashSet<EntryId>>;
+
+impl Race {
+    fn count(&self) -> usize {
+        self.queries.len() / self.dim
+    }
+
+    fn all(
+        &self,
+        index: &Index,
+        ef: Option<usize>,
+        exact: bool,
+        filter: Option<&Filter>,
+    ) -> Result<Found> {
         let options = VectorOptions { k: K, ef, exact };
-        let found = race.queries.chunks(race.dim).map(|query| {
-            let scored = index.vector_search(query, &options, None)?;
+        let found = self.queries.chunks(self.dim).map(|query| {
+            let scored = index.vector_search(query, &options, filter)?;
             Ok(scored.into_iter().map(|scored| scored.entry).collect())
         });
         found.collect()
-    };
-    let count = race.queries.len() / race.dim;
+    }
+}
+
+fn recall(found: &Found, truth: &Found) -> f64 {
+    let common: usize = found.iter().zip(truth).map(|(a, b)| (a & b).len()).sum();
+    let wanted: usize = truth.iter().map(HashSet::len).sum();
+    common as f64 / wanted as f64
+}
+
+fn search(race: &Race, index: &Index) -> Result<()> {
     let start = Instant::now();
-    let truth = all(None, true)?;
+    let truth = race.all(index, None, true, None)?;
     let exact = start.elapsed().as_secs_f64();
-    println!("exact: {:.0} queries/s", count as f64 / exact);
+    println!("exact: {:.0} queries/s", race.count() as f64 / exact);
     println!("ef  recall@{K}  queries/s");
     for ef in EFS {
-        let found = all(Some(ef), false)?;
-        let common: usize = found.iter().zip(&truth).map(|(a, b)| (a & b).len()).sum();
-        let recall = common as f64 / (count * K) as f64;
-        let time = median(RUNS, || all(Some(ef), false)).as_secs_f64();
-        println!("{ef:<3} {recall:.4}     {:>8.0}", count as f64 / time);
+        let found = race.all(index, Some(ef), false, None)?;
+        let time = median(RUNS, || race.all(index, Some(ef), false, None)).as_secs_f64();
+        let rate = race.count() as f64 / time;
+        println!("{ef:<3} {:.4}     {rate:>8.0}", recall(&found, &truth));
+    }
+    Ok(())
+}
+
+/// With the default ef; the filter is evaluated anew for each query.
+fn filtered(race: &Race, index: &Index) -> Result<()> {
+    println!("share   recall@{K}  queries/s  exact queries/s");
+    for share in SHARES {
+        let last = (index.len() as f64 * share) as usize;
+        let filter = Filter::parse(&format!("seed:[0 TO {last}}}"))?;
+        let all = |exact| race.all(index, None, exact, Some(&filter));
+        let recall = recall(&all(false)?, &all(true)?);
+        let rate = |exact| race.count() as f64 / median(1, || all(exact)).as_secs_f64();
+        let share = format!("{:.1}%", share * 100.0);
+        println!(
+            "{share:<7} {recall:.4}     {:>8.0}  {:>8.0}",
+            rate(false),
+            rate(true)
+        );
     }
     Ok(())
 }

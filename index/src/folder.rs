@@ -186,7 +186,7 @@ fn guard<T>(path: &Path, read: impl FnOnce() -> tantivy::Result<T>) -> Result<T>
     match catch_panic(read) {
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => Err(match refused(&error) {
-            Some(source) => Error::io("read", path)(source),
+            Some((file, source)) => Error::io("read", &path.join(file))(source),
             None => Error::corrupt(path, "tantivy", one_line(&shortened(&error.to_string()))),
         }),
         None => Err(Error::corrupt(
@@ -197,17 +197,21 @@ fn guard<T>(path: &Path, read: impl FnOnce() -> tantivy::Result<T>) -> Result<T>
     }
 }
 
-/// The system's refusal behind an error, which says nothing about the bytes; an absent file does.
-fn refused(error: &TantivyError) -> Option<io::Error> {
-    let source = match error {
-        TantivyError::IoError(source) => source,
-        TantivyError::OpenReadError(OpenReadError::IoError { io_error, .. }) => io_error,
-        TantivyError::OpenDirectoryError(OpenDirectoryError::IoError { io_error, .. }) => io_error,
+/// The system's refusal behind an error, which says nothing about the bytes, and the file that it
+/// is about, if known; an absent file does say something.
+fn refused(error: &TantivyError) -> Option<(PathBuf, io::Error)> {
+    let (file, source) = match error {
+        TantivyError::IoError(source) => (PathBuf::new(), source),
+        TantivyError::OpenReadError(OpenReadError::IoError { io_error, filepath }) => {
+            (filepath.clone(), io_error)
+        }
+        TantivyError::OpenDirectoryError(OpenDirectoryError::IoError { io_error, .. }) => {
+            (PathBuf::new(), io_error)
+        }
         _ => return None,
     };
-    let code = source.raw_os_error()?;
-    let source = io::Error::from_raw_os_error(code);
-    (source.kind() != io::ErrorKind::NotFound).then_some(source)
+    let source = io::Error::from_raw_os_error(source.raw_os_error()?);
+    (source.kind() != io::ErrorKind::NotFound).then_some((file, source))
 }
 
 fn shortened(text: &str) -> String {

@@ -131,10 +131,11 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
+                // Of what may not be looked at nothing is known, and that is no `NotAnIndex`.
                 return Err(match error.kind() {
-                    _ if !dir.exists() => not_an_index("there is no such folder"),
-                    _ if !dir.is_dir() => not_an_index("it is not a folder"),
-                    io::ErrorKind::NotFound => not_an_index("it has no MANIFEST"),
+                    _ if dir.is_file() => not_an_index("it is not a folder"),
+                    io::ErrorKind::NotFound if dir.is_dir() => not_an_index("it has no MANIFEST"),
+                    io::ErrorKind::NotFound => not_an_index("there is no such folder"),
                     _ => Error::io("read", &path)(error),
                 });
             }

@@ -97,11 +97,16 @@ impl Staging {
         self.open_shard(&path)
     }
 
+    /// Forgets what is there, without removing it: the memory is wanted for building.
+    pub(super) fn close(&mut self) {
+        self.shards = Vec::new();
+        self.rows = HashMap::new();
+    }
+
     /// Removes all of it.
-    pub(super) fn remove(self, place: &Place) -> Result<()> {
-        let Staging { shards, .. } = self;
+    pub(super) fn remove(mut self, place: &Place) -> Result<()> {
         // Some systems do not remove a file that is mapped.
-        drop(shards);
+        self.close();
         let all = place.dir.join(STAGING);
         ignore_absent(place.storage.remove_dir_all(&all)).map_err(Error::io("remove", &all))
     }

@@ -64,6 +64,8 @@ impl Transaction {
             committed: false,
             lock,
         };
+        // What a power cut leaves of this build is ours to clear only if LOCK is left as well.
+        sync_dir(&transaction.place, &transaction.place.dir)?;
         transaction.clear()?;
         if let Err(error) = fs::create_dir(&segments)
             && error.kind() != io::ErrorKind::AlreadyExists
@@ -87,6 +89,9 @@ impl Transaction {
             lock,
             place,
         };
+        // The last commit may be there without being lasting. What it has replaced must stay until
+        // it is, for a power cut may bring back the MANIFEST that names it.
+        sync_dir(&transaction.place, &transaction.place.dir)?;
         transaction.clear()?;
         Ok(transaction)
     }
@@ -112,34 +117,36 @@ impl Transaction {
 
     /// Makes an index of `segments`, whose files are all forced to disk, their folders too.
     ///
-    /// In this order: the folder of segments, and the one that the index stands in; the MANIFEST
-    /// under another name; its renaming; the index folder. Only then is forgotten what no commit
-    /// names any more. Killed at any moment, the index is as before or as after.
+    /// In this order: the folder of segments, and of a new index its own folder and all above; the
+    /// MANIFEST under another name; its renaming; the index folder. Only then is forgotten what no
+    /// commit names any more. Killed at any moment, the index is as before or as after.
     ///
     /// `grown` tells that the last of them is new.
     pub(super) fn commit(&mut self, segments: Vec<SegmentEntry>, grown: bool) -> Result<Stats> {
-        let Place { dir, storage } = self.place.clone();
-        let sync = |dir: &Path| storage.sync_dir(dir).map_err(Error::io("sync", dir));
-        sync(&dir.join(SEGMENTS))?;
-        // The folder's own name stands in its parent.
-        let whole = dir.canonicalize().map_err(Error::io("resolve", &dir))?;
-        whole.parent().map_or(Ok(()), sync)?;
+        let place = self.place.clone();
+        let dir = &place.dir;
+        sync_dir(&place, &dir.join(SEGMENTS))?;
+        if self.base.generation == 0 {
+            // A MANIFEST without the folder of segments would be a damaged index.
+            sync_dir(&place, dir)?;
+            sync_above(&place, dir)?;
+        }
         let manifest = Manifest {
             generation: self.base.generation + 1,
             encoder: self.base.encoder.clone(),
             next_segment: self.base.next_segment + u32::from(grown),
             segments,
         };
-        manifest.replace(&self.place)?;
+        manifest.replace(&place)?;
         self.committed = true;
-        sync(&dir)?;
+        sync_dir(&place, dir)?;
         self.base = manifest;
         // What cannot be removed now, since a reader on some systems keeps it, the next change
         // removes.
         if let Err(error) = self.clear() {
             tracing::debug!("{error}");
         }
-        stats(&self.base, &dir)
+        stats(&self.base, dir)
     }
 
     /// Ends without a change.
@@ -168,6 +175,15 @@ impl Transaction {
         Ok(())
     }
 
+    /// Whether the MANIFEST is still the one that was there before.
+    fn is_unchanged(&self) -> bool {
+        match Manifest::<Encoder>::read(&self.place.dir) {
+            Ok(manifest) => manifest.generation == self.base.generation,
+            Err(Error::NotAnIndex { .. }) => self.base.generation == 0,
+            Err(_) => false,
+        }
+    }
+
     fn clear_deleted(&self, folder: &Path, entry: &SegmentEntry) -> Result<()> {
         let current = entry.deleted.as_ref().map(|deleted| &deleted.file.path);
         for name in names(folder)? {
@@ -188,7 +204,8 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if self.committed {
+        // A renaming that was reported as failed may have been made all the same.
+        if self.committed || !self.is_unchanged() {
             return;
         }
         // There is nobody to tell about failures, and the next change tries again.
@@ -217,6 +234,27 @@ pub(super) fn ignore_absent(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// Makes the names in a folder last.
+fn sync_dir(place: &Place, dir: &Path) -> Result<()> {
+    place.storage.sync_dir(dir).map_err(Error::io("sync", dir))
+}
+
+/// Makes the name of a folder last, and of all that it stands in, for this build or one before it
+/// may have made some of them.
+fn sync_above(place: &Place, dir: &Path) -> Result<()> {
+    let whole = dir.canonicalize().map_err(Error::io("resolve", dir))?;
+    for above in whole.ancestors().skip(1) {
+        match sync_dir(place, above) {
+            // No build has made a folder in one that it may not open.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                break;
+            }
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 fn is_number(name: &str) -> bool {

@@ -261,9 +261,9 @@ impl Writer {
     /// before are merged with the new one, so that their number grows with the logarithm of what
     /// is added. If nothing has changed, neither does the index.
     ///
-    /// In this order: the files of the segment, each forced to disk; their folders, and the one
-    /// that the index stands in; the MANIFEST under another name, forced to disk; its renaming;
-    /// the index folder. Killed at any moment, the index is as before or as after.
+    /// In this order: the files of the segment, each forced to disk; their folders, of a new index
+    /// its own and those above as well; the MANIFEST under another name, forced to disk; its
+    /// renaming; the index folder. Killed at any moment, the index is as before or as after.
     ///
     /// # Errors
     /// [`Error::Cancelled`] on request, [`Error::Io`], [`Error::Tantivy`], [`Error::Corrupt`]. In
@@ -274,6 +274,7 @@ impl Writer {
         if self.pushed() == 0 && self.transaction.index().is_some() {
             return self.transaction.unchanged();
         }
+        self.staging.close();
         let live: Vec<usize> = self.live().collect();
         for place in absorbed(&live, self.pushed())..live.len() {
             self.absorb(place, progress)?;

@@ -1,11 +1,19 @@
 //! The crate from outside, in one binary.
 
 mod build; // making an index, and failing to
+mod changes; // changes of an index, and a model of them
 mod damage; // files that are not what was written
+#[cfg(unix)]
+mod durable; // power cuts and failing calls at every point of a change
 mod filters; // which prompts and images a filter selects
+mod golden; // an index that the first format wrote
 mod layers; // modules import downwards only
+#[cfg(unix)]
+mod medium; // a storage that knows what a power cut leaves
 mod model; // random changes against a plain model
 mod recall; // the graph against exact search
+#[cfg(unix)]
+mod refused; // a full disk, missing permission
 mod search; // the three modes, pages, ties
 mod segments; // adding, deleting, compacting, and readers meanwhile
 mod staging; // a killed build goes on

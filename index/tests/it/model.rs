@@ -4,28 +4,13 @@ use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use unprompt_index::{
-    Deletion, Filter, ImageRecord, Index, KeywordQuery, PromptId, Scored, VectorOptions, check,
-    delete,
-};
+use unprompt_index::{Index, KeywordQuery, PromptId, Scored, VectorOptions};
 
-use crate::util::{Built, add, built, compacted, image, rng, unit};
+use crate::changes::{Change, Model, WIDE, WORDS, text, vector};
+use crate::util::{built, state};
 
-const WIDE: usize = 8;
 /// Prompts that there are; few, so that they meet again.
 const PROMPTS: usize = 30;
-const WORDS: usize = 6;
-
-/// A change of the index.
-#[derive(Clone, Debug)]
-enum Change {
-    /// Prompts, each with an image of a number.
-    Add(Vec<(usize, usize)>),
-    Delete(Vec<usize>),
-    DeletePart(u32),
-    DeleteWord(usize),
-    Compact,
-}
 
 fn change() -> impl Strategy<Value = Change> {
     let prompt = 0..PROMPTS;
@@ -38,54 +23,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn text(prompt: usize) -> String {
-    let words = (0..1 + prompt % 5).map(|j| format!("w{}", (prompt + j * j) % WORDS));
-    format!("{} n{prompt}", words.collect::<Vec<_>>().join(" "))
-}
-
-fn vector(prompt: usize) -> Vec<f32> {
-    // Every third shares its vector with another: ties.
-    unit(&mut rng((prompt - prompt % 3 / 2) as u64), WIDE, None)
-}
-
-fn picture(prompt: usize, number: usize) -> ImageRecord {
-    ImageRecord {
-        part_id: Some((number % 3) as u32),
-        seed: Some((prompt * 10 + number) as u64),
-        ..image(&format!("{prompt}-{number}.png"))
-    }
-}
-
-/// Prompts with their images in the order of adding.
-#[derive(Default)]
-struct Model(BTreeMap<usize, Vec<ImageRecord>>);
-
 impl Model {
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Add(prompts) => {
-                for &(prompt, number) in prompts {
-                    let images = self.0.entry(prompt).or_default();
-                    let image = picture(prompt, number);
-                    if !images.contains(&image) {
-                        images.push(image);
-                    }
-                }
-            }
-            Change::Delete(prompts) => self.0.retain(|prompt, _| !prompts.contains(prompt)),
-            Change::DeletePart(part) => self.0.retain(|_, images| {
-                images.retain(|image| image.part_id != Some(*part));
-                !images.is_empty()
-            }),
-            Change::DeleteWord(word) => {
-                let word = format!("w{word}");
-                self.0
-                    .retain(|prompt, _| !text(*prompt).split(' ').any(|w| w == word));
-            }
-            Change::Compact => {}
-        }
-    }
-
     fn cosines(&self, query: &[f32]) -> BTreeMap<String, f64> {
         let cosine = |&prompt: &usize| {
             let pairs = vector(prompt).into_iter().zip(query);
@@ -119,35 +57,6 @@ impl Model {
         let scores = self.0.keys().map(|&prompt| (text(prompt), score(prompt)));
         scores.filter(|(_, score)| *score > 0.0).collect()
     }
-}
-
-fn apply(built: &Built, change: &Change) {
-    match change {
-        Change::Add(prompts) => {
-            let entry = |&(prompt, number): &(usize, usize)| {
-                (text(prompt), vector(prompt), vec![picture(prompt, number)])
-            };
-            let entries: Vec<_> = prompts.iter().map(entry).collect();
-            let borrowed = entries
-                .iter()
-                .map(|(t, v, i)| (t.as_str(), v.clone(), i.clone()));
-            add(&built.dir, borrowed);
-        }
-        Change::Delete(prompts) => {
-            let ids = prompts.iter().map(|&prompt| PromptId::of(&text(prompt)));
-            delete(&built.dir, &Deletion::Prompts(ids.collect())).unwrap();
-        }
-        Change::DeletePart(part) => by_filter(built, &format!("part_id:{part}")),
-        Change::DeleteWord(word) => by_filter(built, &format!("w{word}")),
-        Change::Compact => {
-            compacted(&built.dir);
-        }
-    }
-}
-
-fn by_filter(built: &Built, filter: &str) {
-    let filter = Filter::parse(filter).unwrap();
-    delete(&built.dir, &Deletion::Matching(filter)).unwrap();
 }
 
 /// What was found has the scores of the model, and stands in their order, ties by id.
@@ -204,12 +113,13 @@ proptest! {
         let mut snapshot = Index::open(&built.dir).unwrap();
         for change in &changes {
             let before = snapshot.len();
-            apply(&built, change);
+            change.make(&built.dir, &mut |_| {}).unwrap();
             prop_assert_eq!(snapshot.len(), before);
             model.apply(change);
             snapshot = Index::open(&built.dir).unwrap();
             agree(&snapshot, &model)?;
         }
-        prop_assert!(check(&built.dir).unwrap().damaged.is_empty());
+        let (_, content) = state(&built.dir).unwrap().unwrap();
+        prop_assert_eq!(content, model.content());
     }
 }

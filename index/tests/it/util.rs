@@ -1,11 +1,15 @@
 //! Data and folders for tests. Everything random comes from a seed.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use unprompt_index::{BuildOptions, Encoder, ImageRecord, Index, Stats, Writer, compact};
+use unprompt_index::{
+    BuildOptions, Encoder, Error, ImageRecord, Index, PromptId, Report, Stats, Writer, check,
+    compact,
+};
 
 /// Numbers in the vectors of most tests.
 pub(crate) const DIM: usize = 16;
@@ -131,4 +135,33 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
         std::fs::copy(file, target).unwrap();
     }
+}
+
+/// Vector and images of every prompt.
+pub(crate) type Content = BTreeMap<String, (Vec<f32>, Vec<ImageRecord>)>;
+
+/// The number of the last commit, and all that it left.
+pub(crate) type State = (u64, Content);
+
+/// Reads all that is in the index at `dir`, which must be sound; none, if there is no index.
+pub(crate) fn state(dir: &Path) -> Result<Option<State>, String> {
+    match read(dir) {
+        Ok((_, Report { damaged, .. })) if !damaged.is_empty() => Err(format!("{damaged:?}")),
+        Ok((state, _)) => Ok(Some(state)),
+        Err(Error::NotAnIndex { .. }) => Ok(None),
+        Err(error) => Err(format!("{error:?}")),
+    }
+}
+
+fn read(dir: &Path) -> Result<(State, Report), Error> {
+    let index = Index::open(dir)?;
+    let mut content = Content::new();
+    for entry in index.entries() {
+        let prompt = index.prompt(entry)?;
+        assert_eq!(index.find(&PromptId::of(&prompt))?, Some(entry), "{prompt}");
+        let images = index.images(entry, None, usize::MAX)?.0;
+        content.insert(prompt, (index.vector(entry)?, images));
+    }
+    assert_eq!(content.len(), index.len(), "no prompt twice");
+    Ok(((index.stats()?.generation, content), check(dir)?))
 }

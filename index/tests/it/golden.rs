@@ -1,0 +1,175 @@
+//! An index that format version 1 wrote, kept in `tests/data/format_v1` and opened for ever.
+//!
+//! The folder was written by [`write_the_golden_folder`] and is never written again: a change of
+//! the format that this test does not survive needs a new version, and a new folder beside it.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use unprompt_index::{
+    BuildOptions, Deletion, Filter, ImageRecord, Index, KeywordQuery, PromptId, SearchRequest,
+    VectorOptions, Writer, check, delete,
+};
+
+use crate::util::{copy, encoder, image};
+
+const FLAT: usize = 4;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format_v1")
+}
+
+fn at(degrees: f32) -> Vec<f32> {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    vec![cos, sin, 0.0, 0.0]
+}
+
+/// An image of which everything is known.
+fn full(name: &str) -> ImageRecord {
+    ImageRecord {
+        part_id: Some(7),
+        seed: Some(u64::MAX),
+        step: Some(50),
+        cfg: Some(7.1),
+        sampler: Some("k_lms".into()),
+        width: Some(512),
+        height: Some(768),
+        image_nsfw: Some(0.25),
+        prompt_nsfw: Some(0.125),
+        timestamp: Some(1_660_977_360_000),
+        ..image(name)
+    }
+}
+
+/// First build: prompts, angles and images.
+fn first() -> Vec<(String, f32, Vec<ImageRecord>)> {
+    let more = |i: u16| (format!("study number {i}"), 90.0 + f32::from(i), vec![]);
+    let mut all = vec![
+        (
+            "a red fox in the snow".to_owned(),
+            0.0,
+            vec![full("fox.png"), image("fox 2.png")],
+        ),
+        ("an owl at dusk".to_owned(), 20.0, vec![image("owl.png")]),
+        (
+            "caf\u{e9} \u{96ea}\u{306e}\u{4e2d} \u{1f98a}".to_owned(),
+            40.0,
+            vec![],
+        ),
+        (
+            "what will be deleted".to_owned(),
+            60.0,
+            vec![image("gone.png")],
+        ),
+    ];
+    all.extend((0..40).map(more));
+    all
+}
+
+#[test]
+#[ignore = "writes the folder that the other test opens; run once for each format version"]
+fn write_the_golden_folder() {
+    let dir = folder();
+    assert!(!dir.exists(), "a golden folder is never written again");
+    let options = BuildOptions {
+        m: 2,
+        ef_construction: 8,
+        threads: 1,
+    };
+    let go_on = &mut |_| ControlFlow::Continue(());
+    fs::create_dir_all(dir.parent().unwrap()).unwrap();
+    let mut writer = Writer::create(&dir, encoder(FLAT), options).unwrap();
+    for (prompt, degrees, images) in first() {
+        writer.push(&prompt, &at(degrees), images).unwrap();
+    }
+    writer.commit(go_on).unwrap();
+    let mut writer = Writer::open(&dir, options).unwrap();
+    writer
+        .push(
+            "a lighthouse in a storm",
+            &at(10.0),
+            vec![full("light.png")],
+        )
+        .unwrap();
+    writer
+        .push("an owl at dusk", &at(20.0), vec![image("owl 2.png")])
+        .unwrap();
+    writer.commit(go_on).unwrap();
+    let gone = Deletion::Prompts(vec![PromptId::of("what will be deleted")]);
+    delete(&dir, &gone).unwrap();
+    let gone = Filter::parse("image_name:\"fox 2.png\"").unwrap();
+    delete(&dir, &Deletion::Matching(gone)).unwrap();
+}
+
+#[test]
+fn format_version_1_opens_and_answers() {
+    let dir = folder();
+    let index = Index::open(&dir).unwrap();
+    assert!(check(&dir).unwrap().damaged.is_empty());
+    let stats = index.stats().unwrap();
+    assert_eq!((stats.prompts, stats.images, stats.segments), (44, 4, 2));
+    assert_eq!((stats.deleted_prompts, stats.deleted_images), (2, 3));
+    assert_eq!((stats.generation, &stats.encoder), (4, &encoder(FLAT)));
+    let images = |prompt: &str| {
+        let entry = index.find(&PromptId::of(prompt)).unwrap()?;
+        Some(index.images(entry, None, 9).unwrap().0)
+    };
+    assert_eq!(images("a red fox in the snow"), Some(vec![full("fox.png")]));
+    let owls = vec![image("owl.png"), image("owl 2.png")];
+    assert_eq!(images("an owl at dusk"), Some(owls));
+    assert_eq!(images("what will be deleted"), None);
+    for (prompt, degrees, _) in first() {
+        if let Some(entry) = index.find(&PromptId::of(&prompt)).unwrap() {
+            assert_eq!(index.prompt(entry).unwrap(), prompt);
+            assert_eq!(index.vector(entry).unwrap(), at(degrees));
+        }
+    }
+    let prompts = |request: &SearchRequest| -> Vec<String> {
+        let hits = index.search(request).unwrap();
+        hits.into_iter().map(|hit| hit.prompt).collect()
+    };
+    let near = SearchRequest {
+        vector: Some(at(8.0)),
+        k: 3,
+        ..SearchRequest::default()
+    };
+    let expected = [
+        "a lighthouse in a storm",
+        "a red fox in the snow",
+        "an owl at dusk",
+    ];
+    assert_eq!(prompts(&near), expected);
+    let options = VectorOptions {
+        k: 44,
+        ..VectorOptions::default()
+    };
+    let walked = index.vector_search(&at(8.0), &options, None).unwrap();
+    assert_eq!(walked.len(), 44, "every node is reached");
+    let worded = SearchRequest {
+        keywords: Some(KeywordQuery::Text("Owls, or a lighthouse; cafe".into())),
+        filter: Some(Filter::parse("cfg:7.1 OR image_name:\"owl 2.png\"").unwrap()),
+        ..SearchRequest::default()
+    };
+    assert_eq!(
+        prompts(&worded),
+        [
+            "a lighthouse in a storm",
+            "an owl at dusk",
+            "a red fox in the snow"
+        ]
+    );
+}
+
+#[test]
+fn format_version_1_can_be_changed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path().join("index");
+    copy(&folder(), &dir);
+    let mut writer = Writer::open(&dir, BuildOptions::default()).unwrap();
+    writer.push("a new one", &at(5.0), vec![]).unwrap();
+    writer.commit(&mut |_| ControlFlow::Continue(())).unwrap();
+    let stats = crate::util::compacted(&dir);
+    assert_eq!((stats.prompts, stats.images, stats.segments), (45, 4, 1));
+    assert!(check(&dir).unwrap().damaged.is_empty());
+}
