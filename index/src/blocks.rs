@@ -30,7 +30,7 @@ pub(crate) struct BlockHasher {
     block_len: u64,
     filled: u64,
     hash: Xxh3Default,
-    text: String,
+    sums: Vec<String>,
 }
 
 impl BlockHasher {
@@ -39,7 +39,7 @@ impl BlockHasher {
             block_len: block_len(len),
             filled: 0,
             hash: Xxh3Default::new(),
-            text: String::new(),
+            sums: Vec::new(),
         }
     }
 
@@ -57,17 +57,21 @@ impl BlockHasher {
     }
 
     fn end_block(&mut self) {
-        self.text.push_str(&format!("{:016x}", self.hash.digest()));
+        self.sums.push(format!("{:016x}", self.hash.digest()));
         self.hash.reset();
         self.filled = 0;
     }
 
-    /// The checksums as [`Blocks::parse`] reads them.
+    /// The checksums as [`Blocks::parse`] reads them: none of a file of one block, whose own
+    /// checksum serves.
     pub(crate) fn finish(mut self) -> String {
         if self.filled > 0 {
             self.end_block();
         }
-        self.text
+        match &self.sums[..] {
+            [] | [_] => String::new(),
+            sums => sums.concat(),
+        }
     }
 }
 
@@ -75,26 +79,32 @@ impl BlockHasher {
 #[derive(Debug)]
 pub(crate) struct Blocks {
     len: u64,
+    block_len: u64,
     sums: Vec<u64>,
     right: Vec<AtomicBool>,
 }
 
 impl Blocks {
-    /// The checksums of a file of `len` bytes; none, if they are not that.
-    pub(crate) fn parse(text: &str, len: u64) -> Option<Blocks> {
+    /// The checksums of a file of `len` bytes, `whole` being its own, which serves where there are
+    /// no others; none, if they are not that.
+    pub(crate) fn parse(text: &str, whole: &str, len: u64) -> Option<Blocks> {
+        let (text, block_len) = match text {
+            "" => (whole, len.max(1)),
+            text => (text, block_len(len)),
+        };
         let digits = text.as_bytes().chunks(DIGITS);
-        if digits.len() as u64 != len.div_ceil(block_len(len)) {
+        if digits.len() as u64 != len.div_ceil(block_len).max(1) {
             return None;
         }
         let sum = |digits: &[u8]| {
-            let digits = str::from_utf8(digits)
-                .ok()
-                .filter(|digits| digits.len() == DIGITS)?;
+            let digits = str::from_utf8(digits).ok()?;
+            (digits.len() == DIGITS).then_some(())?;
             u64::from_str_radix(digits, 16).ok()
         };
         let sums: Vec<u64> = digits.map(sum).collect::<Option<_>>()?;
         Some(Blocks {
             len,
+            block_len,
             right: sums.iter().map(|_| AtomicBool::new(false)).collect(),
             sums,
         })
@@ -109,7 +119,7 @@ impl Blocks {
         if range.start > range.end || range.end > file.len() {
             return Err(format!("it has no bytes {range:?}"));
         }
-        let block_len = usize::try_from(block_len(self.len)).unwrap_or(usize::MAX);
+        let block_len = usize::try_from(self.block_len).unwrap_or(usize::MAX);
         let first = range.start / block_len;
         let end = range.end.div_ceil(block_len);
         let blocks = self
@@ -142,7 +152,8 @@ mod tests {
         let len = bytes.len() as u64;
         let mut hasher = BlockHasher::new(len);
         bytes.chunks(piece).for_each(|piece| hasher.update(piece));
-        Blocks::parse(&hasher.finish(), len).unwrap()
+        let whole = format!("{:016x}", xxh3_64(bytes));
+        Blocks::parse(&hasher.finish(), &whole, len).unwrap()
     }
 
     #[test]
@@ -176,21 +187,35 @@ mod tests {
 
     #[test]
     fn checksums_fit_their_file() {
-        let text = "0123456789abcdef";
+        let (one, two) = ("0123456789abcdef", "0123456789abcdef0000000000000001");
+        let sums = |text, len| Blocks::parse(text, one, len).map(|blocks| blocks.sums);
+        assert_eq!(sums("", 9), Some(vec![0x0123_4567_89ab_cdef]));
+        assert_eq!(sums("", 9 << 30), sums("", 0), "the file's own serves");
         assert_eq!(
-            Blocks::parse(text, 9).unwrap().sums,
-            [0x0123_4567_89ab_cdef]
+            sums(two, LEAST_LEN + 1),
+            Some(vec![0x0123_4567_89ab_cdef, 1])
         );
-        for (text, len) in [
-            (text, 0),
-            (text, LEAST_LEN + 1),
-            ("", 1),
-            ("0123", 1),
-            ("0123456789abcdeg", 1),
-        ] {
-            assert!(Blocks::parse(text, len).is_none(), "{text} of {len}");
+        for (text, len) in [(two, 9), (one, LEAST_LEN + 1), (&two[1..], LEAST_LEN + 1)] {
+            assert!(sums(text, len).is_none(), "{text} of {len}");
         }
-        assert!(Blocks::parse(text, u64::MAX).is_none());
+        assert!(sums(&two.replace('b', "g"), LEAST_LEN + 1).is_none());
+        assert!(Blocks::parse("", "", 9).is_none() && sums(two, u64::MAX).is_none());
+    }
+
+    #[test]
+    fn a_file_of_one_block_needs_no_others() {
+        for len in [0, 1, 65_536] {
+            let file = vec![7; len];
+            let mut hasher = BlockHasher::new(len as u64);
+            hasher.update(&file);
+            assert_eq!(hasher.finish(), "");
+            let sums = blocks(&file, 1000);
+            assert!(sums.check(&file, 0..len).is_ok());
+            let mut bad = file.clone();
+            bad.iter_mut().take(1).for_each(|byte| *byte = 8);
+            let fresh = blocks(&file, 1000);
+            assert_eq!(fresh.check(&bad, 0..len).is_err(), len > 0);
+        }
     }
 
     #[test]

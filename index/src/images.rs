@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use roaring::RoaringBitmap;
 use tantivy::columnar::{Column, StrColumn};
@@ -219,7 +220,8 @@ fn damaged(why: &dyn Display) -> TantivyError {
 /// The opened folder.
 pub(crate) struct Images {
     folder: Folder,
-    columns: Option<Columns>,
+    /// Opened when an image is first asked for, since all of their bytes are checked then.
+    columns: OnceLock<Columns>,
     count: u32,
 }
 
@@ -229,15 +231,23 @@ impl Images {
         let folder = Folder::open(path, listed, &schema().0, tokenizers(), images)?;
         let count = u32::try_from(images)
             .map_err(|_| Error::corrupt(path, "meta.json", format!("{images} images")))?;
-        let columns = match folder.segment() {
-            Some(segment) if images > 0 => Some(folder.guard(|| Columns::open(segment))?),
-            _ => None,
-        };
         Ok(Images {
             folder,
-            columns,
+            columns: OnceLock::new(),
             count,
         })
+    }
+
+    /// The columns; none, if there is no image.
+    fn columns(&self) -> Result<Option<&Columns>> {
+        let Some(segment) = self.folder.segment() else {
+            return Ok(None);
+        };
+        if let Some(columns) = self.columns.get() {
+            return Ok(Some(columns));
+        }
+        let opened = self.folder.guard(|| Columns::open(segment))?;
+        Ok(Some(self.columns.get_or_init(|| opened)))
     }
 
     pub(crate) fn schema(&self) -> &Schema {
@@ -251,7 +261,7 @@ impl Images {
 
     /// The images of the prompt at `row`, by document id.
     pub(crate) fn of_prompt(&self, row: u32) -> Result<Range<u32>> {
-        let Some(columns) = &self.columns else {
+        let Some(columns) = self.columns()? else {
             return Ok(0..0);
         };
         let first_from = |row: u64| {
@@ -271,7 +281,8 @@ impl Images {
 
     /// One image.
     pub(crate) fn record(&self, image: u32) -> Result<ImageRecord> {
-        self.folder.guard(|| match &self.columns {
+        let columns = self.columns()?;
+        self.folder.guard(|| match columns {
             Some(columns) if image < self.count => columns.record(image),
             _ => Err(damaged(&format!("there is no image {image}"))),
         })
@@ -284,7 +295,7 @@ impl Images {
 
     /// The prompts, below `rows`, that `images` belong to.
     pub(crate) fn prompts(&self, images: &RoaringBitmap, rows: u32) -> Result<RoaringBitmap> {
-        let Some(columns) = &self.columns else {
+        let Some(columns) = self.columns()? else {
             return Ok(RoaringBitmap::new());
         };
         let row = |image| {

@@ -69,8 +69,7 @@ pub(crate) struct FileEntry {
     pub(crate) len: u64,
     /// 16 hexadecimal digits.
     pub(crate) xxh3: String,
-    /// As many for each block; see [`Blocks`](crate::blocks::Blocks). Files that are read whole, and
-    /// checked then, have none.
+    /// As many for each block, if there are several; see [`Blocks`](crate::blocks::Blocks).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) blocks: String,
 }
@@ -281,30 +280,23 @@ fn seal_below(
         } else {
             fs::set_permissions(&path, usual.clone())
                 .map_err(Error::io("open to readers", &path))?;
-            files.push(seal_file(&path, name, true, storage)?);
+            files.push(seal_file(&path, name, storage)?);
         }
     }
     storage.sync_dir(folder).map_err(Error::io("sync", folder))
 }
 
-/// Forces a file to disk; its entry under `name`, with the checksum of every block if `blocks`.
-pub(crate) fn seal_file(
-    path: &Path,
-    name: String,
-    blocks: bool,
-    storage: &dyn Storage,
-) -> Result<FileEntry> {
+/// Forces a file to disk; its entry under `name`.
+pub(crate) fn seal_file(path: &Path, name: String, storage: &dyn Storage) -> Result<FileEntry> {
     storage.sync_file(path).map_err(Error::io("sync", path))?;
     let len = fs::metadata(path).map_err(Error::io("read", path))?.len();
-    let mut hasher = blocks.then(|| BlockHasher::new(len));
-    let (len, xxh3) = checksum_with(path, |bytes| {
-        hasher.iter_mut().for_each(|hasher| hasher.update(bytes));
-    })?;
+    let mut blocks = BlockHasher::new(len);
+    let (len, xxh3) = checksum_with(path, |bytes| blocks.update(bytes))?;
     Ok(FileEntry {
         path: name,
         len,
         xxh3,
-        blocks: hasher.map(BlockHasher::finish).unwrap_or_default(),
+        blocks: blocks.finish(),
     })
 }
 

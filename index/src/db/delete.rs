@@ -124,7 +124,7 @@ pub(super) fn without(
     let name = deleted_name(transaction.base().generation + 1);
     let path = folder.join(&name);
     fs::write(&path, all.to_bytes()).map_err(Error::io("write", &path))?;
-    let file = seal_file(&path, name, false, &**storage)?;
+    let file = seal_file(&path, name, &**storage)?;
     storage
         .sync_dir(&folder)
         .map_err(Error::io("sync", &folder))?;

@@ -288,10 +288,13 @@ impl Segment {
 
 /// The files of a segment by their path in it, with the checksums of their blocks.
 fn listed(files: &[FileEntry], manifest: &Path) -> Result<Listed> {
-    let list = |file: &FileEntry| match Blocks::parse(&file.blocks, file.len) {
+    let list = |file: &FileEntry| match Blocks::parse(&file.blocks, &file.xxh3, file.len) {
         Some(blocks) => Ok((PathBuf::from(&file.path), Arc::new(blocks))),
         None => {
-            let why = format!("`{}` has no checksums of its blocks", file.path);
+            let why = format!(
+                "the checksums of `{}` are not those of its length",
+                file.path
+            );
             Err(Error::corrupt(manifest, "files", why))
         }
     };

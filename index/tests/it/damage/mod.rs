@@ -8,6 +8,7 @@
 //! `UNPROMPT_DAMAGE_SEED` where their random numbers come from.
 
 mod asks; // what is asked of an index
+mod blocks; // files of several blocks
 mod cases; // ways to damage a file
 mod manifests; // a MANIFEST that is whole and wrong
 mod sample; // the index that is damaged
@@ -31,9 +32,9 @@ use self::cases::{Case, cases};
 use self::sample::Sample;
 
 /// Damaged files, when nothing else is asked for.
-const CASES: usize = 6000;
+const CASES: usize = 5200;
 /// One case in so many is also changed.
-const CASES_PER_CHANGE: usize = 5;
+const CASES_PER_CHANGE: usize = 8;
 const CHILDREN: usize = 2;
 const SEED: u64 = 12;
 /// What one case may take.
