@@ -311,6 +311,18 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// Vectors that came with prompts were made by another model.
+    #[error(
+        "the vectors of the source are not of {encoder}: to those that it gives, their mean cosine \
+         is {cosine:.2}; name the files of prompts alone, for them to be embedded"
+    )]
+    ForeignVectors {
+        /// The encoder of the index.
+        encoder: String,
+        /// The mean cosine.
+        cosine: f32,
+    },
+
     /// There is no sentence encoder to embed a query with.
     #[error("cannot embed the query: {why}; search with --mode keyword, which needs no model")]
     NoSentenceEncoder {

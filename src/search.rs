@@ -108,7 +108,8 @@ pub fn search(
         keywords,
         k: options.k,
         offset: options.offset,
-        min_score: options.min_score,
+        // Its unit is that of fused scores.
+        min_score: options.min_score.filter(|_| warning.is_none()),
         ef: options.ef,
         exact: options.exact,
         fusion: options.fusion,

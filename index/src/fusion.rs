@@ -15,8 +15,8 @@ use crate::id::{EntryId, Scored};
 pub enum Fusion {
     /// Sum of 1 / (k + rank), rank from 1.
     ReciprocalRank {
-        /// Above 0: the smaller, the more the first ranks weigh. Where one answer is the right
-        /// one, 2 to 5 does best, where many are, 20 to 60.
+        /// Above 0: the smaller, the more the first ranks weigh, as suits a search with one right
+        /// answer.
         k: f32,
     },
     /// Weighted sum of scores normalised by their distribution.

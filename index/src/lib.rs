@@ -83,7 +83,7 @@ pub mod fuzzing;
 pub use crate::check::{Damage, Report, check, check_observed};
 pub use crate::db::{
     BuildOptions, Bytes, Deletion, DeletionReport, Encoder, Index, Phase, SearchRequest, Stats,
-    VectorOptions, Writer, compact, delete,
+    VectorOptions, Writer, compact, delete, delete_observed,
 };
 pub use crate::error::{Error, Result};
 pub use crate::filter::Filter;

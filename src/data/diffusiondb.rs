@@ -116,6 +116,7 @@ impl Parts {
             .copied()
             .collect();
         numbers.sort_unstable();
+        numbers.dedup();
         let mut count = 0;
         let mut gaps = Vec::new();
         for (before, after) in numbers.iter().zip(numbers.iter().skip(1)) {

@@ -45,7 +45,7 @@ impl Total {
         }
         if self.repeated > 0 {
             self.summary.notes.push(format!(
-                "{} images have the name of one before them, the first is {}: all are kept",
+                "{} images have the name of one before them, the first is {}: of those of one prompt and part the last one stays",
                 self.repeated, self.first_repeated
             ));
         }

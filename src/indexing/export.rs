@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 /// Prompts that are in memory at a time.
 const BATCH: usize = 1024;
 
-/// Writes the prompts of `index` that are not deleted to a new file `path`, with the columns `id`
+/// Writes the prompts of `index` that are not deleted to the file `path`, replacing it, with the columns `id`
 /// (32 hexadecimal digits), `prompt`, `vector` (a list of f32 of fixed size) and `images` (a list of
 /// structs with the fields of [`ImageRecord`]). The file names the encoder in its metadata, and is a
 /// source to build from without embedding anything.
@@ -167,9 +167,10 @@ fn batch(
     let mut values = Vec::with_capacity(entries.len() * dim);
     let mut counts = Vec::with_capacity(entries.len());
     for &entry in entries {
-        ids.push(index.id(entry)?.to_string());
+        let (id, vector) = index.checked_vector(entry)?;
+        ids.push(id.to_string());
         prompts.push(index.prompt(entry)?);
-        values.extend(index.vector(entry)?);
+        values.extend(vector);
         let (of_prompt, count) = index.images(entry, None, usize::MAX)?;
         counts.push(count);
         images.extend(of_prompt);

@@ -8,7 +8,7 @@ use unprompt_index::{BuildOptions, Stats, Writer};
 use super::{IndexingEvent, Observe, check_encoder, index_encoder};
 use crate::data::records::{PromptRecord, Records};
 use crate::data::row::Row;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::text::{SentenceEncoder, cosine};
 
 /// Prompts that are embedded and staged together: some seconds of work, the most that a kill costs.
@@ -16,6 +16,10 @@ const PROMPTS_AT_ONCE: usize = 1024;
 
 /// Vectors that came with their prompts and are compared with the sentence encoder's.
 const SAMPLE: usize = 16;
+
+/// The least mean cosine of these. Vectors of another model have one near 0; those of the same,
+/// stored in few bits, one above 0.9.
+const LEAST_AGREEMENT: f32 = 0.7;
 
 /// Takes rows for a new or an existing index.
 ///
@@ -27,7 +31,8 @@ pub struct Ingest<'a> {
     /// Prompts that came with a vector and are not staged yet, and their vectors.
     prompts: Vec<String>,
     vectors: Vec<f32>,
-    sample: Vec<(String, Vec<f32>)>,
+    /// Whether vectors that came with their prompts have been found to be of the encoder.
+    compared: bool,
 }
 
 /// What became of the rows.
@@ -74,7 +79,7 @@ impl<'a> Ingest<'a> {
             records: Records::default(),
             prompts: Vec::new(),
             vectors: Vec::new(),
-            sample: Vec::new(),
+            compared: false,
         }
     }
 
@@ -91,18 +96,16 @@ impl<'a> Ingest<'a> {
     /// Takes a row. A vector that comes with it is taken as it is, unless the prompt has one.
     ///
     /// # Errors
-    /// What the index reports.
+    /// [`Error::ForeignVectors`] if vectors are not of the sentence encoder, and what the index
+    /// reports.
     pub fn take(&mut self, mut row: Row) -> Result<()> {
         if let Some(vector) = row.vector.take()
             && !self.records.contains(&row.prompt)
             && !self.writer.knows(&row.prompt)?
         {
-            if self.sample.len() < SAMPLE {
-                self.sample.push((row.prompt.clone(), vector.clone()));
-            }
             self.prompts.push(row.prompt.clone());
             self.vectors.extend(vector);
-            if self.prompts.len() == PROMPTS_AT_ONCE {
+            if self.prompts.len() >= PROMPTS_AT_ONCE {
                 self.stage()?;
             }
         }
@@ -110,8 +113,25 @@ impl<'a> Ingest<'a> {
         Ok(())
     }
 
+    /// Stages vectors that came with their prompts. The first ones are compared with those that the
+    /// sentence encoder gives: vectors of another model would make an index that nothing is found
+    /// in, and would be taken for its own by a build that goes on with them.
     fn stage(&mut self) -> Result<()> {
         let prompts: Vec<&str> = self.prompts.iter().map(String::as_str).collect();
+        if !self.compared && !prompts.is_empty() {
+            let sample: Vec<&str> = prompts.iter().copied().take(SAMPLE).collect();
+            let own = self.sentences.embed(&sample)?;
+            let pairs = self.vectors.chunks(own.dim()).zip(own.rows());
+            let sum: f32 = pairs.map(|(given, own)| cosine(given, own)).sum();
+            let mean = sum / sample.len() as f32;
+            if mean < LEAST_AGREEMENT {
+                return Err(Error::ForeignVectors {
+                    encoder: self.writer.encoder().name.clone(),
+                    cosine: mean,
+                });
+            }
+            self.compared = true;
+        }
         self.writer.stage(&prompts, &self.vectors)?;
         self.prompts.clear();
         self.vectors.clear();
@@ -128,27 +148,12 @@ impl<'a> Ingest<'a> {
         self.len() == 0
     }
 
-    /// The mean cosine of some vectors that came with their prompts to those that the sentence
-    /// encoder gives; about 1 if it made them. `None` if none came.
-    ///
-    /// # Errors
-    /// What the encoder reports.
-    pub fn agreement(&self) -> Result<Option<f32>> {
-        if self.sample.is_empty() {
-            return Ok(None);
-        }
-        let texts: Vec<&str> = self.sample.iter().map(|(text, _)| text.as_str()).collect();
-        let embeddings = self.sentences.embed(&texts)?;
-        let pairs = self.sample.iter().zip(embeddings.rows());
-        let sum: f32 = pairs.map(|((_, given), own)| cosine(given, own)).sum();
-        Ok(Some(sum / texts.len() as f32))
-    }
-
     /// Embeds what has no vector yet, and commits.
     ///
     /// # Errors
-    /// [`Cancelled`](crate::Error::Cancelled) if `observe` breaks: the index is as it was, and what
-    /// has been embedded is kept for the next time. Else what the encoder or the index reports.
+    /// [`Error::Cancelled`] if `observe` breaks: the index is as it was, and what
+    /// has been embedded is kept for the next time. [`Error::ForeignVectors`], and what the encoder or
+    /// the index reports.
     pub fn finish(mut self, observe: &mut Observe<'_>) -> Result<Ingested> {
         self.stage()?;
         let before = self.writer.len();

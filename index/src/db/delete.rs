@@ -1,6 +1,7 @@
 //! Deletes prompts and images: a commit that writes no segment, only what is gone of them.
 
 use std::fs;
+use std::ops::ControlFlow;
 
 use roaring::RoaringBitmap;
 
@@ -15,6 +16,12 @@ use crate::manifest::{DeletedEntry, SegmentEntry, deleted_name, seal_file, segme
 use crate::segment::Segment;
 use crate::storage::Place;
 
+/// Is told how much is done of how much, and whether to go on.
+pub(super) type Observe<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
+
+/// Prompts looked at between two chances to stop.
+const PROMPTS_PER_STEP: usize = 1024;
+
 /// Deletes from the index at a folder. Their space is free after [`compact`](crate::compact).
 ///
 /// By id, prompts go with all their images. By filter, what a search with it would list goes: if it
@@ -25,6 +32,19 @@ use crate::storage::Place;
 /// [`Error::NotAnIndex`], [`Error::Locked`], [`Error::Io`], and what
 /// [`Index::open`](crate::Index::open) reports.
 pub fn delete(place: impl Into<Place>, what: &Deletion) -> Result<DeletionReport> {
+    delete_observed(place, what, &mut |_, _| ControlFlow::Continue(()))
+}
+
+/// As [`delete`]; `observe` is told how many prompts of how many have been looked at, and may ask to
+/// stop by answering [`ControlFlow::Break`].
+///
+/// # Errors
+/// [`Error::Cancelled`] on request, and those of [`delete`].
+pub fn delete_observed(
+    place: impl Into<Place>,
+    what: &Deletion,
+    observe: &mut Observe<'_>,
+) -> Result<DeletionReport> {
     let mut transaction = Transaction::open(place.into())?;
     let Some(index) = transaction.index() else {
         return Ok(DeletionReport::default());
@@ -37,7 +57,7 @@ pub fn delete(place: impl Into<Place>, what: &Deletion) -> Result<DeletionReport
     let mut left = Vec::new();
     let entries = transaction.base().segments.iter();
     for ((entry, segment), gone) in entries.zip(&index.segments).zip(gone) {
-        let without = without(&transaction, entry, segment, gone)?;
+        let without = without(&transaction, entry, segment, gone, observe)?;
         let (prompts, images) = without
             .as_ref()
             .map_or((0, 0), |left| (left.live_prompts(), left.live_images()));
@@ -103,6 +123,7 @@ pub(super) fn without(
     entry: &SegmentEntry,
     segment: &Segment,
     gone: Deleted,
+    observe: &mut Observe<'_>,
 ) -> Result<Option<SegmentEntry>> {
     let mut all = segment.deleted();
     let new: RoaringBitmap = gone.prompts - &all.prompts;
@@ -111,7 +132,10 @@ pub(super) fn without(
     }
     let images_before = all.images.len();
     all.images |= gone.images;
-    for row in &new {
+    for (row, done) in new.iter().zip(0..) {
+        if done % PROMPTS_PER_STEP == 0 && observe(done, new.len() as usize).is_break() {
+            return Err(Error::Cancelled);
+        }
         all.images |= segment.image_rows(row, None)?;
         all.tokens += words(&segment.prompts.text(row)?).len() as u64;
     }

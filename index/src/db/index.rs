@@ -113,6 +113,15 @@ impl Index {
             .map(<[f32]>::to_vec)
     }
 
+    /// The vector of an entry, its bytes compared with their checksums: for copies, which would make
+    /// damage look sound.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchEntry`], [`Error::Corrupt`].
+    pub fn checked_vector(&self, entry: EntryId) -> Result<(PromptId, Vec<f32>)> {
+        self.segment(entry)?.to_copy(entry.ordinal)
+    }
+
     /// The prompt of an entry.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ mod stats;
 mod transaction;
 mod writer;
 
-pub use self::delete::delete;
+pub use self::delete::{delete, delete_observed};
 pub use self::index::Index;
 pub(crate) use self::index::at_one_commit;
 pub use self::options::{

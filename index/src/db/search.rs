@@ -15,9 +15,19 @@ use crate::keyword::{Corpus, KeywordQuery};
 use crate::record::{Hit, Ranks, Scores};
 use crate::segment::{Segment, Selection, Walk};
 
-/// Entries that each search is asked for, at least. A list that ends with the page would hide from
-/// fusion what both searches rank a little lower.
+/// Entries that each of two searches is asked for, and ten, a hundred, ... times as many where a
+/// page lies beyond. A list that ends with the page would hide from fusion what both searches rank
+/// a little lower, and pages of lists of different depths would not join.
 const LEAST_DEPTH: usize = 100;
+
+/// How deep lists are fused of which the first `wanted` are asked for.
+fn depth(wanted: usize) -> usize {
+    let mut depth = LEAST_DEPTH;
+    while depth < wanted {
+        depth = depth.saturating_mul(10);
+    }
+    depth
+}
 
 /// What a filter selects in each segment; all that is there without a filter.
 type Selections = [Option<Selection>];
@@ -63,8 +73,8 @@ impl Index {
     }
 
     /// A page of hits. With a vector alone their score is the cosine, with keywords alone BM25;
-    /// with both, the two searches are fused, and every hit has its cosine, found by that search
-    /// or not. Equal scores stand in the order of their [`PromptId`](crate::PromptId).
+    /// with both, the first 100 of each search are fused (the first 1000, if the page lies beyond,
+    /// and so on), and every hit has its cosine, found by that search or not. Equal scores stand in the order of their [`PromptId`](crate::PromptId).
     ///
     /// # Errors
     /// [`Error::Option`] without vector and keywords, or with a constant of the fusion out of
@@ -72,7 +82,11 @@ impl Index {
     pub fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
         request.fusion.check()?;
         let wanted = request.offset.saturating_add(request.k);
-        let depth = wanted.max(LEAST_DEPTH).min(self.len());
+        let depth = match (&request.vector, &request.keywords) {
+            (Some(_), Some(_)) => depth(wanted),
+            _ => wanted,
+        };
+        let depth = depth.min(self.len());
         let selections = self.select(request.filter.as_ref())?;
         let by_vector = match &request.vector {
             Some(query) => {

@@ -247,14 +247,18 @@ fn sync_above(place: &Place, dir: &Path) -> Result<()> {
     let whole = dir.canonicalize().map_err(Error::io("resolve", dir))?;
     for above in whole.ancestors().skip(1) {
         match sync_dir(place, above) {
-            // No build has made a folder in one that it may not open.
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
-                break;
-            }
+            // No build has made a folder in one that it may not open, nor in one of a file system
+            // whose folders cannot be forced to disk, such as an automounter's.
+            Err(Error::Io { source, .. }) if is_beyond_us(&source) => break,
             other => other?,
         }
     }
     Ok(())
+}
+
+fn is_beyond_us(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }
 
 fn is_number(name: &str) -> bool {
@@ -275,9 +279,12 @@ fn check_contents(dir: &Path) -> Result<()> {
         .find(|name| !ours.contains(&name.as_str()))
         .cloned();
     // A build makes LOCK before all else, and its segments are numbers.
+    if foreign.is_none() && !names.contains(LOCK) {
+        foreign = names.first().cloned();
+    }
     if foreign.is_none() && names.contains(SEGMENTS) {
         let segments = self::names(&dir.join(SEGMENTS))?;
-        if !names.contains(LOCK) || !segments.iter().all(|name| is_number(name)) {
+        if !segments.iter().all(|name| is_number(name)) {
             foreign = Some(SEGMENTS.to_owned());
         }
     }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use roaring::RoaringBitmap;
 
 use super::check_vector;
+use super::delete::without;
 use super::index::Index;
 use super::options::{BuildOptions, Encoder, Phase, Stats};
 use super::staging::Staging;
@@ -14,15 +15,18 @@ use crate::error::{Error, Result, one_line};
 use crate::id::{EntryId, PromptId};
 use crate::manifest::{SegmentEntry, seal};
 use crate::record::ImageRecord;
-use crate::segment::{Segment, SegmentWriter, Step};
+use crate::segment::{Segment, SegmentWriter, Step, distinct};
 use crate::storage::Place;
 use crate::vector::flat::MAX_DIM;
 use crate::vector::hnsw::build::Parameters;
 use crate::vector::hnsw::layout::MAX_M;
 
-/// Prompts that an addition rewrites at most, beside its own, to keep the number of segments small:
-/// they are merged with it in well under a minute.
+/// Prompts that an addition may always rewrite, beside its own, to keep the number of segments
+/// small: they are merged with it in well under a minute.
 const MAX_ABSORBED: usize = 50_000;
+/// In a large index, the part of it that an addition may rewrite; there are no more segments
+/// beyond that size than this.
+const ABSORBED_PART: usize = 8;
 
 /// Adds prompts to a new or an existing index.
 ///
@@ -185,15 +189,10 @@ impl Writer {
             return Ok(false);
         };
         let segment = self.base_segment(entry)?;
-        let mut all = segment.images(entry.ordinal, None, usize::MAX)?.0;
-        let new: Vec<ImageRecord> = images
-            .iter()
-            .filter(|image| !all.contains(image))
-            .cloned()
-            .collect();
-        if !new.is_empty() {
+        let before = segment.images(entry.ordinal, None, usize::MAX)?.0;
+        let all = distinct([&before, images].concat());
+        if all != before {
             let (_, vector) = segment.to_copy(entry.ordinal)?;
-            all.extend(new);
             self.put(id, prompt, &vector, all)?;
             if let Some(moved) = self.moved.get_mut(entry.segment as usize) {
                 moved.insert(entry.ordinal);
@@ -259,7 +258,7 @@ impl Writer {
     /// Builds the graph, writes the rest, and makes it the index; `progress` is told how far it
     /// is, and may ask to stop by answering [`ControlFlow::Break`]. Small segments that were added
     /// before are merged with the new one, so that their number grows with the logarithm of what
-    /// is added. If nothing has changed, neither does the index.
+    /// is added, but for a few large ones. If nothing has changed, neither does the index.
     ///
     /// In this order: the files of the segment, each forced to disk; their folders, of a new index
     /// its own and those above as well; the MANIFEST under another name, forced to disk; its
@@ -271,15 +270,16 @@ impl Writer {
     /// names in the index folder last: then the change is there, but may not survive a loss of
     /// power.
     pub fn commit(mut self, progress: &mut dyn FnMut(Phase) -> ControlFlow<()>) -> Result<Stats> {
-        if self.pushed() == 0 && self.transaction.index().is_some() {
-            return self.transaction.unchanged();
-        }
         self.staging.close();
-        let live: Vec<usize> = self.live().collect();
-        for place in absorbed(&live, self.pushed())..live.len() {
-            self.absorb(place, progress)?;
-        }
-        let stats = self.write(progress)?;
+        let stats = if self.pushed() == 0 && self.transaction.index().is_some() {
+            self.transaction.unchanged()?
+        } else {
+            let live: Vec<usize> = self.live().collect();
+            for place in absorbed(&live, self.pushed())..live.len() {
+                self.absorb(place, progress)?;
+            }
+            self.write(progress)?
+        };
         // What is left of it costs space, and the next addition removes it.
         if let Err(error) = self.staging.remove(self.transaction.place()) {
             tracing::debug!("{error}");
@@ -333,7 +333,7 @@ impl Writer {
     /// Finishes the new segment and commits it beside what is left of the others.
     fn write(&mut self, progress: &mut dyn FnMut(Phase) -> ControlFlow<()>) -> Result<Stats> {
         let place = self.transaction.place().clone();
-        let mut entries = self.left()?;
+        let mut entries = self.left(progress)?;
         let grown = self.segment.is_some();
         if let Some(segment) = self.segment.take() {
             let written = segment.finish(self.parameters, &mut |step| {
@@ -358,7 +358,10 @@ impl Writer {
     }
 
     /// The segments that were there without what has moved.
-    fn left(&self) -> Result<Vec<SegmentEntry>> {
+    fn left(
+        &self,
+        progress: &mut dyn FnMut(Phase) -> ControlFlow<()>,
+    ) -> Result<Vec<SegmentEntry>> {
         let Some(index) = self.transaction.index() else {
             return Ok(Vec::new());
         };
@@ -369,12 +372,8 @@ impl Writer {
                 prompts: moved.clone(),
                 ..Deleted::default()
             };
-            left.extend(super::delete::without(
-                &self.transaction,
-                entry,
-                segment,
-                gone,
-            )?);
+            let observe = &mut |done, total| progress(Phase::Copy { done, total });
+            left.extend(without(&self.transaction, entry, segment, gone, observe)?);
         }
         Ok(left)
     }
@@ -392,6 +391,7 @@ pub fn compact(
     progress: &mut dyn FnMut(Phase) -> ControlFlow<()>,
 ) -> Result<Stats> {
     let mut writer = Writer::open(place, options)?;
+    writer.staging.close();
     match &writer.transaction.base().segments[..] {
         [] => return writer.transaction.unchanged(),
         [one] if one.deleted.is_none() => return writer.transaction.unchanged(),
@@ -404,12 +404,14 @@ pub fn compact(
 }
 
 /// The first of the last segments, of so many prompts each, that an addition of `added` prompts is
-/// merged with: those no larger than what is merged so far. So every prompt is rewritten with the
-/// logarithm of how many are added, and segments at least halve from one to the next.
+/// merged with: those no larger than what is merged so far, as long as that is no large part of the
+/// index. So a prompt is rewritten as often as the logarithm of how many are added, and segments
+/// at least halve from one to the next, but for a few large ones.
 fn absorbed(live: &[usize], added: usize) -> usize {
     let (mut first, mut merged) = (live.len(), added);
+    let most = MAX_ABSORBED.max(live.iter().sum::<usize>() / ABSORBED_PART);
     for (place, &prompts) in live.iter().enumerate().rev() {
-        if prompts > merged || merged + prompts > added + MAX_ABSORBED {
+        if prompts > merged || merged + prompts > added + most {
             break;
         }
         (first, merged) = (place, merged + prompts);
@@ -452,6 +454,25 @@ mod tests {
             let merged = 1 + segments.drain(first..).sum::<usize>();
             segments.push(merged);
             assert_eq!(segments.len() as u32, u32::count_ones(added));
+        }
+    }
+
+    #[test]
+    fn large_additions_leave_few_segments_and_rewrite_little() {
+        for added in [1000, 10_000, 100_000] {
+            let mut segments: Vec<usize> = Vec::new();
+            let (mut total, mut rewritten) = (0, 0);
+            while total < 3_000_000 {
+                let first = absorbed(&segments, added);
+                let merged = segments.drain(first..).sum::<usize>();
+                assert!(merged <= MAX_ABSORBED.max(total / ABSORBED_PART));
+                rewritten += merged;
+                total += added;
+                segments.push(merged + added);
+            }
+            let most = ABSORBED_PART * 2 + 10;
+            assert!(segments.len() <= most, "{added}: {segments:?}");
+            assert!(rewritten / total <= 10, "{added}: {rewritten}");
         }
     }
 

@@ -192,7 +192,8 @@ fn add(
 ) {
     let mut row = postings.doc();
     // Damaged postings may step back, or beyond the last prompt: such rows are no prompt's.
-    while row < start + WINDOW {
+    let end = TERMINATED.min(start + WINDOW);
+    while row < end {
         let score = row
             .checked_sub(start)
             .and_then(|place| scores.get_mut(place as usize));

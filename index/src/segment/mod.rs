@@ -6,7 +6,7 @@ mod read;
 mod write;
 
 pub(crate) use self::read::{Segment, Selection, Walk};
-pub(crate) use self::write::{SegmentWriter, Step};
+pub(crate) use self::write::{SegmentWriter, Step, distinct};
 
 /// Names within the folder.
 pub(crate) const VECTORS: &str = "vectors";

@@ -131,36 +131,41 @@ impl SegmentWriter {
         prompts.finish()?;
         go(Step::Images)?;
         images.sort_by_key(|(row, _)| *row);
-        let images = distinct(images);
         let mut writer = ImagesWriter::create(&dir.join(IMAGES))?;
-        for (place, (row, image)) in images.iter().enumerate() {
-            if place % IMAGES_PER_STEP == IMAGES_PER_STEP - 1 {
-                go(Step::Images)?;
+        let mut written = 0;
+        let mut images = images.into_iter().peekable();
+        while let Some((row, first)) = images.next() {
+            let mut of_prompt = vec![first];
+            while let Some((_, image)) = images.next_if(|(next, _)| *next == row) {
+                of_prompt.push(image);
             }
-            writer.push(*row, image)?;
+            for image in distinct(of_prompt) {
+                if written % IMAGES_PER_STEP == IMAGES_PER_STEP - 1 {
+                    go(Step::Images)?;
+                }
+                writer.push(row, &image)?;
+                written += 1;
+            }
         }
         writer.finish()?;
         Ok(Written {
             prompts: total,
-            images: images.len(),
+            images: written,
         })
     }
 }
 
-/// Of images that are the same, the last one, in the place of the first.
-fn distinct(images: Vec<(u32, ImageRecord)>) -> Vec<(u32, ImageRecord)> {
-    let mut distinct: Vec<(u32, ImageRecord)> = Vec::with_capacity(images.len());
+/// The images of one prompt, each name of a part once: the last one, in the place of the first.
+pub(crate) fn distinct(images: Vec<ImageRecord>) -> Vec<ImageRecord> {
+    let mut distinct: Vec<ImageRecord> = Vec::with_capacity(images.len());
     let mut places = HashMap::new();
-    for (row, image) in images {
-        if distinct.last().is_none_or(|(last, _)| *last != row) {
-            places.clear();
-        }
+    for image in images {
         match places.entry((image.part_id, image.image_name.clone())) {
             Entry::Vacant(place) => {
                 place.insert(distinct.len());
-                distinct.push((row, image));
+                distinct.push(image);
             }
-            Entry::Occupied(place) => distinct[*place.get()] = (row, image),
+            Entry::Occupied(place) => distinct[*place.get()] = image,
         }
     }
     distinct

@@ -69,8 +69,9 @@ fn the_graph_finds_what_exact_search_finds() {
         default >= 0.97,
         "recall@10 at default settings is {default}"
     );
-    // Half of the rows, a tenth, a hundredth, and few; the smaller ef makes the graph be walked
-    // where the default would compare with every match.
+    // Half of the rows, a tenth, a hundredth, and few: in an index of this size, only half of the
+    // rows are looked for by a walk, and only with the smaller ef. Walks past more rows are tested
+    // in `vector/hnsw/mod.rs`, and measured in `benches/benches/graph.rs`.
     for (share, filter) in [
         ("1/2", "seed:[5000 TO *]"),
         ("1/10", "seed:[100 TO 1099]"),

@@ -3,9 +3,10 @@
 use anyhow::{Result, bail};
 use unprompt_index::{Deletion, Filter, PromptId};
 
-use crate::args::DeleteArgs;
+use crate::args::{DeleteArgs, Global};
+use crate::output::stages::Stages;
 
-pub(super) fn run(args: &DeleteArgs) -> Result<()> {
+pub(super) fn run(args: &DeleteArgs, global: &Global) -> Result<()> {
     let what = match &args.what.filter {
         Some(filter) if filter.trim().is_empty() => {
             bail!("an empty filter matches everything; if that is what shall go, say '*'")
@@ -13,7 +14,11 @@ pub(super) fn run(args: &DeleteArgs) -> Result<()> {
         Some(filter) => Deletion::Matching(Filter::parse(filter)?),
         None => Deletion::Prompts(ids(&args.what.ids)?),
     };
-    let report = unprompt_index::delete(&args.index, &what)?;
+    let mut stages = Stages::new(global.quiet);
+    let report = unprompt_index::delete_observed(&args.index, &what, &mut |done, total| {
+        stages.observe("deleting prompts", done, total)
+    })?;
+    drop(stages);
     if args.json {
         say!("{}", serde_json::to_string(&report)?);
     } else {

@@ -1,5 +1,8 @@
 //! `index build` and `index add`: from sources to an index.
 
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
 use anyhow::{Result, bail};
 use unprompt::data::read::{self, ReadOptions, Summary};
 use unprompt::data::row::Row;
@@ -18,9 +21,6 @@ use crate::stop;
 
 /// Seed of the pocket prompts of an index.
 const POCKET_SEED: u64 = 1;
-
-/// Below this mean cosine, vectors are of another model than the sentence encoder.
-const LEAST_AGREEMENT: f32 = 0.9;
 
 /// Files that are missing which are named one by one.
 const MISSING_SHOWN: usize = 10;
@@ -88,14 +88,6 @@ fn take(mut ingest: Ingest<'_>, args: &SourceArgs, global: &Global) -> Result<(S
     if ingest.is_empty() {
         bail!("no prompts in {}: nothing to index", list(&args.sources));
     }
-    if let Some(cosine) = ingest.agreement()?
-        && cosine < LEAST_AGREEMENT
-    {
-        tracing::warn!(
-            "the vectors of the source are not of this sentence encoder (mean cosine {cosine:.2} \
-             where it should be 1): what is searched for by meaning will not be found"
-        );
-    }
     let mut stages = Stages::new(global.quiet);
     let done = ingest.finish(&mut |event| {
         stages.show(event);
@@ -114,6 +106,7 @@ fn read_all(ingest: &mut Ingest<'_>, args: &SourceArgs, global: &Global) -> Resu
     let mut progress = Progress::new("reading rows", None, Unit::Count, global.quiet);
     let mut rows = 0;
     let mut outcome = Ok(());
+    let stopped = Cell::new(false);
     let mut take = |row: Row| {
         rows += 1;
         progress.set(rows, "");
@@ -121,31 +114,42 @@ fn read_all(ingest: &mut Ingest<'_>, args: &SourceArgs, global: &Global) -> Resu
             .take(row)
             .map_err(Into::into)
             .and_then(|()| stop::check());
+        stopped.set(outcome.is_err());
         if outcome.is_ok() {
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         } else {
-            std::ops::ControlFlow::Break(())
+            ControlFlow::Break(())
         }
     };
     for source in &args.sources {
-        match source {
-            Source::Path(path) => summary += read::read(path, &options, &mut take)?,
+        summary += match source {
+            Source::Path(path) => read::read(path, &options, &mut take)?,
             Source::Pocket { prompts } => {
                 let wanted = options.limit.map_or(*prompts, |limit| limit.min(*prompts));
-                for prompt in Prompts::new(POCKET_SEED, Split::Test).take(wanted) {
-                    let row = Row {
-                        prompt: prompt.text,
-                        ..Row::default()
-                    };
-                    if take(row).is_break() {
-                        break;
-                    }
-                    summary.rows += 1;
-                }
+                pocket(wanted, &mut take)
             }
+        };
+        if stopped.get() {
+            break;
         }
     }
     outcome.map(|()| summary)
+}
+
+/// Gives out prompts of the pocket world.
+fn pocket(wanted: usize, take: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Summary {
+    let mut summary = Summary::default();
+    for prompt in Prompts::new(POCKET_SEED, Split::Test).take(wanted) {
+        summary.rows += 1;
+        let row = Row {
+            prompt: prompt.text,
+            ..Row::default()
+        };
+        if take(row).is_break() {
+            break;
+        }
+    }
+    summary
 }
 
 fn warn(summary: &Summary) {

@@ -17,7 +17,7 @@ pub(crate) fn run(command: &IndexCommand, global: &Global) -> Result<()> {
     match command {
         IndexCommand::Build(args) => ingest::build(args, global),
         IndexCommand::Add(args) => ingest::add(args, global),
-        IndexCommand::Delete(args) => delete::run(args),
+        IndexCommand::Delete(args) => delete::run(args, global),
         IndexCommand::Stats { index, json } => stats::run(index, *json),
         IndexCommand::Check { index } => check::run(index, global),
         IndexCommand::Compact { index, threads } => compact(index, *threads, global),
