@@ -42,10 +42,7 @@ fn a_stopped_build_goes_on_where_it_was() {
         IndexingEvent::Embedding(done, _) if done > 1500 => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
-    assert!(
-        matches!(stopped, Err(unprompt::Error::Cancelled)),
-        "{stopped:?}"
-    );
+    assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
     assert!(Index::open(&dir).is_err());
 
     let second = ingest(&dir, &rows);
@@ -96,7 +93,7 @@ fn vectors_that_come_with_prompts_are_taken_and_compared() {
     for (row, vector) in rows.iter_mut().zip(&vectors) {
         row.vector = Some(vector.iter().rev().copied().collect());
     }
-    let error = build("others", &rows).unwrap_err();
+    let error = build("others", &rows).err().unwrap();
     assert!(matches!(error, Error::ForeignVectors { cosine, .. } if cosine < 0.5));
     assert!(!folder.path().join("others").exists());
 }
