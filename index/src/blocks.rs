@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn checksums_fit_their_file() {
         let (one, two) = ("0123456789abcdef", "0123456789abcdef0000000000000001");
-        let sums = |text, len| Blocks::parse(text, one, len).map(|blocks| blocks.sums);
+        let sums = |text: &str, len| Blocks::parse(text, one, len).map(|blocks| blocks.sums);
         assert_eq!(sums("", 9), Some(vec![0x0123_4567_89ab_cdef]));
         assert_eq!(sums("", 9 << 30), sums("", 0), "the file's own serves");
         assert_eq!(
