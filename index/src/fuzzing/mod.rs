@@ -15,6 +15,7 @@ use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::changes::changes;
+use crate::blocks::Blocks;
 use crate::db::Encoder;
 use crate::deleted::Deleted;
 use crate::filter::Filter;
@@ -220,7 +221,10 @@ pub fn manifest(bytes: &[u8]) {
         for segment in &manifest.segments {
             assert!(segment.live_prompts() <= segment.prompts);
             assert!(segment.live_images() <= segment.images);
-            for (path, _) in segment.files(Path::new("index")).unwrap_or_default() {
+            for (path, file) in segment.files(Path::new("index")).unwrap_or_default() {
+                if let Some(blocks) = Blocks::parse(&file.blocks, &file.xxh3, file.len) {
+                    let _ = blocks.check(b"nine byte", 0..9);
+                }
                 assert!(path.starts_with("index/segments"), "{path:?}");
                 assert!(!path.components().any(|part| part.as_os_str() == ".."));
             }
