@@ -298,8 +298,10 @@ fn images_of_one_name_are_kept_and_noted() {
     assert!(rows.iter().all(|row| row.image.is_some()));
     assert_eq!(
         summary.notes,
-        ["2 images have the name of one before them, the first is 2.png: of those \
-            of one prompt and part the last one stays"]
+        [
+            "2 images have the name of one before them, the first is 2.png: of those \
+            of one prompt and part the last one stays"
+        ]
     );
 }
 
