@@ -6,7 +6,7 @@ use std::result::Result as StdResult;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, DataType, Field};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use unprompt_index::ImageRecord;
 
@@ -24,10 +24,18 @@ pub(crate) const IMAGES: &str = "images";
 /// Key in the metadata of such a file; the value names the encoder of the vectors.
 pub(crate) const ENCODER_KEY: &str = "unprompt.encoder";
 
-/// Whether the file says that it is such a one.
+/// Whether the file is such a one, by its columns: other tools that write it again lose the key.
 pub(super) fn is_exported(file: &ParquetRecordBatchReaderBuilder<File>) -> bool {
-    let pairs = file.metadata().file_metadata().key_value_metadata();
-    pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == ENCODER_KEY))
+    let schema = file.schema();
+    let images = schema
+        .field_with_name(IMAGES)
+        .map(|field| field.data_type());
+    let named = |item: &Field| match item.data_type() {
+        DataType::Struct(fields) => fields.find("image_name").is_some(),
+        _ => false,
+    };
+    schema.field_with_name(PROMPT).is_ok()
+        && matches!(images, Ok(DataType::List(item)) if named(item))
 }
 
 /// Reads the file: a row for each image, or one for a prompt that has none.
@@ -49,8 +57,9 @@ pub(super) fn read(
         let Some(batch) = guarded(next).map_err(damaged)? else {
             return Ok(());
         };
-        let found = batch.dim;
-        if let Some(expected) = dim.filter(|&expected| expected != found) {
+        if let (Some(expected), Some(found)) = (dim, batch.dim())
+            && expected != found
+        {
             return Err(Error::VectorDim {
                 path: path.to_owned(),
                 found,
@@ -58,21 +67,21 @@ pub(super) fn read(
                 holder: "the index holds",
             });
         }
-        for (row, number) in (0..batch.vectors.len()).zip(first_row..) {
+        for (row, number) in (0..batch.images.len()).zip(first_row..) {
             if out.is_full() {
                 return Ok(());
             }
             batch.row(out, row, number);
         }
-        first_row += batch.vectors.len() as u64;
+        first_row += batch.images.len() as u64;
     }
 }
 
 /// The columns of a batch.
 struct Batch {
     prompts: Values,
-    vectors: ArrayRef,
-    dim: usize,
+    /// Lists of f32 of one size; another tool may have left them out.
+    vectors: Option<ArrayRef>,
     images: ArrayRef,
     image_columns: ImageColumns,
     columns: Vec<Values>,
@@ -90,14 +99,16 @@ impl Batch {
         let structs = structs.and_then(|list| list.values().as_struct_opt());
         let structs = structs.ok_or_else(|| wrong(IMAGES, "lists of structs"))?;
         let columns = structs.columns().iter().map(Values::of);
-        let vectors = column(VECTOR)?;
-        let numbers = vectors.as_fixed_size_list_opt();
-        let numbers =
-            numbers.filter(|list| list.values().as_primitive_opt::<Float32Type>().is_some());
-        let dim = numbers.ok_or_else(|| wrong(VECTOR, "lists of f32 of one size"))?;
+        let of_f32 = |column: &ArrayRef| {
+            let list = column.as_fixed_size_list_opt();
+            list.is_some_and(|list| list.values().as_primitive_opt::<Float32Type>().is_some())
+        };
+        let vectors = column(VECTOR).ok();
+        if vectors.as_ref().is_some_and(|vectors| !of_f32(vectors)) {
+            return Err(wrong(VECTOR, "lists of f32 of one size"));
+        }
         Ok(Self {
             prompts: Values::of(&column(PROMPT)?)?,
-            dim: dim.value_length() as usize,
             image_columns: ImageColumns::of(&structs.column_names()),
             columns: columns.collect::<StdResult<_, _>>()?,
             vectors,
@@ -105,14 +116,27 @@ impl Batch {
         })
     }
 
+    /// Numbers in a vector, if there are vectors.
+    fn dim(&self) -> Option<usize> {
+        let vectors = self.vectors.as_ref()?;
+        Some(vectors.as_fixed_size_list().value_length() as usize)
+    }
+
     fn row(&self, out: &mut Out<'_>, row: usize, number: u64) {
         let Cell::Text(prompt) = self.prompts.cell(row) else {
             return out.empty();
         };
-        let vector = self.vectors.as_fixed_size_list().value(row);
-        let values = vector.as_primitive::<Float32Type>().values();
-        let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
-        let vector = match unit(&values) {
+        let vector = self.vectors.as_ref().map(|vectors| {
+            let row = vectors.as_fixed_size_list().value(row);
+            let values = row.as_primitive::<Float32Type>().values();
+            unit(
+                &values
+                    .iter()
+                    .map(|&value| value.into())
+                    .collect::<Vec<f64>>(),
+            )
+        });
+        let vector = match vector.transpose() {
             Ok(vector) => vector,
             Err(why) => return out.invalid(number, why),
         };
@@ -124,9 +148,8 @@ impl Batch {
                 column.map_or(Cell::None, |column| column.cell(image))
             };
             let record = || -> ImageRecord { self.image_columns.image(cell) };
-            let vector = Some(vector.clone());
             if out
-                .row_with_vector(number, prompt, vector, record)
+                .row_with_vector(number, prompt, vector.clone(), record)
                 .is_break()
             {
                 return;

@@ -77,6 +77,9 @@ pub(crate) struct AddArgs {
 
 /// Arguments of `index delete`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "unprompt index delete [OPTIONS] <INDEX> <--id <ID>...|--filter <EXPR>>"
+)]
 pub(crate) struct DeleteArgs {
     /// The index's folder.
     #[arg(value_name = "INDEX")]

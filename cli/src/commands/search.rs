@@ -50,14 +50,21 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
             writeln!(out)?;
         } else {
             writeln!(out, "{query}  ({:.1} ms)", answer.took_ms)?;
-            writeln!(out, "{}", table::hits(&answer.hits))?;
+            if answer.hits.is_empty() {
+                writeln!(out, "no hits")?;
+            } else {
+                writeln!(out, "{}", table::hits(&answer.hits))?;
+            }
         }
         Ok(())
     };
     for text in &args.texts {
         if text == "-" {
             for line in stdin().lock().lines() {
-                answer(&line.context("cannot read standard input as UTF-8 text")?)?;
+                let line = line.context("cannot read standard input as UTF-8 text")?;
+                if !line.trim().is_empty() {
+                    answer(&line)?;
+                }
             }
         } else {
             answer(text)?;

@@ -65,6 +65,8 @@ impl Field {
         let Some(name) = name.filter(|&name| name != "prompt") else {
             return Ok(Field::Prompt);
         };
+        // As many tools call it.
+        let name = if name == "steps" { "step" } else { name };
         let column = COLUMNS.iter().find(|(column, _)| *column == name);
         let (name, kind) = column.ok_or_else(|| {
             refuse(format!(
@@ -146,6 +148,11 @@ impl Clause {
                     ));
                 };
                 let (lower, upper) = (bound(name, kind, lower)?, bound(name, kind, upper)?);
+                if reversed(&lower, &upper) {
+                    return Err(refuse(format!(
+                        "the range of `{name}` ends before it begins; write the lower value first"
+                    )));
+                }
                 Ok(match (&lower, &upper) {
                     (Bound::Unbounded, Bound::Unbounded) => Clause::Known(name),
                     _ => Clause::Within(name, lower, upper),
@@ -166,6 +173,9 @@ impl Clause {
         }
         let field = Field::named(literal.field_name.as_deref())?;
         let quoted = literal.delimiter != Delimiter::None;
+        if !quoted {
+            refuse_slips(literal.field_name.as_deref(), &literal.phrase)?;
+        }
         Clause::equal(&field, &literal.phrase, quoted, literal.slop)
     }
 
@@ -173,6 +183,11 @@ impl Clause {
         match *field {
             Field::Column(name, _) if text == "*" && !quoted => Ok(Clause::Known(name)),
             Field::Prompt if text == "*" && !quoted => Ok(Clause::All),
+            Field::Column(name, Kind::Time) if let Some(day) = day(text) => Ok(Clause::Within(
+                name,
+                Bound::Included(Value::Time(day)),
+                Bound::Excluded(Value::Time(day.saturating_add(DAY_MS))),
+            )),
             Field::Column(name, kind) => {
                 let value = Value::parse(name, kind, text)?;
                 Ok(Clause::Within(
@@ -191,6 +206,45 @@ impl Clause {
                 Ok(Clause::Words { words, slop })
             }
         }
+    }
+}
+
+/// What would match nothing, or something else than was meant: operators in small letters, which are
+/// words of prompts, an equals sign, and an asterisk behind a beginning.
+fn refuse_slips(field: Option<&str>, text: &str) -> Result<()> {
+    if field.is_none() && ["and", "or", "not"].contains(&text) {
+        return Err(refuse(format!(
+            "operators are written in capitals: {}; to look for the word, quote it: \"{text}\"",
+            text.to_uppercase()
+        )));
+    }
+    if let (None, Some((name, value))) = (field, text.split_once('='))
+        && Field::named(Some(name)).is_ok()
+    {
+        return Err(refuse(format!(
+            "`{text}`: values stand behind a colon, as in {name}:{value}"
+        )));
+    }
+    if text.len() > 1 && text.ends_with('*') {
+        return Err(refuse(format!(
+            "`{text}`: beginnings of words are not supported; use whole words and values"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether no value is within the bounds, because they stand the wrong way round.
+fn reversed(lower: &Bound<Value>, upper: &Bound<Value>) -> bool {
+    let value = |bound| match bound {
+        &Bound::Included(ref value) | &Bound::Excluded(ref value) => Some(value),
+        Bound::Unbounded => None,
+    };
+    match (value(lower), value(upper)) {
+        (Some(Value::Word(low)), Some(Value::Word(high))) => low > high,
+        (Some(Value::Whole(low)), Some(Value::Whole(high))) => low > high,
+        (Some(Value::Real(low)), Some(Value::Real(high))) => low > high,
+        (Some(Value::Time(low)), Some(Value::Time(high))) => low > high,
+        _ => false,
     }
 }
 
@@ -219,6 +273,16 @@ impl Value {
         };
         value.ok_or_else(|| refuse(format!("`{name}` takes {takes}, not `{text}`")))
     }
+}
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The beginning of a day that is named without a time.
+fn day(text: &str) -> Option<i64> {
+    let digits = |c: char| c.is_ascii_digit() || c == '-';
+    (text.len() == "2022-08-20".len() && text.contains('-') && text.chars().all(digits))
+        .then(|| milliseconds(text))
+        .flatten()
 }
 
 fn milliseconds(text: &str) -> Option<i64> {

@@ -36,6 +36,7 @@ impl Filter {
     ///
     /// - `prompt:fox`, or `fox` alone: the prompt has the word; `prompt:"red fox"`: the phrase.
     /// - `sampler:k_lms`, `cfg:7.5`, `seed: IN [1 2 3]`: the image has the value.
+    /// - `timestamp:2022-08-20`: on that day, UTC.
     /// - `cfg:[7 TO 12]`, `step:>=50`, `timestamp:{2022-08-01 TO *}`: it lies in the range.
     /// - `seed:*`: the value is known.
     /// - `AND`, `OR`, `NOT`, `-`, `+` and round brackets; without an operator, all must hold.
@@ -297,6 +298,12 @@ mod tests {
         assert!(refusal("cfg:[7 TO").contains("fields are prompt"));
         assert!(refusal("cfg:[7 TO").contains("syntax error"));
         assert!(refusal("seed:-3").contains("`seed` takes whole numbers"));
+        assert!(refusal("fox or cfg:7").contains("in capitals: OR"));
+        assert!(refusal("cfg=7").contains("cfg:7"));
+        assert!(refusal("prompt:fo*").contains("whole words"));
+        assert!(refusal("sampler:k_*").contains("whole words"));
+        assert!(refusal("cfg:[12 TO 7]").contains("ends before it begins"));
+        assert!(Filter::parse("\"or\" steps:20 timestamp:2022-08-20 1=2").is_ok());
         assert!(refusal("cfg:much").contains("`cfg` takes numbers, not `much`"));
         assert!(refusal("timestamp:yesterday").contains("2022-08-20"));
         assert!(refusal("prompt:[a TO b]").contains("no range"));

@@ -80,8 +80,12 @@ fn encoder(args: &SourceArgs, global: &Global) -> Result<SentenceEncoder> {
 
 /// Reads the sources, tells what could not be read, and finishes.
 fn take(mut ingest: Ingest<'_>, args: &SourceArgs, global: &Global) -> Result<(Summary, Ingested)> {
-    if ingest.staged() > 0 {
-        tracing::info!("{} prompts are embedded already", ingest.staged());
+    if ingest.staged() > 0 && !global.quiet {
+        eprintln!(
+            "an unfinished build or addition has left {} embedded prompts here: those of this source \
+             are not embedded again, others are dropped in the end",
+            ingest.staged()
+        );
     }
     let summary = read_all(&mut ingest, args, global)?;
     warn(&summary);
@@ -92,8 +96,12 @@ fn take(mut ingest: Ingest<'_>, args: &SourceArgs, global: &Global) -> Result<(S
     let done = ingest.finish(&mut |event| {
         stages.show(event);
         stop::requested()
-    })?;
-    Ok((summary, done))
+    });
+    drop(stages);
+    if matches!(done, Err(unprompt::Error::Cancelled)) && !global.quiet {
+        eprintln!("what has been embedded is kept: the same command goes on where it was");
+    }
+    Ok((summary, done?))
 }
 
 fn read_all(ingest: &mut Ingest<'_>, args: &SourceArgs, global: &Global) -> Result<Summary> {
