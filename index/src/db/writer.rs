@@ -257,8 +257,8 @@ impl Writer {
 
     /// Builds the graph, writes the rest, and makes it the index; `progress` is told how far it
     /// is, and may ask to stop by answering [`ControlFlow::Break`]. Small segments that were added
-    /// before are merged with the new one, so that their number grows with the logarithm of what
-    /// is added, but for a few large ones. If nothing has changed, neither does the index.
+    /// before are merged with the new one, so that there are a few dozen of them at
+    /// most for millions of prompts. If nothing has changed, neither does the index.
     ///
     /// In this order: the files of the segment, each forced to disk; their folders, of a new index
     /// its own and those above as well; the MANIFEST under another name, forced to disk; its
