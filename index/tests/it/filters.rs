@@ -201,7 +201,6 @@ fn filters_select_what_they_say() {
             any,
             Some(|i| i.seed.is_some_and(|s| s >= 3)),
         ),
-        ("seed:[5 TO 3]", any, Some(|_| false)),
         (
             "seed: IN [1 2 3]",
             any,
