@@ -21,8 +21,6 @@ use crate::error::{Error, Result};
 pub(crate) const PROMPT: &str = "prompt";
 pub(crate) const VECTOR: &str = "vector";
 pub(crate) const IMAGES: &str = "images";
-/// Key in the metadata of such a file; the value names the encoder of the vectors.
-pub(crate) const ENCODER_KEY: &str = "unprompt.encoder";
 
 /// Whether the file is such a one, by its columns: other tools that write it again lose the key.
 pub(super) fn is_exported(file: &ParquetRecordBatchReaderBuilder<File>) -> bool {

@@ -17,8 +17,11 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use unprompt_index::{EntryId, ImageRecord, Index};
 
-use crate::data::exported::{ENCODER_KEY, IMAGES, PROMPT, VECTOR};
+use crate::data::exported::{IMAGES, PROMPT, VECTOR};
 use crate::error::{Error, Result};
+
+/// Key in the file's metadata; the value names the encoder of the vectors, for who reads them.
+const ENCODER_KEY: &str = "unprompt.encoder";
 
 /// Prompts that are in memory at a time.
 const BATCH: usize = 1024;

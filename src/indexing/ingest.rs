@@ -17,8 +17,8 @@ const PROMPTS_AT_ONCE: usize = 1024;
 /// Vectors that came with their prompts and are compared with the sentence encoder's.
 const SAMPLE: usize = 16;
 
-/// The least mean cosine of these. Vectors of another model have one near 0; those of the same,
-/// stored in few bits, one above 0.9.
+/// The least mean cosine of these: far below what rounding the encoder's vectors does, and far above
+/// what vectors of another model have.
 const LEAST_AGREEMENT: f32 = 0.7;
 
 /// Takes rows for a new or an existing index.
