@@ -8,6 +8,8 @@ pub mod error;
 
 mod numeric;
 
+mod matmul;
+
 pub mod device;
 
 pub mod weights;
@@ -19,6 +21,8 @@ pub mod text;
 pub mod pocket;
 
 pub mod nn;
+
+pub mod diffusion;
 
 pub mod image;
 

@@ -93,6 +93,39 @@ pub(crate) fn exp(x: f32) -> f32 {
     (p * r * r + r + 1.0) * power
 }
 
+/// The Gaussian error linear unit, exact: `x * P(N(0, 1) < x)` (Hendrycks & Gimpel 2016).
+#[inline(always)]
+pub(crate) fn gelu(x: f32) -> f32 {
+    x * normal_share(x)
+}
+
+/// `P(N(0, 1) < x)`.
+#[inline(always)]
+pub(crate) fn normal_share(x: f32) -> f32 {
+    0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// The error function, within 3e-7: a quotient of polynomials fitted by the authors of XLA
+/// (`ErfImpl32` in xla/hlo/builder/lib/math.cc), beyond whose range the result is 1 in f32.
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let x = x.clamp(-3.743_921, 3.743_921);
+    let w = x * x;
+    let mut p = 2.290_506_6e-4;
+    p = p * w + 3.408_291e-3;
+    p = p * w + 5.095_569_5e-2;
+    p = p * w + 1.852_083_2e-1;
+    p = p * w + std::f32::consts::FRAC_2_SQRT_PI;
+    let mut q = -1.179_160_3e-7;
+    q = q * w + 2.354_796_6e-5;
+    q = q * w + 1.017_962_5e-3;
+    q = q * w + 1.407_047_e-2;
+    q = q * w + 1.109_850_5e-1;
+    q = q * w + 4.974_692_5e-1;
+    q = q * w + 1.0;
+    x * p / q
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Weights in the safetensors format, read through a memory map. No other format is read: pickles run
 //! code, and safetensors are plain numbers behind a checked header.
 //!
-//! The only module of this crate with `unsafe`.
+//! With `matmul` the only module of this crate with `unsafe`.
 
 use std::path::Path;
 

@@ -5,11 +5,11 @@ use candle_nn::{Init, Module, VarBuilder};
 
 use super::ops;
 
-/// `y = x W^T + b`, with `weight` (outputs, inputs) and `bias` (outputs).
+/// `y = x W^T + b`, with `weight` (outputs, inputs) and, unless it was made without, `bias` (outputs).
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
 }
 
 impl Linear {
@@ -18,14 +18,45 @@ impl Linear {
     /// # Errors
     /// If a weight is missing or of another shape.
     pub fn new(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        Self::started(inputs, outputs, Self::uniform(inputs), true, &vb)
+    }
+
+    /// The same without a bias.
+    ///
+    /// # Errors
+    /// If the weight is missing or of another shape.
+    pub fn without_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        Self::started(inputs, outputs, Self::uniform(inputs), false, &vb)
+    }
+
+    /// Reads the layer, or starts it at zero: the last layer of a residual branch, which then begins
+    /// as the identity.
+    ///
+    /// # Errors
+    /// If a weight is missing or of another shape.
+    pub fn zero(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        Self::started(inputs, outputs, Init::Const(0.0), true, &vb)
+    }
+
+    fn uniform(inputs: usize) -> Init {
         let bound = 1.0 / (inputs as f64).sqrt();
-        let init = Init::Uniform {
+        Init::Uniform {
             lo: -bound,
             up: bound,
-        };
+        }
+    }
+
+    fn started(
+        inputs: usize,
+        outputs: usize,
+        init: Init,
+        biased: bool,
+        vb: &VarBuilder<'_>,
+    ) -> Result<Self> {
+        let bias = biased.then(|| vb.get_with_hints(outputs, "bias", Init::Const(0.0)));
         Ok(Self {
             weight: vb.get_with_hints((outputs, inputs), "weight", init)?,
-            bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
+            bias: bias.transpose()?,
         })
     }
 }
@@ -40,6 +71,9 @@ impl Module for Linear {
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
-        ops::add_bias(&y, &self.bias)?.reshape(dims)
+        match &self.bias {
+            Some(bias) => ops::add_bias(&y, bias)?.reshape(dims),
+            None => y.reshape(dims),
+        }
     }
 }

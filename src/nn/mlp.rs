@@ -7,7 +7,7 @@ use candle_nn::{Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::linear::Linear;
-use super::ops;
+use super::pointwise;
 
 /// The non-linearity, by its name in published configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub enum Activation {
     /// `x * Phi(x)`, exact.
     #[serde(rename = "gelu")]
     Gelu,
-    /// Its tanh approximation, several times faster on the CPU.
+    /// Its tanh approximation.
     #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
     GeluTanh,
 }
@@ -23,8 +23,8 @@ pub enum Activation {
 impl Module for Activation {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Gelu => x.gelu_erf(),
-            Self::GeluTanh => ops::gelu_tanh(x),
+            Self::Gelu => pointwise::gelu(x),
+            Self::GeluTanh => pointwise::gelu_tanh(x),
         }
     }
 }

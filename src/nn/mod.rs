@@ -4,7 +4,11 @@
 //! pass it. Variable names are those of the published checkpoints.
 
 pub mod attention;
+pub mod conv;
+pub mod group_norm;
 pub mod linear;
 pub mod mlp;
 pub mod norm;
 pub mod ops;
+pub mod pointwise;
+pub mod upsample;

@@ -54,7 +54,7 @@ impl InplaceOp1 for BiasGelu {
             for row in rows.chunks_exact_mut(self.0.len()) {
                 row.iter_mut()
                     .zip(&self.0)
-                    .for_each(|(x, bias)| *x = gelu(*x + bias));
+                    .for_each(|(x, bias)| *x = numeric::gelu(*x + bias));
             }
         });
         Ok(())
@@ -137,32 +137,6 @@ fn rows_mut<'a>(
         }
         _ => bail!("{name}: the tensor is not contiguous f32 with rows of {len}"),
     }
-}
-
-#[inline(always)]
-fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
-}
-
-/// The error function, within 3e-7: a quotient of polynomials fitted by the authors of XLA
-/// (`ErfImpl32` in xla/hlo/builder/lib/math.cc), beyond whose range the result is 1 in f32.
-#[inline(always)]
-fn erf(x: f32) -> f32 {
-    let x = x.clamp(-3.743_921, 3.743_921);
-    let w = x * x;
-    let mut p = 2.290_506_6e-4;
-    p = p * w + 3.408_291e-3;
-    p = p * w + 5.095_569_5e-2;
-    p = p * w + 1.852_083_2e-1;
-    p = p * w + std::f32::consts::FRAC_2_SQRT_PI;
-    let mut q = -1.179_160_3e-7;
-    q = q * w + 2.354_796_6e-5;
-    q = q * w + 1.017_962_5e-3;
-    q = q * w + 1.407_047_e-2;
-    q = q * w + 1.109_850_5e-1;
-    q = q * w + 4.974_692_5e-1;
-    q = q * w + 1.0;
-    x * p / q
 }
 
 #[cfg(test)]

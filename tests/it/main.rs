@@ -12,6 +12,9 @@ mod sentence;
 /// Every variable learns.
 mod gradients;
 
+/// The diffusion networks against the reference implementation.
+mod diffusion;
+
 /// The training loop.
 mod training;
 

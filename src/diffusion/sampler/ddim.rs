@@ -1,0 +1,50 @@
+//! Denoising diffusion implicit models (Song et al., 2021, s. 4.1), without added noise.
+
+use candle_core::{Result, Tensor};
+
+use super::Sampler;
+use crate::diffusion::schedule::NoiseSchedule;
+
+/// See the [module](self).
+pub(super) struct Ddim {
+    timesteps: Vec<usize>,
+    /// The signal's share at each step, and after the last.
+    signals: Vec<f64>,
+}
+
+impl Ddim {
+    pub(super) fn new(schedule: &NoiseSchedule, count: usize) -> Self {
+        let timesteps = schedule.timesteps(count);
+        let mut signals: Vec<f64> = timesteps
+            .iter()
+            .map(|&step| schedule.signal(step))
+            .collect();
+        signals.push(schedule.final_signal());
+        Self { timesteps, signals }
+    }
+}
+
+impl Sampler for Ddim {
+    fn len(&self) -> usize {
+        self.timesteps.len()
+    }
+
+    fn timestep(&self, number: usize) -> usize {
+        self.timesteps[number]
+    }
+
+    fn start(&self, noise: &Tensor) -> Result<Tensor> {
+        Ok(noise.clone())
+    }
+
+    fn input(&self, latents: &Tensor, _: usize) -> Result<Tensor> {
+        Ok(latents.clone())
+    }
+
+    fn step(&self, clean: &Tensor, latents: &Tensor, number: usize) -> Result<Tensor> {
+        let (now, next) = (self.signals[number], self.signals[number + 1]);
+        // The noise that stands beside the predicted signal is scaled to what the next step has.
+        let keep = ((1.0 - next) / (1.0 - now)).sqrt();
+        (clean * (next.sqrt() - keep * now.sqrt()))? + (latents * keep)?
+    }
+}

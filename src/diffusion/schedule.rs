@@ -1,0 +1,319 @@
+//! How much noise there is at each step (Ho et al., 2020), under the keys of diffusers'
+//! `scheduler_config.json`.
+
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// How the noise grows with the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BetaSchedule {
+    /// Variances evenly spaced (Ho et al., 2020, s. 4).
+    Linear,
+    /// Their roots evenly spaced (Rombach et al., 2022).
+    ScaledLinear,
+    /// By a squared cosine (Nichol & Dhariwal, 2021, s. 3.2).
+    SquaredcosCapV2,
+}
+
+/// What the network predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PredictionType {
+    /// The noise.
+    Epsilon,
+    /// The clean latents.
+    Sample,
+    /// `sqrt(signal) noise - sqrt(1 - signal) clean` (Salimans & Ho, 2022, s. 4).
+    VPrediction,
+}
+
+/// Which of the steps a sampler takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestepSpacing {
+    /// Counted from the first: Stable Diffusion 1 and 2 with DDIM.
+    #[default]
+    Leading,
+    /// Counted from the last, which is always taken (Lin et al., 2024, s. 3.3).
+    Trailing,
+    /// Evenly from first to last.
+    Linspace,
+}
+
+/// Settings of a noise schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleConfig {
+    /// Steps from clean to noise.
+    pub num_train_timesteps: usize,
+    /// The first variance; not used by the squared cosine.
+    pub beta_start: f64,
+    /// The last variance; not used by the squared cosine.
+    pub beta_end: f64,
+    /// How the noise grows.
+    pub beta_schedule: BetaSchedule,
+    /// What the network predicts.
+    #[serde(default = "epsilon")]
+    pub prediction_type: PredictionType,
+    /// Which steps a sampler takes.
+    #[serde(default)]
+    pub timestep_spacing: TimestepSpacing,
+    /// Added to each step by leading spacing.
+    #[serde(default)]
+    pub steps_offset: usize,
+    /// Whether what is left after the last step counts as clean.
+    #[serde(default = "yes")]
+    pub set_alpha_to_one: bool,
+}
+
+fn epsilon() -> PredictionType {
+    PredictionType::Epsilon
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl ScheduleConfig {
+    /// The pocket model's: ends in pure noise, so that sampling begins where training was; predicts
+    /// clean latents, which learnt fastest.
+    pub fn pocket() -> Self {
+        Self {
+            num_train_timesteps: 1000,
+            beta_start: 0.00085,
+            beta_end: 0.012,
+            beta_schedule: BetaSchedule::SquaredcosCapV2,
+            prediction_type: PredictionType::Sample,
+            timestep_spacing: TimestepSpacing::Trailing,
+            steps_offset: 0,
+            set_alpha_to_one: true,
+        }
+    }
+}
+
+/// A noise schedule: the share of signal in the variance at each step.
+#[derive(Clone, Debug)]
+pub struct NoiseSchedule {
+    config: ScheduleConfig,
+    /// `alpha_bar`, falling from nearly 1.
+    signal: Vec<f64>,
+}
+
+impl NoiseSchedule {
+    /// The schedule of these settings.
+    pub fn new(config: &ScheduleConfig) -> Self {
+        let count = config.num_train_timesteps;
+        let along = |step: usize| step as f64 / (count.max(2) - 1) as f64;
+        let between = |from: f64, to: f64, step| from + (to - from) * along(step);
+        let beta = |step: usize| match config.beta_schedule {
+            BetaSchedule::Linear => between(config.beta_start, config.beta_end, step),
+            BetaSchedule::ScaledLinear => {
+                between(config.beta_start.sqrt(), config.beta_end.sqrt(), step).powi(2)
+            }
+            BetaSchedule::SquaredcosCapV2 => {
+                let left = |step: usize| {
+                    let share = (step as f64 / count as f64 + 0.008) / 1.008;
+                    (share * std::f64::consts::FRAC_PI_2).cos().powi(2)
+                };
+                (1.0 - left(step + 1) / left(step)).min(0.999)
+            }
+        };
+        let signal = (0..count)
+            .scan(1.0, |signal, step| {
+                *signal *= 1.0 - beta(step);
+                Some(*signal)
+            })
+            .collect();
+        Self {
+            config: config.clone(),
+            signal,
+        }
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &ScheduleConfig {
+        &self.config
+    }
+
+    /// Number of steps.
+    pub fn len(&self) -> usize {
+        self.signal.len()
+    }
+
+    /// Whether there is no step.
+    pub fn is_empty(&self) -> bool {
+        self.signal.is_empty()
+    }
+
+    /// The signal's share of the variance at `step`.
+    ///
+    /// # Panics
+    /// If there is no such step.
+    pub fn signal(&self, step: usize) -> f64 {
+        self.signal[step]
+    }
+
+    /// Signal-to-noise ratio at `step`.
+    ///
+    /// # Panics
+    /// If there is no such step.
+    pub fn ratio(&self, step: usize) -> f64 {
+        self.signal[step] / (1.0 - self.signal[step])
+    }
+
+    /// The signal's share after the last step of sampling.
+    pub(super) fn final_signal(&self) -> f64 {
+        match self.signal.first() {
+            Some(first) if !self.config.set_alpha_to_one => *first,
+            _ => 1.0,
+        }
+    }
+
+    /// The steps that a sampler takes in `count`, from noise to clean.
+    pub(super) fn timesteps(&self, count: usize) -> Vec<usize> {
+        let (all, count) = (self.len(), count.clamp(1, self.len().max(1)));
+        let last = all.saturating_sub(1);
+        let mut steps: Vec<usize> = match self.config.timestep_spacing {
+            TimestepSpacing::Leading => (0..count)
+                .map(|i| (i * (all / count) + self.config.steps_offset).min(last))
+                .collect(),
+            TimestepSpacing::Trailing => (1..=count)
+                .map(|i| ((i * all) as f64 / count as f64).round() as usize)
+                .map(|step| step.saturating_sub(1))
+                .collect(),
+            TimestepSpacing::Linspace if count == 1 => vec![0],
+            TimestepSpacing::Linspace => (0..count)
+                .map(|i| ((i * last) as f64 / (count - 1) as f64).round() as usize)
+                .collect(),
+        };
+        steps.reverse();
+        steps
+    }
+
+    /// Noisy latents: `clean` and standard normal `noise` mixed as at each image's step, (batch, ..).
+    ///
+    /// # Errors
+    /// If the shapes disagree.
+    pub fn noisy(&self, clean: &Tensor, noise: &Tensor, steps: &[usize]) -> Result<Tensor> {
+        let weights = |of: &dyn Fn(f64) -> f64| -> Result<Tensor> {
+            let values: Vec<f32> = steps
+                .iter()
+                .map(|&step| of(self.signal[step]).sqrt() as f32)
+                .collect();
+            let mut dims = vec![1; clean.rank()];
+            dims[0] = steps.len();
+            Tensor::from_vec(values, dims, clean.device())
+        };
+        clean.broadcast_mul(&weights(&|signal| signal)?)?
+            + noise.broadcast_mul(&weights(&|signal| 1.0 - signal)?)?
+    }
+
+    /// The clean latents that the network's `output` on `noisy` latents at `step` stands for.
+    ///
+    /// # Errors
+    /// If the shapes disagree.
+    pub fn clean(&self, output: &Tensor, noisy: &Tensor, step: usize) -> Result<Tensor> {
+        let (signal, noise) = (self.signal[step].sqrt(), (1.0 - self.signal[step]).sqrt());
+        match self.config.prediction_type {
+            PredictionType::Sample => Ok(output.clone()),
+            PredictionType::Epsilon => (noisy - (output * noise)?)? / signal,
+            PredictionType::VPrediction => (noisy * signal)? - (output * noise)?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn schedule(beta_schedule: BetaSchedule) -> NoiseSchedule {
+        NoiseSchedule::new(&ScheduleConfig {
+            beta_schedule,
+            ..ScheduleConfig::pocket()
+        })
+    }
+
+    // diffusers 0.42: DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule=...)
+    // .alphas_cumprod[[0, 500, 999]]
+    #[test]
+    fn signals_are_those_of_the_reference() {
+        for (kind, expected) in [
+            (BetaSchedule::Linear, REFERENCE[0]),
+            (BetaSchedule::ScaledLinear, REFERENCE[1]),
+            (BetaSchedule::SquaredcosCapV2, REFERENCE[2]),
+        ] {
+            let schedule = schedule(kind);
+            for (step, expected) in [0, 500, 999].into_iter().zip(expected) {
+                let found = schedule.signal(step);
+                assert!(
+                    (found / expected - 1.0).abs() < 1e-4,
+                    "{kind:?} {step}: {found}"
+                );
+            }
+        }
+    }
+
+    const REFERENCE: [[f64; 3]; 3] = [
+        [0.999_149_98, 0.160_771_62, 1.578_962_8e-3],
+        [0.999_149_98, 0.276_332_47, 4.660_095_1e-3],
+        [0.999_958_69, 0.492_285_04, 2.428_735e-9],
+    ];
+
+    #[test]
+    fn every_kind_of_prediction_gives_back_the_clean_latents() {
+        let tensor = |factor: f32| {
+            let values: Vec<f32> = (0..24).map(|i| (i as f32 * factor).sin()).collect();
+            Tensor::from_vec(values, (2, 3, 2, 2), &Device::Cpu).unwrap()
+        };
+        let (clean, noise, step) = (tensor(0.7), tensor(1.9), 400);
+        for prediction_type in [
+            PredictionType::Epsilon,
+            PredictionType::Sample,
+            PredictionType::VPrediction,
+        ] {
+            let schedule = NoiseSchedule::new(&ScheduleConfig {
+                prediction_type,
+                ..ScheduleConfig::pocket()
+            });
+            let noisy = schedule.noisy(&clean, &noise, &[step; 2]).unwrap();
+            let signal = schedule.signal(step);
+            let output = match prediction_type {
+                PredictionType::Epsilon => noise.clone(),
+                PredictionType::Sample => clean.clone(),
+                PredictionType::VPrediction => ((&noise * signal.sqrt()).unwrap()
+                    - (&clean * (1.0 - signal).sqrt()).unwrap())
+                .unwrap(),
+            };
+            let found = schedule.clean(&output, &noisy, step).unwrap();
+            let worst = (found - &clean).unwrap().abs().unwrap().max_all().unwrap();
+            assert!(
+                worst.to_scalar::<f32>().unwrap() < 1e-5,
+                "{prediction_type:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn samplers_begin_in_noise_and_take_as_many_steps_as_asked() {
+        for spacing in [
+            TimestepSpacing::Leading,
+            TimestepSpacing::Trailing,
+            TimestepSpacing::Linspace,
+        ] {
+            let schedule = NoiseSchedule::new(&ScheduleConfig {
+                timestep_spacing: spacing,
+                ..ScheduleConfig::pocket()
+            });
+            for count in [1, 2, 7, 50, 1000] {
+                let steps = schedule.timesteps(count);
+                assert_eq!(steps.len(), count);
+                assert!(steps.windows(2).all(|pair| pair[0] > pair[1]), "{steps:?}");
+                assert!(steps.iter().all(|&step| step < 1000));
+            }
+        }
+        let schedule = schedule(BetaSchedule::SquaredcosCapV2);
+        assert_eq!(schedule.timesteps(4), [999, 749, 499, 249]);
+    }
+}
