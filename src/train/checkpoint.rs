@@ -8,7 +8,6 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::optim::AdamW;
 use crate::error::{Error, Result};
 
 const STATE_KEY: &str = "unprompt.run";
@@ -18,8 +17,8 @@ const STATE_KEY: &str = "unprompt.run";
 pub struct RunState {
     /// Steps done.
     pub step: usize,
-    /// Best validation cosine so far.
-    pub best_cosine: Option<f64>,
+    /// Best validation score so far.
+    pub best_score: Option<f64>,
     /// What the run was started with; a checkpoint of another run is refused.
     pub fingerprint: String,
 }
@@ -60,36 +59,31 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Saves the run.
+/// Saves the run: its tensors and where it stands.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written.
-pub fn save(path: &Path, optimiser: &AdamW, state: &RunState) -> Result<()> {
+pub fn save(path: &Path, tensors: &HashMap<String, Tensor>, state: &RunState) -> Result<()> {
     let json = serde_json::to_string(state).map_err(|source| Error::ModelConfig {
         path: path.to_owned(),
         source,
     })?;
-    write_tensors(
-        path,
-        &optimiser.state(),
-        HashMap::from([(STATE_KEY.to_owned(), json)]),
-    )
+    write_tensors(path, tensors, HashMap::from([(STATE_KEY.to_owned(), json)]))
 }
 
-/// Puts a saved run back into `optimiser` and says where it stands: at `start`, if there is none.
+/// A saved run; `None` if there is none.
 ///
 /// # Errors
 /// [`Error::Weights`] if the file is damaged, [`Error::OtherRun`] if its fingerprint is not that of
 /// `start`.
 pub fn load(
     path: &Path,
-    optimiser: &mut AdamW,
-    start: RunState,
+    start: &RunState,
     device: &Device,
-) -> Result<RunState> {
+) -> Result<Option<(RunState, HashMap<String, Tensor>)>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(start),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     let damaged = |source| Error::Weights {
@@ -110,11 +104,10 @@ pub fn load(
     if state.fingerprint != start.fingerprint {
         return Err(Error::OtherRun {
             path: path.to_owned(),
-            expected: start.fingerprint,
+            expected: start.fingerprint.clone(),
             found: state.fingerprint,
         });
     }
     let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(damaged)?;
-    optimiser.restore(&tensors, state.step).map_err(damaged)?;
-    Ok(state)
+    Ok(Some((state, tensors)))
 }

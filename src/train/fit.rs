@@ -4,23 +4,20 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use super::average::Average;
 use super::checkpoint::{self, RunState};
-use super::log::{self, LogRow};
-use super::loss::JointLoss;
+use super::log::{Log, LogRow};
 use super::optim::{AdamW, AdamWOptions};
-use super::parameters::Parameters;
 use super::schedule::CosineSchedule;
-use super::set::TrainingSet;
+use super::task::{Draw, Loss, Task};
 use crate::error::{Error, Result};
-use crate::image::preprocess::Preprocess;
 use crate::nn::ops;
-use crate::predictor::network::Network;
 
 /// Settings of a run. Defaults are for the pocket ViT.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +34,11 @@ pub struct FitOptions {
     pub warmup_steps: usize,
     /// Gradients longer than this are shortened to it.
     pub max_gradient_norm: f64,
+    /// Decoupled decay of matrices.
+    pub weight_decay: f64,
+    /// Decay of the running mean of the weights, if one is kept; it is then what is validated and
+    /// kept.
+    pub average: Option<f64>,
     /// Seed of the order of the images.
     pub seed: u64,
     /// Worker threads on the CPU; each takes an equal part of every batch.
@@ -54,6 +56,8 @@ impl Default for FitOptions {
             min_learning_rate: 1e-6,
             warmup_steps: 300,
             max_gradient_norm: 1.0,
+            weight_decay: AdamWOptions::default().weight_decay,
+            average: None,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             checkpoint_every: 250,
@@ -66,11 +70,11 @@ const LOG_EVERY: usize = 25;
 
 /// A network in training.
 pub struct Fit<'a> {
-    network: &'a Network,
-    preprocess: &'a Preprocess,
+    task: &'a dyn Task,
     device: &'a Device,
     options: FitOptions,
     optimiser: AdamW,
+    average: Option<Average>,
     names: Vec<String>,
     pools: Vec<ThreadPool>,
     identity: String,
@@ -79,8 +83,8 @@ pub struct Fit<'a> {
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FitOutcome {
-    /// Best mean cosine on the validation set.
-    pub best_cosine: f64,
+    /// Best score on the validation examples.
+    pub best_score: f64,
     /// Steps done.
     pub steps: usize,
 }
@@ -101,7 +105,7 @@ const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// Losses since the last line of the log.
 struct Meter {
-    sums: Losses,
+    sums: Vec<f64>,
     steps: usize,
     since: Instant,
 }
@@ -109,71 +113,44 @@ struct Meter {
 impl Meter {
     fn new() -> Self {
         Self {
-            sums: Losses::default(),
+            sums: vec![],
             steps: 0,
             since: Instant::now(),
         }
     }
 
-    fn add(&mut self, losses: Losses) {
-        self.sums.add(losses, 1.0);
+    fn add(&mut self, parts: &[f64]) {
+        add(&mut self.sums, parts, 1.0);
         self.steps += 1;
     }
 
-    /// The means as a line of the log; begins anew.
-    fn row(
-        &mut self,
-        step: usize,
-        epoch: usize,
-        learning_rate: f64,
-        validation_cosine: Option<f64>,
-        batch_size: usize,
-    ) -> LogRow {
+    /// Mean parts of the losses, and examples a second; begins anew.
+    fn read(&mut self, batch_size: usize) -> (Vec<f64>, f64) {
         let Self { sums, steps, since } = std::mem::replace(self, Self::new());
-        let mean = |sum: f64| sum / steps.max(1) as f64;
-        LogRow {
-            step,
-            epoch,
-            learning_rate,
-            cosine_loss: mean(sums.cosine),
-            huber_loss: mean(sums.huber),
-            words_loss: sums.words.map(mean),
-            validation_cosine,
-            images_per_s: (steps * batch_size) as f64 / since.elapsed().as_secs_f64(),
-        }
+        let means = sums.iter().map(|sum| sum / steps.max(1) as f64);
+        let rate = (steps * batch_size) as f64 / since.elapsed().as_secs_f64();
+        (means.collect(), rate)
     }
 }
 
-/// A step's losses, weighted means over its batch.
-#[derive(Clone, Copy, Debug, Default)]
-struct Losses {
-    cosine: f64,
-    huber: f64,
-    /// `None` without a vocabulary.
-    words: Option<f64>,
-}
-
-impl Losses {
-    fn add(&mut self, other: Self, weight: f64) {
-        self.cosine += other.cosine * weight;
-        self.huber += other.huber * weight;
-        if let Some(words) = other.words {
-            *self.words.get_or_insert(0.0) += words * weight;
-        }
+/// Adds `weight` times `parts` to `sums`, which may be empty before.
+fn add(sums: &mut Vec<f64>, parts: &[f64], weight: f64) {
+    sums.resize(parts.len(), 0.0);
+    for (sum, part) in sums.iter_mut().zip(parts) {
+        *sum += part * weight;
     }
 }
 
 impl<'a> Fit<'a> {
-    /// Prepares the training of `network`, whose variables are `parameters`. `identity` says what
-    /// is trained, so that a checkpoint of something else is not resumed.
+    /// Prepares the training of `vars` for `task`. `identity` says what is trained, so that a
+    /// checkpoint of something else is not resumed.
     ///
     /// # Errors
     /// [`Error::Setting`] for no epochs or empty batches, [`Error::Threads`] if the workers do not
     /// start.
     pub fn new(
-        network: &'a Network,
-        parameters: &Parameters,
-        preprocess: &'a Preprocess,
+        task: &'a dyn Task,
+        vars: Vec<(String, Var)>,
         device: &'a Device,
         options: FitOptions,
         identity: String,
@@ -200,15 +177,21 @@ impl<'a> Fit<'a> {
             .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
             .collect::<std::result::Result<_, _>>()
             .map_err(|source| Error::Threads { source })?;
-        let vars = parameters.all();
         let names = vars.iter().map(|(name, _)| name.clone()).collect();
-        let optimiser = AdamW::new(vars, AdamWOptions::default())?;
+        let average = options
+            .average
+            .map(|decay| Average::new(&vars, decay))
+            .transpose()?;
+        let settings = AdamWOptions {
+            weight_decay: options.weight_decay,
+            ..AdamWOptions::default()
+        };
         Ok(Self {
-            network,
-            preprocess,
+            task,
             device,
+            optimiser: AdamW::new(vars, settings)?,
+            average,
             options,
-            optimiser,
             names,
             pools,
             identity,
@@ -227,18 +210,15 @@ impl<'a> Fit<'a> {
     /// another run, [`Error::CheckpointExists`] on starting where a run has been.
     pub fn run(
         &mut self,
-        training: &dyn TrainingSet,
-        validation: &dyn TrainingSet,
         folder: &Path,
         resume: bool,
         observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
         keep: &mut dyn FnMut() -> Result<()>,
     ) -> Result<FitOutcome> {
         let checkpoint_path = folder.join(CHECKPOINT);
-        let log_path = folder.join("training.csv");
-        let steps_per_epoch = training.len() / self.options.batch_size;
+        let steps_per_epoch = self.task.len() / self.options.batch_size;
         if steps_per_epoch == 0 {
-            let (found, needed) = (training.len(), self.options.batch_size);
+            let (found, needed) = (self.task.len(), self.options.batch_size);
             return Err(Error::TooFewImages { found, needed });
         }
         let total_steps = steps_per_epoch * self.options.epochs;
@@ -248,114 +228,136 @@ impl<'a> Fit<'a> {
             warmup_steps: self.options.warmup_steps.min(total_steps / 2),
             total_steps,
         };
-        let fingerprint = self.fingerprint(training.len(), validation.len());
         let mut state = RunState {
             step: 0,
-            best_cosine: None,
-            fingerprint,
+            best_score: None,
+            fingerprint: self.fingerprint(),
         };
         if resume {
-            state = checkpoint::load(&checkpoint_path, &mut self.optimiser, state, self.device)?;
+            state = self.load(&checkpoint_path, state)?;
         } else if checkpoint_path.exists() {
             return Err(Error::CheckpointExists {
                 path: checkpoint_path,
             });
         }
-        let mut rows = log::read(&log_path, state.step)?;
-        log::write(&log_path, &rows)?;
+        let mut log = Log::open(folder, self.task, state.step)?;
 
         let mut meter = Meter::new();
-        let mut order = self.order(training.len(), state.step / steps_per_epoch);
+        let mut order = self.order(state.step / steps_per_epoch);
         while state.step < total_steps {
             let (epoch, place) = (state.step / steps_per_epoch, state.step % steps_per_epoch);
             if place == 0 {
-                order = self.order(training.len(), epoch);
+                order = self.order(epoch);
             }
             let batch = &order[place * self.options.batch_size..][..self.options.batch_size];
             let learning_rate = schedule.rate(state.step);
-            let losses = self
-                .step(training, batch, epoch, learning_rate)?
+            let parts = self
+                .step(batch, epoch, state.step, learning_rate)?
                 .ok_or(Error::Diverged { step: state.step })?;
-            meter.add(losses);
+            meter.add(&parts);
             state.step += 1;
 
             let epoch_ends = place + 1 == steps_per_epoch;
             let mut row = None;
             if state.step.is_multiple_of(LOG_EVERY) || epoch_ends {
-                let validation_cosine = if epoch_ends {
-                    Some(self.mean_cosine(validation)?)
-                } else {
-                    None
-                };
-                let new = meter.row(
-                    state.step,
+                let (parts, images_per_s) = meter.read(self.options.batch_size);
+                let validation = epoch_ends.then(|| self.validation_score()).transpose()?;
+                row = Some(log.append(LogRow {
+                    step: state.step,
                     epoch,
                     learning_rate,
-                    validation_cosine,
-                    self.options.batch_size,
-                );
-                log::append(&log_path, &new)?;
-                rows.push(new);
-                row = rows.last();
-                if let Some(cosine) = validation_cosine
-                    && state.best_cosine.is_none_or(|best| cosine > best)
+                    parts,
+                    validation,
+                    images_per_s,
+                })?);
+                if let Some(score) = validation
+                    && state.best_score.is_none_or(|best| score > best)
                 {
-                    state.best_cosine = Some(cosine);
-                    keep()?;
+                    state.best_score = Some(score);
+                    self.averaged(|| keep())?;
                 }
             }
             let stop = observe(FitProgress {
                 step: state.step,
                 total_steps,
-                row,
+                row: row.as_ref(),
             })
             .is_break();
             if epoch_ends || stop || state.step.is_multiple_of(self.options.checkpoint_every) {
-                checkpoint::save(&checkpoint_path, &self.optimiser, &state)?;
-                log::plot(&folder.join("training.svg"), &rows)?;
+                self.save(&checkpoint_path, &state)?;
+                log.plot()?;
             }
             if stop {
                 return Err(Error::Cancelled);
             }
         }
-        let best_cosine = state.best_cosine.unwrap_or(f64::NAN);
         Ok(FitOutcome {
-            best_cosine,
+            best_score: state.best_score.unwrap_or(f64::NAN),
             steps: state.step,
         })
     }
 
-    /// Mean cosine between predicted and true embeddings over a set.
-    ///
-    /// # Errors
-    /// If an image cannot be read or a tensor operation fails.
-    pub fn mean_cosine(&self, set: &dyn TrainingSet) -> Result<f64> {
-        let all: Vec<usize> = (0..set.len()).collect();
-        let mut sum = 0.0;
-        for batch in all.chunks(self.options.batch_size) {
-            let (losses, _) = self.share(batch, |part| {
-                let loss = self.loss(set, part, 0)?;
-                Ok((read_losses(&loss)?, ()))
-            })?;
-            sum += (1.0 - losses.cosine) * batch.len() as f64;
+    fn save(&self, path: &Path, state: &RunState) -> Result<()> {
+        let mut tensors = self.optimiser.state();
+        tensors.extend(self.average.iter().flat_map(Average::state));
+        checkpoint::save(path, &tensors, state)
+    }
+
+    fn load(&mut self, path: &Path, start: RunState) -> Result<RunState> {
+        let Some((state, tensors)) = checkpoint::load(path, &start, self.device)? else {
+            return Ok(start);
+        };
+        let damaged = |source| Error::Weights {
+            path: path.to_owned(),
+            source,
+        };
+        self.optimiser
+            .restore(&tensors, state.step)
+            .map_err(damaged)?;
+        if let Some(average) = &mut self.average {
+            average.restore(&tensors).map_err(damaged)?;
         }
-        Ok(sum / set.len().max(1) as f64)
+        Ok(state)
+    }
+
+    /// Runs `work` with the weights that are to be judged and kept.
+    fn averaged<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.average {
+            Some(average) => average.instead(work),
+            None => work(),
+        }
+    }
+
+    /// The score over all validation examples.
+    fn validation_score(&self) -> Result<f64> {
+        let all: Vec<usize> = (0..self.task.validation_len()).collect();
+        self.averaged(|| {
+            let mut sums = vec![];
+            for batch in all.chunks(self.options.batch_size) {
+                let (parts, _) =
+                    self.share(batch, |part, _| Ok((self.task.validate(part)?.parts, ())))?;
+                add(&mut sums, &parts, batch.len() as f64 / all.len() as f64);
+            }
+            sums.resize(self.task.parts().len(), f64::NAN);
+            Ok(self.task.score(&sums))
+        })
     }
 
     /// What a resumed run must share. The number of threads is part of it, since sums depend on
     /// it in their last digits.
-    fn fingerprint(&self, training: usize, validation: usize) -> String {
+    fn fingerprint(&self) -> String {
         let options = FitOptions {
             checkpoint_every: 0,
             ..self.options.clone()
         };
         let (workers, identity) = (self.pools.len(), &self.identity);
-        format!("{identity}; {options:?}; {workers} workers; {training} and {validation} pairs")
+        let (training, validation) = (self.task.len(), self.task.validation_len());
+        format!("{identity}; {options:?}; {workers} workers; {training} and {validation} examples")
     }
 
-    /// The order of the images in an epoch: a function of seed and epoch alone.
-    fn order(&self, count: usize, epoch: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..count).collect();
+    /// The order of the examples in an epoch: a function of seed and epoch alone.
+    fn order(&self, epoch: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.task.len()).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
         rng.set_stream(epoch as u64 + 1);
         order.shuffle(&mut rng);
@@ -365,14 +367,18 @@ impl<'a> Fit<'a> {
     /// One step; `None` if the gradient is not finite, and nothing is changed then.
     fn step(
         &mut self,
-        set: &dyn TrainingSet,
         batch: &[usize],
         epoch: usize,
+        step: usize,
         learning_rate: f64,
-    ) -> Result<Option<Losses>> {
-        let (losses, parts) = self.share(batch, |part| {
-            let loss = self.loss(set, part, epoch)?;
-            let gradients = loss.total()?.backward()?;
+    ) -> Result<Option<Vec<f64>>> {
+        let (losses, parts) = self.share(batch, |part, worker| {
+            let mut draw = Draw {
+                epoch,
+                rng: self.chance(step, worker),
+            };
+            let Loss { total, parts } = self.task.loss(part, &mut draw)?;
+            let gradients = total.backward()?;
             let gradients = self
                 .optimiser
                 .vars()
@@ -382,7 +388,7 @@ impl<'a> Fit<'a> {
                     None => Err(Error::NoGradient { name: name.clone() }),
                 })
                 .collect::<Result<Vec<_>>>()?;
-            Ok((read_losses(&loss)?, gradients))
+            Ok((parts, gradients))
         })?;
         let gradients = combine(&parts)?;
         let norm = norm(&gradients)?;
@@ -391,16 +397,27 @@ impl<'a> Fit<'a> {
         }
         let scale = (self.options.max_gradient_norm / norm).min(1.0);
         self.optimiser.step(&gradients, scale, learning_rate)?;
+        if let Some(average) = &mut self.average {
+            average.update(step)?;
+        }
         Ok(Some(losses))
     }
 
-    /// Runs `work` on an equal part of the batch in each worker; mean losses and, with its share
-    /// of the batch, what each worker made.
+    /// The generator of a worker at a step: a function of these and the seed alone.
+    fn chance(&self, step: usize, worker: usize) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
+        // The lower half of the streams orders the epochs.
+        rng.set_stream((1 << 63) | (step * self.pools.len() + worker) as u64);
+        rng
+    }
+
+    /// Runs `work` on an equal part of the batch in each worker, by number; mean parts of the losses
+    /// and, with its share of the batch, what each worker made.
     fn share<T: Send>(
         &self,
         batch: &[usize],
-        work: impl Fn(&[usize]) -> Result<(Losses, T)> + Sync,
-    ) -> Result<(Losses, Vec<(f64, T)>)> {
+        work: impl Fn(&[usize], usize) -> Result<(Vec<f64>, T)> + Sync,
+    ) -> Result<(Vec<f64>, Vec<(f64, T)>)> {
         let part_length = batch.len().div_ceil(self.pools.len());
         let parts: Vec<&[usize]> = batch.chunks(part_length).collect();
         let work = &work;
@@ -408,62 +425,24 @@ impl<'a> Fit<'a> {
             let handles: Vec<_> = parts
                 .iter()
                 .zip(&self.pools)
-                .map(|(part, pool)| scope.spawn(move || pool.install(|| work(part))))
+                .enumerate()
+                .map(|(worker, (part, pool))| {
+                    scope.spawn(move || pool.install(|| work(part, worker)))
+                })
                 .collect();
             handles.into_iter().map(|handle| handle.join()).collect()
         });
-        let mut losses = Losses::default();
+        let mut losses = vec![];
         let mut made = vec![];
         for (part, result) in parts.iter().zip(results) {
             let (part_losses, value) =
                 result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             let weight = part.len() as f64 / batch.len() as f64;
-            losses.add(part_losses, weight);
+            add(&mut losses, &part_losses, weight);
             made.push((weight, value));
         }
         Ok((losses, made))
     }
-
-    fn loss(&self, set: &dyn TrainingSet, batch: &[usize], epoch: usize) -> Result<JointLoss> {
-        let images = batch
-            .iter()
-            .map(|&index| set.image(index, epoch))
-            .collect::<Result<Vec<_>>>()?;
-        let output = self
-            .network
-            .forward(&self.preprocess.batch(&images, self.device)?)?;
-        let dim = output.embedding.dims2()?.1;
-        let mut embeddings = Vec::with_capacity(batch.len() * dim);
-        for &index in batch {
-            embeddings.extend_from_slice(set.embedding(index));
-        }
-        let embeddings = Tensor::from_vec(embeddings, (batch.len(), dim), self.device)?;
-        let words = match &output.word_logits {
-            Some(logits) => Some(self.words(set, batch, logits.dims2()?.1)?),
-            None => None,
-        };
-        Ok(JointLoss::new(&output, &embeddings, words.as_ref())?)
-    }
-
-    /// Which of `count` words occur in the prompts of a batch: (batch, count) of zeros and ones.
-    fn words(&self, set: &dyn TrainingSet, batch: &[usize], count: usize) -> Result<Tensor> {
-        let mut occurs = vec![0f32; batch.len() * count];
-        for (row, &index) in occurs.chunks_exact_mut(count.max(1)).zip(batch) {
-            for &word in set.words(index) {
-                row[word as usize] = 1.0;
-            }
-        }
-        Ok(Tensor::from_vec(occurs, (batch.len(), count), self.device)?)
-    }
-}
-
-fn read_losses(loss: &JointLoss) -> Result<Losses> {
-    let value = |x: &Tensor| -> Result<f64> { Ok(f64::from(x.to_scalar::<f32>()?)) };
-    Ok(Losses {
-        cosine: value(&loss.cosine)?,
-        huber: value(&loss.huber)?,
-        words: loss.words.as_ref().map(value).transpose()?,
-    })
 }
 
 /// The weighted sum of the workers' gradients, variable by variable.

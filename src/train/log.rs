@@ -2,16 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plotters::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::checkpoint::write_atomically;
+use super::task::Task;
 use crate::error::{Error, Result};
 
-/// One line of `training.csv`: means since the line before.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One line of `training.csv`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogRow {
     /// Steps done.
     pub step: usize,
@@ -19,128 +19,183 @@ pub struct LogRow {
     pub epoch: usize,
     /// The learning rate of the last step.
     pub learning_rate: f64,
-    /// `1 - cosine` on training images.
-    pub cosine_loss: f64,
-    /// Huber's loss on training images.
-    pub huber_loss: f64,
-    /// Cross-entropy of the vocabulary on training images, if there is one.
-    pub words_loss: Option<f64>,
-    /// Mean cosine on validation images, where it was measured.
-    pub validation_cosine: Option<f64>,
-    /// Images a second.
+    /// Parts of the loss on training examples, means since the line before.
+    pub parts: Vec<f64>,
+    /// The score on validation examples, where it was measured.
+    pub validation: Option<f64>,
+    /// Training examples a second.
     pub images_per_s: f64,
 }
 
-/// Reads the rows of an earlier part of the run, up to and including `step`.
-///
-/// A row that was cut off when the run was killed ends the reading: its steps are done again.
-///
-/// # Errors
-/// [`Error::Table`] if the file is there and cannot be opened.
-pub fn read(path: &Path, step: usize) -> Result<Vec<LogRow>> {
-    if !path.exists() {
-        return Ok(vec![]);
+impl LogRow {
+    fn cells(&self) -> Vec<String> {
+        let mut cells = vec![
+            self.step.to_string(),
+            self.epoch.to_string(),
+            self.learning_rate.to_string(),
+        ];
+        cells.extend(self.parts.iter().map(ToString::to_string));
+        cells.push(self.validation.map_or_else(String::new, |x| x.to_string()));
+        cells.push(self.images_per_s.to_string());
+        cells
     }
-    let opened = csv::Reader::from_path(path);
-    let reader = opened.map_err(|source| Error::Table {
-        path: path.to_owned(),
-        source,
-    })?;
-    let rows = reader
-        .into_deserialize::<LogRow>()
-        .map_while(std::result::Result::ok);
-    Ok(rows.take_while(|row| row.step <= step).collect())
+
+    /// `None` for a line that is cut off or not of `parts` parts.
+    fn read(cells: &csv::StringRecord, parts: usize) -> Option<Self> {
+        let number = |at: usize| cells.get(at)?.parse::<f64>().ok();
+        if cells.len() != parts + 5 {
+            return None;
+        }
+        Some(Self {
+            step: cells.get(0)?.parse().ok()?,
+            epoch: cells.get(1)?.parse().ok()?,
+            learning_rate: number(2)?,
+            parts: (3..3 + parts).map(number).collect::<Option<_>>()?,
+            validation: number(3 + parts),
+            images_per_s: number(4 + parts)?,
+        })
+    }
 }
 
-/// Writes all rows anew, whole or not at all.
-///
-/// # Errors
-/// [`Error::Table`] or [`Error::Io`] if the file cannot be written.
-pub fn write(path: &Path, rows: &[LogRow]) -> Result<()> {
-    let mut writer = csv::Writer::from_writer(vec![]);
-    for row in rows {
-        writer.serialize(row).map_err(|source| Error::Table {
+/// The log of a task's run.
+pub(super) struct Log<'a> {
+    task: &'a dyn Task,
+    table: PathBuf,
+    picture: PathBuf,
+    rows: Vec<LogRow>,
+}
+
+impl<'a> Log<'a> {
+    /// Takes up the log in `folder` up to and including `step`; later lines are dropped.
+    ///
+    /// # Errors
+    /// [`Error::Table`] or [`Error::Io`] if the file cannot be read or written.
+    pub(super) fn open(folder: &Path, task: &'a dyn Task, step: usize) -> Result<Self> {
+        let table = folder.join("training.csv");
+        let rows = if step > 0 && table.exists() {
+            read(&table, task.parts().len(), step)?
+        } else {
+            vec![]
+        };
+        let log = Self {
+            task,
+            picture: folder.join("training.svg"),
+            rows,
+            table,
+        };
+        write_atomically(&log.table, &log.text()?)?;
+        Ok(log)
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// [`Error::Table`] if the file cannot be written.
+    pub(super) fn append(&mut self, row: LogRow) -> Result<LogRow> {
+        let file: File = OpenOptions::new()
+            .append(true)
+            .open(&self.table)
+            .map_err(Error::io("write", &self.table))?;
+        let mut writer = csv::Writer::from_writer(file);
+        writer
+            .write_record(row.cells())
+            .map_err(|source| self.failed(source))?;
+        writer.flush().map_err(Error::io("write", &self.table))?;
+        self.rows.push(row.clone());
+        Ok(row)
+    }
+
+    /// Draws the scores of training and validation over the steps.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub(super) fn plot(&self) -> Result<()> {
+        let mut svg = String::new();
+        let score = |row: &LogRow| (row.step, self.task.score(&row.parts));
+        let training: Vec<_> = self.rows.iter().map(score).collect();
+        let validated = |row: &LogRow| Some((row.step, row.validation?));
+        let validation: Vec<_> = self.rows.iter().filter_map(validated).collect();
+        if training.is_empty() {
+            return Ok(());
+        }
+        draw(&mut svg, self.task.score_name(), &training, &validation)
+            .map_err(|error| Error::io("draw", &self.picture)(std::io::Error::other(error)))?;
+        let mut file = File::create(&self.picture).map_err(Error::io("write", &self.picture))?;
+        file.write_all(svg.as_bytes())
+            .map_err(Error::io("write", &self.picture))
+    }
+
+    fn text(&self) -> Result<Vec<u8>> {
+        let mut writer = csv::Writer::from_writer(vec![]);
+        let mut header = vec!["step", "epoch", "learning_rate"];
+        let validation = format!("validation_{}", self.task.score_name());
+        header.extend(self.task.parts());
+        header.extend([validation.as_str(), "images_per_s"]);
+        let mut write = |cells: &[String]| {
+            let written = writer.write_record(cells);
+            written.map_err(|source| self.failed(source))
+        };
+        write(&header.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        for row in &self.rows {
+            write(&row.cells())?;
+        }
+        writer
+            .into_inner()
+            .map_err(|error| Error::io("write", &self.table)(error.into_error()))
+    }
+
+    fn failed(&self, source: csv::Error) -> Error {
+        Error::Table {
+            path: self.table.clone(),
+            source,
+        }
+    }
+}
+
+/// Rows of an earlier part of the run. One that was cut off when the run was killed ends the reading:
+/// its steps are done again.
+fn read(path: &Path, parts: usize, step: usize) -> Result<Vec<LogRow>> {
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(path)
+        .map_err(|source| Error::Table {
             path: path.to_owned(),
             source,
         })?;
-    }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| Error::io("write", path)(error.into_error()))?;
-    write_atomically(path, &bytes)
-}
-
-/// Adds one row to a file made by [`write()`].
-///
-/// # Errors
-/// [`Error::Table`] if the file cannot be written.
-pub fn append(path: &Path, row: &LogRow) -> Result<()> {
-    let empty = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
-    let file: File = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(Error::io("write", path))?;
-    let mut writer = csv::WriterBuilder::new()
-        .has_headers(empty)
-        .from_writer(file);
-    writer.serialize(row).map_err(|source| Error::Table {
-        path: path.to_owned(),
-        source,
-    })?;
-    writer.flush().map_err(Error::io("write", path))
-}
-
-/// Draws training and validation cosine over the steps as an SVG file.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be written.
-pub fn plot(path: &Path, rows: &[LogRow]) -> Result<()> {
-    let Some(last) = rows.last() else {
-        return Ok(());
-    };
-    let mut svg = String::new();
-    let training: Vec<_> = rows
-        .iter()
-        .map(|row| (row.step, 1.0 - row.cosine_loss))
-        .collect();
-    let validation: Vec<_> = rows
-        .iter()
-        .filter_map(|row| Some((row.step, row.validation_cosine?)))
-        .collect();
-    let points = training.iter().chain(&validation);
-    let lowest = points.map(|point| point.1).fold(0.8, f64::min);
-    draw(&mut svg, last.step, lowest, &training, &validation)
-        .map_err(|error| Error::io("draw", path)(std::io::Error::other(error)))?;
-    let mut file = File::create(path).map_err(Error::io("write", path))?;
-    file.write_all(svg.as_bytes())
-        .map_err(Error::io("write", path))
+    let rows = reader
+        .records()
+        .map_while(|record| LogRow::read(&record.ok()?, parts));
+    Ok(rows.take_while(|row| row.step <= step).collect())
 }
 
 fn draw(
     svg: &mut String,
-    steps: usize,
-    lowest: f64,
+    score: &str,
     training: &[(usize, f64)],
     validation: &[(usize, f64)],
 ) -> std::result::Result<(), String> {
     let text = |error: DrawingAreaErrorKind<_>| error.to_string();
+    let steps = training.last().map_or(1, |point| point.0);
+    // The first lines of a run are far below all others.
+    let settled = training.get(training.len() / 20..).unwrap_or(training);
+    let scores = || settled.iter().chain(validation).map(|point| point.1);
+    let (low, high) = (
+        scores().fold(f64::INFINITY, f64::min),
+        scores().fold(f64::NEG_INFINITY, f64::max),
+    );
+    let margin = (0.05 * (high - low)).max(1e-3);
     let area = SVGBackend::with_string(svg, (800, 400)).into_drawing_area();
     area.fill(&WHITE).map_err(text)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(52)
-        .caption(
-            "mean cosine of predicted and true prompt embedding",
-            ("sans-serif", 16),
-        )
-        .build_cartesian_2d(0..steps, (lowest - 0.02)..0.9)
+        .build_cartesian_2d(0..steps, (low - margin)..(high + margin))
         .map_err(text)?;
     chart
         .configure_mesh()
         .x_desc("step")
-        .y_desc("cosine")
+        .y_desc(score)
         .draw()
         .map_err(text)?;
     let mut line = |points: &[(usize, f64)], colour: RGBColor, name: &str| {
@@ -154,7 +209,7 @@ fn draw(
             });
         Ok::<_, String>(())
     };
-    line(training, RGBColor(120, 150, 200), "training images")?;
+    line(settled, RGBColor(120, 150, 200), "training images")?;
     line(validation, RGBColor(200, 70, 40), "validation images")?;
     chart
         .configure_series_labels()

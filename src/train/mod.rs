@@ -1,7 +1,9 @@
 //! Training: loss, optimiser, checkpoints, and the loop that ties them together.
 
+mod average;
 pub mod checkpoint;
 pub mod fit;
+pub mod joint;
 pub mod log;
 pub mod loss;
 pub mod optim;
@@ -10,3 +12,4 @@ pub mod recipe;
 pub mod schedule;
 pub mod set;
 pub mod targets;
+pub mod task;

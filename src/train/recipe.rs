@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::checkpoint::{write_atomically, write_tensors};
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
+use super::joint::JointTask;
 use super::parameters::Parameters;
 use super::set::PocketSet;
 use super::targets;
@@ -122,18 +123,16 @@ impl Recipe {
         let network = Network::new(&config, vocabulary.len(), &parameters.builder(device))?;
         let json = to_json(&config, &self.folder.join(files::CONFIG))?;
         let identity = format!("{json}{} words", vocabulary.len());
-        let options = self.fit.clone();
-        let mut fit = Fit::new(
-            &network,
-            &parameters,
-            &config.preprocess,
+        let task = JointTask {
+            network: &network,
+            preprocess: &config.preprocess,
             device,
-            options,
-            identity,
-        )?;
+            training: &training,
+            validation: &validation,
+            with_words: self.with_vocabulary,
+        };
+        let mut fit = Fit::new(&task, parameters.all(), device, self.fit.clone(), identity)?;
         let outcome = fit.run(
-            &training,
-            &validation,
             &self.folder,
             self.resume,
             &mut |progress| observe(RecipeEvent::Step(progress)),
@@ -187,7 +186,7 @@ impl Recipe {
             validation_prompts: self.validation_prompts,
             steps: outcome.steps,
             batch_size: self.fit.batch_size,
-            best_validation_cosine: outcome.best_cosine,
+            best_validation_cosine: outcome.best_score,
             mean_embedding_cosine,
         };
         let path = self.folder.join("provenance.json");

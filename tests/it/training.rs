@@ -13,6 +13,7 @@ use unprompt::predictor::config::{EncoderConfig, PredictorConfig};
 use unprompt::predictor::network::Network;
 use unprompt::text::EncoderIdentity;
 use unprompt::train::fit::{Fit, FitOptions};
+use unprompt::train::joint::JointTask;
 use unprompt::train::parameters::Parameters;
 use unprompt::train::set::PocketSet;
 
@@ -60,29 +61,34 @@ fn options() -> FitOptions {
         learning_rate: 3e-3,
         warmup_steps: 5,
         threads: 2,
+        average: Some(0.9),
         checkpoint_every: 1000,
         ..FitOptions::default()
     }
 }
 
 /// Trains in `folder` until the log has told of `stop_after` lines; the variables then.
-fn train(folder: &Path, resume: bool, stop_after: usize) -> (Result<f64, Error>, Vec<Tensor>) {
+fn train(
+    folder: &Path,
+    resume: bool,
+    stop_after: usize,
+    options: FitOptions,
+) -> (Result<f64, Error>, Vec<Tensor>) {
     let (device, config) = (Device::Cpu, config());
     let parameters = Parameters::new(9);
     let network = Network::new(&config, WORDS, &parameters.builder(&device)).unwrap();
-    let mut fit = Fit::new(
-        &network,
-        &parameters,
-        &config.preprocess,
-        &device,
-        options(),
-        "test".into(),
-    )
-    .unwrap();
+    let (training, validation) = (set(Split::Train, 320), set(Split::Validation, 96));
+    let task = JointTask {
+        network: &network,
+        preprocess: &config.preprocess,
+        device: &device,
+        training: &training,
+        validation: &validation,
+        with_words: true,
+    };
+    let mut fit = Fit::new(&task, parameters.all(), &device, options, "test".into()).unwrap();
     let mut lines = 0;
     let outcome = fit.run(
-        &set(Split::Train, 320),
-        &set(Split::Validation, 96),
         folder,
         resume,
         &mut |progress| {
@@ -100,19 +106,19 @@ fn train(folder: &Path, resume: bool, stop_after: usize) -> (Result<f64, Error>,
         .into_iter()
         .map(|(_, var)| var.as_detached_tensor())
         .collect();
-    (outcome.map(|outcome| outcome.best_cosine), vars)
+    (outcome.map(|outcome| outcome.best_score), vars)
 }
 
 #[test]
 fn learns_and_resumes_exactly_where_it_stopped() {
     let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (outcome, vars) = train(whole.path(), false, usize::MAX);
+    let (outcome, vars) = train(whole.path(), false, usize::MAX, options());
     // Four times of day: knowing nothing comes to 0.5.
     assert!(outcome.unwrap() > 0.7);
 
-    let (stopped, _) = train(parts.path(), false, 2);
+    let (stopped, _) = train(parts.path(), false, 2, options());
     assert!(matches!(stopped, Err(Error::Cancelled)));
-    let (resumed, resumed_vars) = train(parts.path(), true, usize::MAX);
+    let (resumed, resumed_vars) = train(parts.path(), true, usize::MAX, options());
     assert!(resumed.unwrap() > 0.7);
     for (a, b) in vars.iter().zip(&resumed_vars) {
         let difference = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
@@ -133,31 +139,12 @@ fn learns_and_resumes_exactly_where_it_stopped() {
 #[test]
 fn another_run_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    let (stopped, _) = train(folder.path(), false, 1);
+    let (stopped, _) = train(folder.path(), false, 1, options());
     assert!(matches!(stopped, Err(Error::Cancelled)));
-    let (device, config) = (Device::Cpu, config());
-    let parameters = Parameters::new(9);
-    let network = Network::new(&config, WORDS, &parameters.builder(&device)).unwrap();
     let other = FitOptions {
         learning_rate: 1e-3,
         ..options()
     };
-    let mut fit = Fit::new(
-        &network,
-        &parameters,
-        &config.preprocess,
-        &device,
-        other,
-        "test".into(),
-    )
-    .unwrap();
-    let outcome = fit.run(
-        &set(Split::Train, 320),
-        &set(Split::Validation, 96),
-        folder.path(),
-        true,
-        &mut |_| ControlFlow::Continue(()),
-        &mut || Ok(()),
-    );
+    let (outcome, _) = train(folder.path(), true, usize::MAX, other);
     assert!(matches!(outcome, Err(Error::OtherRun { .. })));
 }

@@ -52,9 +52,9 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
                 row,
             }) => {
                 if let Some(row) = row {
-                    let (cosine, rate) = (1.0 - row.cosine_loss, row.images_per_s);
+                    let (cosine, rate) = (1.0 - row.parts[0], row.images_per_s);
                     note = format!("cosine {cosine:.4} in training, {rate:.0} images/s");
-                    if let Some(cosine) = row.validation_cosine.filter(|_| !global.quiet) {
+                    if let Some(cosine) = row.validation.filter(|_| !global.quiet) {
                         eprintln!("epoch {}: cosine {cosine:.4} on validation", row.epoch + 1);
                     }
                 }
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         Ok(outcome) => {
             say!(
                 "{:.4} mean cosine on validation, in {}",
-                outcome.best_cosine,
+                outcome.best_score,
                 args.out.display()
             );
             Ok(())
