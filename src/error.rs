@@ -351,6 +351,27 @@ pub enum Error {
         known: Vec<String>,
     },
 
+    /// A name is neither a built-in diffusion model nor the folder of one.
+    #[error(
+        "{given:?} is neither a built-in diffusion model ({}) nor a folder with unet/config.json",
+        known.join(", ")
+    )]
+    UnknownDiffusion {
+        /// The name as it was given.
+        given: String,
+        /// Names of the built-in models.
+        known: Vec<String>,
+    },
+
+    /// A diffusion model was trained with another sentence encoder.
+    #[error("the diffusion model attends to the states of {expected}, not to those of {found}")]
+    OtherEncoder {
+        /// The encoder it was trained with.
+        expected: String,
+        /// The encoder that was given.
+        found: String,
+    },
+
     /// A fitted confidence is damaged.
     #[error("{} is no fitted confidence: its steps must rise within [0, 1]", path.display())]
     Confidence {

@@ -10,6 +10,8 @@ mod numeric;
 
 mod matmul;
 
+mod random;
+
 pub mod device;
 
 pub mod weights;

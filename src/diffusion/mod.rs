@@ -10,5 +10,6 @@ pub mod context;
 mod resnet;
 pub mod sampler;
 pub mod schedule;
+pub mod text_to_image;
 pub mod unet;
 pub mod vae;

@@ -195,17 +195,31 @@ impl NoiseSchedule {
     /// # Errors
     /// If the shapes disagree.
     pub fn noisy(&self, clean: &Tensor, noise: &Tensor, steps: &[usize]) -> Result<Tensor> {
-        let weights = |of: &dyn Fn(f64) -> f64| -> Result<Tensor> {
+        let (signal, rest) = self.weights(clean, steps)?;
+        clean.broadcast_mul(&signal)? + noise.broadcast_mul(&rest)?
+    }
+
+    /// What a network of [`PredictionType::VPrediction`] is to answer at each image's step.
+    ///
+    /// # Errors
+    /// If the shapes disagree.
+    pub fn velocity(&self, clean: &Tensor, noise: &Tensor, steps: &[usize]) -> Result<Tensor> {
+        let (signal, rest) = self.weights(clean, steps)?;
+        noise.broadcast_mul(&signal)? - clean.broadcast_mul(&rest)?
+    }
+
+    /// What signal and noise are multiplied by at each step, to be broadcast over `x`.
+    fn weights(&self, x: &Tensor, steps: &[usize]) -> Result<(Tensor, Tensor)> {
+        let column = |of: &dyn Fn(f64) -> f64| -> Result<Tensor> {
             let values: Vec<f32> = steps
                 .iter()
                 .map(|&step| of(self.signal[step]).sqrt() as f32)
                 .collect();
-            let mut dims = vec![1; clean.rank()];
+            let mut dims = vec![1; x.rank()];
             dims[0] = steps.len();
-            Tensor::from_vec(values, dims, clean.device())
+            Tensor::from_vec(values, dims, x.device())
         };
-        clean.broadcast_mul(&weights(&|signal| signal)?)?
-            + noise.broadcast_mul(&weights(&|signal| 1.0 - signal)?)?
+        Ok((column(&|signal| signal)?, column(&|signal| 1.0 - signal)?))
     }
 
     /// The clean latents that the network's `output` on `noisy` latents at `step` stands for.
@@ -278,13 +292,12 @@ mod tests {
                 ..ScheduleConfig::pocket()
             });
             let noisy = schedule.noisy(&clean, &noise, &[step; 2]).unwrap();
-            let signal = schedule.signal(step);
             let output = match prediction_type {
                 PredictionType::Epsilon => noise.clone(),
                 PredictionType::Sample => clean.clone(),
-                PredictionType::VPrediction => ((&noise * signal.sqrt()).unwrap()
-                    - (&clean * (1.0 - signal).sqrt()).unwrap())
-                .unwrap(),
+                PredictionType::VPrediction => {
+                    schedule.velocity(&clean, &noise, &[step; 2]).unwrap()
+                }
             };
             let found = schedule.clean(&output, &noisy, step).unwrap();
             let worst = (found - &clean).unwrap().abs().unwrap().max_all().unwrap();

@@ -227,14 +227,19 @@ impl CustomOp3 for NormGrad {
                 .zip(grad.chunks_exact(image));
             for ((dx, x), grad) in images {
                 let Moments { mean, scale } = self.0.moments(x, channels);
-                // Sums over positions of the gradient, and of it times the normalised input.
+                // Sums over positions of the gradient, and of it times the normalised input. All rows
+                // are cut to one length, or the compiler would check every index.
                 let mut sums = vec![0f32; channels];
                 let mut products = vec![0f32; channels];
+                let (weight, bias) = (&weight[..channels], &bias[..channels]);
+                let (mean, scale) = (&mean[..channels], &scale[..channels]);
                 let rows = dx
                     .chunks_exact_mut(channels)
                     .zip(x.chunks_exact(channels))
                     .zip(grad.chunks_exact(channels));
                 for ((dx, x), grad) in rows {
+                    let (dx, x, grad) = (&mut dx[..channels], &x[..channels], &grad[..channels]);
+                    let (sums, products) = (&mut sums[..channels], &mut products[..channels]);
                     for c in 0..channels {
                         let normed = (x[c] - mean[c]) * scale[c];
                         let slope = if self.0.silu {
@@ -256,7 +261,9 @@ impl CustomOp3 for NormGrad {
                 }
                 self.0.share(&mut sums, |sum| sum / count);
                 self.0.share(&mut products, |sum| sum / count);
+                let (sums, products) = (&sums[..channels], &products[..channels]);
                 for (dx, x) in dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                    let (dx, x) = (&mut dx[..channels], &x[..channels]);
                     for c in 0..channels {
                         let normed = (x[c] - mean[c]) * scale[c];
                         dx[c] = scale[c] * (dx[c] * weight[c] - sums[c] - normed * products[c]);

@@ -7,11 +7,13 @@ mod bert;
 mod kernels;
 pub mod pool;
 mod sentence;
+mod states;
 pub mod tokenize;
 
 use crate::numeric;
 
 pub use sentence::{Embeddings, EncoderIdentity, SentenceEncoder};
+pub use states::TokenStates;
 
 /// The cosine of two unit vectors, in [-1, 1]; larger is nearer.
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::{BatchLimits, Plan};
 use super::bert::Bert;
 use super::pool;
+use super::states::TokenStates;
 use super::tokenize::Tokenizer;
 use crate::error::{Error, Result};
 use crate::models::ModelFiles;
@@ -200,8 +201,8 @@ impl SentenceEncoder {
         let mut done = 0;
         for (texts, values) in windows {
             let tokens = self.tokenize(texts)?;
-            self.encode_window(&tokens, |batch, rows| {
-                for (&text, row) in batch.iter().zip(rows.chunks_exact(dim)) {
+            self.encode_window(&tokens, Reading::Mean, |batch, rows| {
+                for (&text, row) in batch.iter().zip(&rows) {
                     values[text * dim..][..dim].copy_from_slice(row);
                 }
                 done += batch.len();
@@ -209,6 +210,34 @@ impl SentenceEncoder {
             })?;
         }
         Ok(Embeddings { dim, values })
+    }
+
+    /// The states of every token of each text, in the order of the texts: what a diffusion model
+    /// attends to. `progress` is as for [`embed_with`](Self::embed_with).
+    ///
+    /// # Errors
+    ///
+    /// As for [`embed_with`](Self::embed_with).
+    pub fn states_with<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+        mut progress: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<TokenStates> {
+        let mut states = TokenStates::new(self.dim());
+        let mut done = 0;
+        for texts in texts.chunks(WINDOW_TEXTS) {
+            let tokens = self.tokenize(texts)?;
+            let mut window = vec![vec![]; texts.len()];
+            self.encode_window(&tokens, Reading::Tokens, |batch, rows| {
+                done += batch.len();
+                for (&text, row) in batch.iter().zip(rows) {
+                    window[text] = row;
+                }
+                progress(done)
+            })?;
+            window.iter().for_each(|text| states.push(text));
+        }
+        Ok(states)
     }
 
     fn tokenize<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
@@ -223,7 +252,8 @@ impl SentenceEncoder {
     fn encode_window(
         &self,
         tokens: &[Vec<u32>],
-        mut sink: impl FnMut(&[usize], &[f32]) -> ControlFlow<()>,
+        reading: Reading,
+        mut sink: impl FnMut(&[usize], Vec<Vec<f32>>) -> ControlFlow<()>,
     ) -> Result<()> {
         let lengths: Vec<_> = tokens.iter().map(Vec::len).collect();
         let plan = Plan::new(&lengths, self.limits);
@@ -240,7 +270,7 @@ impl SentenceEncoder {
                             let Some(batch) = plan.batch(number) else {
                                 break;
                             };
-                            let rows = self.encode_batch(tokens, batch);
+                            let rows = self.encode_batch(tokens, batch, reading);
                             // The receiver lives until all senders are gone.
                             let _ = sender.send((batch, rows));
                         }
@@ -253,7 +283,7 @@ impl SentenceEncoder {
                 if outcome.is_err() {
                     continue;
                 }
-                outcome = rows.and_then(|rows| match sink(batch, &rows) {
+                outcome = rows.and_then(|rows| match sink(batch, rows) {
                     ControlFlow::Continue(()) => Ok(()),
                     ControlFlow::Break(()) => Err(Error::Cancelled),
                 });
@@ -265,8 +295,13 @@ impl SentenceEncoder {
         })
     }
 
-    /// The rows of one batch, whose first text is its longest.
-    fn encode_batch(&self, tokens: &[Vec<u32>], batch: &[usize]) -> Result<Vec<f32>> {
+    /// What is read off each text of a batch, whose first text is its longest.
+    fn encode_batch(
+        &self,
+        tokens: &[Vec<u32>],
+        batch: &[usize],
+        reading: Reading,
+    ) -> Result<Vec<Vec<f32>>> {
         let lengths = batch.iter().map(|&text| tokens[text].len());
         let longest = lengths.clone().max().unwrap_or_default();
         let shape = (batch.len(), longest);
@@ -275,18 +310,47 @@ impl SentenceEncoder {
             row[..tokens[text].len()].copy_from_slice(&tokens[text]);
         }
         let ids = Tensor::from_vec(ids, shape, &self.device)?;
-        // States are (batch, tokens, dim).
-        let pooled = match &self.model {
-            Model::Fused(model) => pool::mean(&model.forward(&ids)?)?,
+        // (batch, tokens, dim)
+        let (states, mask) = match &self.model {
+            Model::Fused(model) => (model.forward(&ids)?, None),
             Model::General(model) => {
-                let real = lengths.flat_map(|len| (0..longest).map(move |at| u32::from(at < len)));
+                let real = lengths
+                    .clone()
+                    .flat_map(|len| (0..longest).map(move |at| u32::from(at < len)));
                 let mask = Tensor::from_vec(real.collect(), shape, &self.device)?;
                 let states = model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-                pool::masked_mean(&states, &mask)?
+                (states, Some(mask))
             }
         };
-        Ok(pool::unit_rows(&pooled)?.flatten_all()?.to_vec1()?)
+        match reading {
+            Reading::Mean => {
+                let pooled = match mask {
+                    Some(mask) => pool::masked_mean(&states, &mask)?,
+                    None => pool::mean(&states)?,
+                };
+                Ok(pool::unit_rows(&pooled)?.to_vec2()?)
+            }
+            Reading::Tokens => lengths
+                .enumerate()
+                .map(|(number, len)| {
+                    Ok(states
+                        .get(number)?
+                        .narrow(0, 0, len)?
+                        .flatten_all()?
+                        .to_vec1()?)
+                })
+                .collect(),
+        }
     }
+}
+
+/// What is read off a text.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// The mean of its tokens' states, of unit length.
+    Mean,
+    /// Every token's state, one after the other.
+    Tokens,
 }
 
 /// Vectors of one length, one a text.

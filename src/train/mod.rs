@@ -1,7 +1,10 @@
 //! Training: loss, optimiser, checkpoints, and the loop that ties them together.
 
+pub mod autoencoder;
 mod average;
 pub mod checkpoint;
+pub mod denoise;
+pub mod diffusion;
 pub mod fit;
 pub mod joint;
 pub mod log;
@@ -13,3 +16,18 @@ pub mod schedule;
 pub mod set;
 pub mod targets;
 pub mod task;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// `value` as the text of the JSON file at `path`.
+fn to_json(value: &impl Serialize, path: &Path) -> Result<String> {
+    let json = serde_json::to_string_pretty(value).map_err(|source| Error::ModelConfig {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(json + "\n")
+}

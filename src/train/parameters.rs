@@ -1,6 +1,6 @@
 //! A network's trainable variables by name, started from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
@@ -9,6 +9,8 @@ use candle_nn::{Init, VarBuilder};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::random;
 
 /// Variables, made on first use while a network is built.
 ///
@@ -42,6 +44,16 @@ impl Parameters {
             .collect()
     }
 
+    /// All variables as they are now, in half precision.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn halves(&self) -> Result<HashMap<String, Tensor>> {
+        let half =
+            |(name, var): (String, Var)| Ok((name, var.as_detached_tensor().to_dtype(DType::F16)?));
+        self.all().into_iter().map(half).collect()
+    }
+
     fn start(&self, shape: &Shape, name: &str, init: Init, device: &Device) -> Result<Tensor> {
         let mut rng = ChaCha8Rng::seed_from_u64(xxh3_64_with_seed(name.as_bytes(), self.seed));
         let count = shape.elem_count();
@@ -51,18 +63,12 @@ impl Parameters {
                 .map(|_| rng.random_range(lo as f32..=up as f32))
                 .collect(),
             Init::Randn { mean, stdev } => (0..count)
-                .map(|_| (mean + stdev * normal(&mut rng)) as f32)
+                .map(|_| (mean + stdev * random::normal(&mut rng)) as f32)
                 .collect(),
             Init::Kaiming { .. } => candle_core::bail!("{name}: Kaiming's initialiser is not used"),
         };
         Tensor::from_vec(values, shape, device)
     }
-}
-
-/// A standard normal value, by the method of Box and Muller.
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    radius * (rng.random::<f64>() * std::f64::consts::TAU).cos()
 }
 
 impl SimpleBackend for Parameters {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use serde::Serialize;
 
 use super::checkpoint::{write_atomically, write_tensors};
@@ -13,7 +13,7 @@ use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::joint::JointTask;
 use super::parameters::Parameters;
 use super::set::PocketSet;
-use super::targets;
+use super::{targets, to_json};
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
 use crate::error::{Error, Result};
 use crate::image::preprocess::Preprocess;
@@ -165,12 +165,8 @@ impl Recipe {
         write_atomically(&self.folder.join(files::CONFIG), config.as_bytes())?;
         let words = vocabulary.to_text();
         write_atomically(&self.folder.join(files::VOCABULARY), words.as_bytes())?;
-        let halves = parameters
-            .all()
-            .into_iter()
-            .map(|(name, var)| Ok((name, var.as_detached_tensor().to_dtype(DType::F16)?)))
-            .collect::<Result<HashMap<String, Tensor>>>()?;
         let metadata = HashMap::from([("command".to_owned(), self.command.clone())]);
+        let halves = parameters.halves()?;
         write_tensors(&self.folder.join(files::WEIGHTS), &halves, metadata)
     }
 
@@ -192,13 +188,4 @@ impl Recipe {
         let path = self.folder.join("provenance.json");
         write_atomically(&path, to_json(&provenance, &path)?.as_bytes())
     }
-}
-
-/// `value` as the text of the JSON file at `path`.
-fn to_json(value: &impl Serialize, path: &Path) -> Result<String> {
-    let json = serde_json::to_string_pretty(value).map_err(|source| Error::ModelConfig {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(json + "\n")
 }

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it means. One struct a command.
 
+mod diffusion;
 mod index;
 mod models;
 mod query;
@@ -9,6 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
+pub(crate) use diffusion::{GenerateArgs, TrainDiffusionArgs};
 pub(crate) use index::{AddArgs, BuildArgs, DeleteArgs, IndexCommand, SourceArgs};
 pub(crate) use models::{EmbedArgs, ModelsCommand};
 pub(crate) use query::{
@@ -69,8 +71,12 @@ pub(crate) enum Command {
     Read(ReadArgs),
     /// Sentence embeddings of texts, as JSON Lines.
     Embed(EmbedArgs),
+    /// Text to image, with the diffusion model.
+    Generate(GenerateArgs),
     /// Train an image encoder with its heads.
     Train(TrainArgs),
+    /// Train a diffusion model: autoencoder and U-Net.
+    TrainDiffusion(TrainDiffusionArgs),
     /// How good a model is: cosines, recall, calibration, latency.
     Evaluate(EvaluateArgs),
     /// Model weights: where they are, fetch and verify them.

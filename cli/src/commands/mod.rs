@@ -3,6 +3,7 @@
 mod demo;
 mod embed;
 mod evaluate;
+mod generate;
 mod images;
 mod index;
 mod models;
@@ -10,6 +11,7 @@ mod read;
 mod reverse;
 mod search;
 mod train;
+mod train_diffusion;
 
 use anyhow::Result;
 use unprompt::models::ModelStore;
@@ -34,6 +36,8 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Read(args) => read::run(args),
         Command::Embed(args) => embed::run(args, global),
         Command::Train(args) => train::run(args, global),
+        Command::TrainDiffusion(args) => train_diffusion::run(args, global),
+        Command::Generate(args) => generate::run(args, global),
         Command::Evaluate(args) => evaluate::run(args, global),
         Command::Models(command) => models::run(command, global),
     }
@@ -51,4 +55,10 @@ fn predictor(name_or_folder: &str, global: &Global) -> Result<Predictor> {
 
 fn filter(args: &HitArgs) -> Result<Option<Filter>> {
     Ok(args.filter.as_deref().map(Filter::parse).transpose()?)
+}
+
+/// The command as it was typed, but for the path of the program.
+fn command_line() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    format!("unprompt {}", arguments.join(" "))
 }

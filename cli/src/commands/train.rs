@@ -5,7 +5,7 @@ use unprompt::data::source::Source;
 use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
 
-use super::sentence_encoder;
+use super::{command_line, sentence_encoder};
 use crate::args::{Global, TrainArgs};
 use crate::output::stages::Stages;
 use crate::stop;
@@ -78,10 +78,4 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The command as it was typed, but for the path of the program.
-fn command_line() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    format!("unprompt {}", arguments.join(" "))
 }

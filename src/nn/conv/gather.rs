@@ -67,8 +67,12 @@ impl Geometry {
 
     /// Gathers the rows of some output lines.
     pub(super) fn gather(&self, x: &[f32], lines: Range<usize>, rows: &mut Vec<f32>) {
-        rows.clear();
-        rows.resize(lines.len() * self.out_width * self.row(), 0.0);
+        let length = lines.len() * self.out_width * self.row();
+        // What lies outside the image is zero; where nothing does, every number is written below.
+        if self.config.pad_before + self.config.pad_after > 0 {
+            rows.clear();
+        }
+        rows.resize(length, 0.0);
         self.walk(lines, |row, input| {
             rows[row].copy_from_slice(&x[input]);
         });

@@ -1,0 +1,145 @@
+//! `generate` and `train-diffusion`.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
+use clap::{Args, ValueEnum};
+use unprompt::data::source::Source;
+use unprompt::diffusion::sampler::SamplerKind;
+use unprompt::train::diffusion::CodecKind;
+
+use super::flag;
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// What to show; several prompts make several images.
+    #[arg(required = true, value_name = "PROMPT")]
+    pub(crate) prompts: Vec<String>,
+
+    /// The image, as PNG. Several images are numbered before the extension.
+    #[arg(long, value_name = "FILE.png", env = "UNPROMPT_OUT")]
+    pub(crate) out: PathBuf,
+
+    /// The diffusion model: a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "pocket",
+        env = "UNPROMPT_MODEL"
+    )]
+    pub(crate) model: String,
+
+    /// What not to show.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        env = "UNPROMPT_NEGATIVE_PROMPT"
+    )]
+    pub(crate) negative_prompt: String,
+
+    /// Seed of the first noise; of several images of a prompt, that of the first.
+    #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
+    pub(crate) seed: u64,
+
+    /// Steps from noise to image.
+    #[arg(long, value_name = "N", default_value_t = 20, env = "UNPROMPT_STEPS",
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) steps: u32,
+
+    /// How strictly to follow the prompt; 1 leaves guidance out.
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 3.0,
+        env = "UNPROMPT_GUIDANCE"
+    )]
+    pub(crate) guidance: f64,
+
+    /// The way through the steps.
+    #[arg(
+        long,
+        default_value = "ddim",
+        env = "UNPROMPT_SAMPLER",
+        value_parser = PossibleValuesParser::new(SamplerKind::ALL.map(SamplerKind::name))
+            .try_map(|name| name.parse::<SamplerKind>())
+    )]
+    pub(crate) sampler: SamplerKind,
+
+    /// Images of each prompt.
+    #[arg(short = 'n', value_name = "N", default_value_t = 1, env = "UNPROMPT_IMAGES",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) images: u32,
+}
+
+/// Arguments of `train-diffusion`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainDiffusionArgs {
+    /// Image-prompt pairs: pocket, or pocket:N for N prompts of the pocket world.
+    #[arg(long, value_name = "SOURCE", env = "UNPROMPT_DATA")]
+    pub(crate) data: Source,
+
+    /// The model's folder, laid out as diffusers does it.
+    #[arg(long, value_name = "DIR", env = "UNPROMPT_OUT")]
+    pub(crate) out: PathBuf,
+
+    /// What makes latents of pixels.
+    #[arg(long, default_value = "autoencoder", env = "UNPROMPT_CODEC")]
+    pub(crate) codec: Codec,
+
+    /// Passes over the training prompts for the autoencoder.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        env = "UNPROMPT_AUTOENCODER_EPOCHS"
+    )]
+    pub(crate) autoencoder_epochs: usize,
+
+    /// Passes over the training prompts for the U-Net.
+    #[arg(long, value_name = "N", default_value_t = 10, env = "UNPROMPT_EPOCHS")]
+    pub(crate) epochs: usize,
+
+    /// Images of each training prompt; the U-Net sees one after the other.
+    #[arg(long, value_name = "N", default_value_t = 2, env = "UNPROMPT_VARIANTS",
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) variants: u32,
+
+    /// Learning rate of the U-Net after warm-up.
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1e-3,
+        env = "UNPROMPT_LEARNING_RATE"
+    )]
+    pub(crate) learning_rate: f64,
+
+    /// Seed of the data, the networks and the noise.
+    #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
+    pub(crate) seed: u64,
+
+    /// Go on from the folder's checkpoints.
+    #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]
+    pub(crate) resume: bool,
+}
+
+/// What makes latents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Codec {
+    /// A variational autoencoder, trained first.
+    Autoencoder,
+    /// Squares of pixels as channels: nothing is learnt, nothing compressed.
+    SpaceToDepth,
+}
+
+impl From<Codec> for CodecKind {
+    fn from(codec: Codec) -> Self {
+        match codec {
+            Codec::Autoencoder => Self::Autoencoder,
+            Codec::SpaceToDepth => Self::SpaceToDepth,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `generate`: prompts in, images out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use unprompt::diffusion::text_to_image::{GenerateOptions, Order, TextToImage};
+
+use super::sentence_encoder;
+use crate::args::{GenerateArgs, Global};
+use crate::output::stages::Stages;
+use crate::stop;
+
+/// Images made at once, between two looks at Ctrl-C.
+const BATCH_IMAGES: usize = 64;
+
+pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
+    let sentences = sentence_encoder(global)?;
+    let model = TextToImage::open(&args.model, &global.device.open()?)?;
+    let options = GenerateOptions {
+        sampler: args.sampler,
+        steps: args.steps as usize,
+        guidance: args.guidance,
+    };
+    let order = |prompt: &String, number: u64| Order {
+        prompt: prompt.clone(),
+        negative_prompt: args.negative_prompt.clone(),
+        seed: args.seed.wrapping_add(number),
+    };
+    let orders: Vec<Order> = args
+        .prompts
+        .iter()
+        .flat_map(|prompt| (0..u64::from(args.images)).map(move |number| order(prompt, number)))
+        .collect();
+    let mut stages = Stages::new(global.quiet);
+    let mut paths = paths(&args.out, orders.len()).into_iter();
+    let mut done = 0;
+    for batch in orders.chunks(BATCH_IMAGES) {
+        stages.at("generating", done, orders.len(), "");
+        if stop::requested().is_break() {
+            anyhow::bail!("stopped after {done} of {} images", orders.len());
+        }
+        for (image, path) in model
+            .generate(batch, &sentences, options)?
+            .iter()
+            .zip(&mut paths)
+        {
+            image
+                .save(&path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        done += batch.len();
+    }
+    Ok(())
+}
+
+/// The file of each image: `out` itself, or numbered before the extension.
+fn paths(out: &Path, count: usize) -> Vec<PathBuf> {
+    if count == 1 {
+        return vec![out.to_owned()];
+    }
+    let width = count.to_string().len();
+    let stem = out.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = out.extension().unwrap_or_default().to_string_lossy();
+    (1..=count)
+        .map(|number| out.with_file_name(format!("{stem}-{number:0width$}.{extension}")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_image_keeps_its_name_and_several_are_numbered() {
+        assert_eq!(paths(Path::new("a/b.png"), 1), [PathBuf::from("a/b.png")]);
+        let many = paths(Path::new("a/b.png"), 12);
+        assert_eq!((many.len(), &many[0]), (12, &PathBuf::from("a/b-01.png")));
+    }
+}

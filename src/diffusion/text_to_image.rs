@@ -1,0 +1,277 @@
+//! A diffusion model, loaded: prompts in, images out.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use image::RgbImage;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::sampler::SamplerKind;
+use super::schedule::{NoiseSchedule, ScheduleConfig};
+use super::unet::UNet;
+use super::unet::config::UNetConfig;
+use super::vae::{CodecConfig, LatentCodec};
+use crate::error::{Error, Result};
+use crate::random;
+use crate::text::{EncoderIdentity, SentenceEncoder, TokenStates};
+use crate::weights;
+
+/// Names of the files in a model's folder, as diffusers lays it out.
+pub mod files {
+    /// What the parts are.
+    pub const INDEX: &str = "model_index.json";
+    /// The codec's sizes.
+    pub const VAE_CONFIG: &str = "vae/config.json";
+    /// The codec's weights.
+    pub const VAE_WEIGHTS: &str = "vae/diffusion_pytorch_model.safetensors";
+    /// The U-Net's sizes.
+    pub const UNET_CONFIG: &str = "unet/config.json";
+    /// The U-Net's weights.
+    pub const UNET_WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
+    /// The noise schedule.
+    pub const SCHEDULER_CONFIG: &str = "scheduler/scheduler_config.json";
+}
+
+/// `model_index.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelIndex {
+    /// The sentence encoder whose token states the U-Net attends to.
+    pub sentence_encoder: EncoderIdentity,
+}
+
+/// How images are made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GenerateOptions {
+    /// The way through the steps.
+    pub sampler: SamplerKind,
+    /// Steps from noise to image.
+    pub steps: usize,
+    /// How far each step goes beyond what the negative prompt says (Ho & Salimans, 2022); 1 leaves the
+    /// negative prompt out.
+    pub guidance: f64,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self {
+            sampler: SamplerKind::Ddim,
+            steps: 20,
+            guidance: 3.0,
+        }
+    }
+}
+
+/// One image to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What to show.
+    pub prompt: String,
+    /// What not to show.
+    pub negative_prompt: String,
+    /// Seed of the first noise.
+    pub seed: u64,
+}
+
+/// A diffusion model.
+pub struct TextToImage {
+    codec: Box<dyn LatentCodec>,
+    unet: UNet,
+    unet_config: UNetConfig,
+    schedule: NoiseSchedule,
+    sentence_encoder: EncoderIdentity,
+    device: Device,
+}
+
+/// Images that go through the network together; more gains nothing on a CPU.
+const BATCH_IMAGES: usize = 8;
+
+impl TextToImage {
+    /// Loads a model from a folder.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDiffusion`] if it is none; else what is wrong with a file.
+    pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
+        let folder = Path::new(name_or_folder);
+        if !folder.join(files::UNET_CONFIG).is_file() {
+            return Err(Error::UnknownDiffusion {
+                given: name_or_folder.to_owned(),
+                known: vec![],
+            });
+        }
+        Self::of_parts(
+            folder,
+            |file| {
+                let path = folder.join(file);
+                std::fs::read_to_string(&path).map_err(Error::io("read", &path))
+            },
+            |file| weights::open(&folder.join(file), DType::F32, device),
+            device,
+        )
+    }
+
+    fn of_parts(
+        folder: &Path,
+        text: impl Fn(&str) -> Result<String>,
+        weights: impl Fn(&str) -> Result<VarBuilder<'static>>,
+        device: &Device,
+    ) -> Result<Self> {
+        let failed = |file: &str, source| weights::failed(&folder.join(file), source);
+        let index: ModelIndex = parse(&text(files::INDEX)?, folder, files::INDEX)?;
+        let codec: CodecConfig = parse(&text(files::VAE_CONFIG)?, folder, files::VAE_CONFIG)?;
+        let schedule: ScheduleConfig = parse(
+            &text(files::SCHEDULER_CONFIG)?,
+            folder,
+            files::SCHEDULER_CONFIG,
+        )?;
+        let unet_config: UNetConfig =
+            parse(&text(files::UNET_CONFIG)?, folder, files::UNET_CONFIG)?;
+        let codec_weights = match &codec {
+            CodecConfig::AutoencoderKl(_) => weights(files::VAE_WEIGHTS)?,
+            CodecConfig::SpaceToDepth(_) => VarBuilder::zeros(DType::F32, device),
+        };
+        let unet_weights = weights(files::UNET_WEIGHTS)?;
+        Ok(Self {
+            codec: codec
+                .open(&codec_weights)
+                .map_err(|source| failed(files::VAE_WEIGHTS, source))?,
+            unet: UNet::new(&unet_config, &unet_weights)
+                .map_err(|source| failed(files::UNET_WEIGHTS, source))?,
+            unet_config,
+            schedule: NoiseSchedule::new(&schedule),
+            sentence_encoder: index.sentence_encoder,
+            device: device.clone(),
+        })
+    }
+
+    /// Width and height of its images in pixels.
+    pub fn side(&self) -> usize {
+        self.unet_config.sample_size * self.codec.factor()
+    }
+
+    /// Its codec.
+    pub fn codec(&self) -> &dyn LatentCodec {
+        self.codec.as_ref()
+    }
+
+    /// Makes images, in the order they were asked for. An image depends on its order and the options
+    /// alone.
+    ///
+    /// # Errors
+    /// [`Error::OtherEncoder`] if `sentences` is not the encoder that the model was trained with, else
+    /// if a tensor operation fails.
+    pub fn generate(
+        &self,
+        orders: &[Order],
+        sentences: &SentenceEncoder,
+        options: GenerateOptions,
+    ) -> Result<Vec<RgbImage>> {
+        if *sentences.identity() != self.sentence_encoder {
+            return Err(Error::OtherEncoder {
+                expected: self.sentence_encoder.name.clone(),
+                found: sentences.identity().name.clone(),
+            });
+        }
+        let all = |_| ControlFlow::Continue(());
+        let prompts: Vec<&str> = orders.iter().map(|order| order.prompt.as_str()).collect();
+        let negative: Vec<&str> = orders
+            .iter()
+            .map(|order| order.negative_prompt.as_str())
+            .collect();
+        let told = sentences.states_with(&prompts, all)?;
+        let untold = if options.guidance == 1.0 {
+            None
+        } else {
+            Some(sentences.states_with(&negative, all)?)
+        };
+        let numbers: Vec<usize> = (0..orders.len()).collect();
+        let batches: Vec<Vec<RgbImage>> = numbers
+            .par_chunks(BATCH_IMAGES)
+            .map(|batch| {
+                let context = |states: &TokenStates| -> Result<Context> {
+                    let texts: Vec<Vec<f32>> =
+                        batch.iter().map(|&number| states.text(number)).collect();
+                    let texts: Vec<&[f32]> = texts.iter().map(Vec::as_slice).collect();
+                    Ok(Context::padded(&texts, states.dim(), &self.device)?)
+                };
+                let told = context(&told)?;
+                let untold = untold.as_ref().map(context).transpose()?;
+                let seeds = batch.iter().map(|&number| orders[number].seed);
+                let latents = self.sample(seeds, &told, untold.as_ref(), options)?;
+                Ok(to_images(&self.codec.decode(&latents)?)?)
+            })
+            .collect::<Result<_>>()?;
+        Ok(batches.into_iter().flatten().collect())
+    }
+
+    fn sample(
+        &self,
+        seeds: impl ExactSizeIterator<Item = u64>,
+        told: &Context,
+        untold: Option<&Context>,
+        options: GenerateOptions,
+    ) -> candle_core::Result<Tensor> {
+        let side = self.unet_config.sample_size;
+        let (count, channels) = (seeds.len(), self.unet_config.in_channels);
+        let noise = seeds
+            .flat_map(|seed| {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                random::normals(&mut rng, channels * side * side)
+            })
+            .collect();
+        let noise = Tensor::from_vec(noise, (count, channels, side, side), &self.device)?;
+        let sampler = options.sampler.start(&self.schedule, options.steps);
+        let mut latents = sampler.start(&noise)?;
+        for number in 0..sampler.len() {
+            let input = sampler.input(&latents, number)?;
+            let step = sampler.timestep(number);
+            let steps = vec![step as f32; count];
+            let predict = |context| self.unet.forward(&input, &steps, context);
+            let output = match untold {
+                None => predict(told)?,
+                Some(untold) => {
+                    let (told, untold) = rayon::join(|| predict(told), || predict(untold));
+                    let untold = untold?;
+                    (&untold + ((told? - &untold)? * options.guidance)?)?
+                }
+            };
+            let clean = self.schedule.clean(&output, &input, step)?;
+            latents = sampler.step(&clean, &latents, number)?;
+        }
+        Ok(latents)
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &str, folder: &Path, file: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|source| Error::ModelConfig {
+        path: folder.join(file),
+        source,
+    })
+}
+
+/// Pixels (batch, 3, height, width) in [-1, 1] as images.
+///
+/// # Errors
+/// If the tensor has another shape.
+pub fn to_images(pixels: &Tensor) -> candle_core::Result<Vec<RgbImage>> {
+    let (_, _, height, width) = pixels.dims4()?;
+    let bytes = ((pixels.clamp(-1f32, 1f32)? + 1.0)? * 127.5)?
+        .permute((0, 2, 3, 1))?
+        .round()?
+        .to_dtype(DType::U8)?
+        .flatten_from(1)?
+        .to_vec2::<u8>()?;
+    bytes
+        .into_iter()
+        .map(|bytes| {
+            let image = RgbImage::from_raw(width as u32, height as u32, bytes);
+            image.ok_or_else(|| candle_core::Error::Msg("images have three channels".into()))
+        })
+        .collect()
+}
