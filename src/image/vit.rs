@@ -8,7 +8,7 @@ use candle_core::{IndexOp, Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::ImageEncoder;
+use super::{Architecture, ImageEncoder};
 use crate::nn::attention::SelfAttention;
 use crate::nn::mlp::{Activation, Mlp};
 use crate::nn::norm::LayerNorm;
@@ -34,9 +34,9 @@ pub struct VitConfig {
     pub layer_norm_eps: f64,
 }
 
-impl VitConfig {
-    /// The pocket size: 2.9 M parameters on 64 x 64 images.
-    pub fn pocket() -> Self {
+impl Architecture for VitConfig {
+    /// 2.9 M parameters.
+    fn pocket() -> Self {
         Self {
             image_size: 64,
             patch_size: 8,
@@ -47,6 +47,14 @@ impl VitConfig {
             hidden_act: Activation::GeluTanh,
             layer_norm_eps: 1e-6,
         }
+    }
+
+    fn side(&self) -> usize {
+        self.image_size
+    }
+
+    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
+        Ok(Box::new(Vit::new(self, vb)?))
     }
 }
 
@@ -160,10 +168,6 @@ impl ImageEncoder for Vit {
 
     fn width(&self) -> usize {
         self.config.hidden_size
-    }
-
-    fn side(&self) -> usize {
-        self.config.image_size
     }
 }
 
