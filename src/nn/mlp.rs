@@ -1,13 +1,11 @@
 //! The two-layer perceptron of a transformer block. In (.., dim), out the same.
-//!
-//! Variables are named as in Hugging Face's ViT: `intermediate.dense` and `output.dense`.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
+use super::gate;
 use super::linear::Linear;
-use super::ops;
 
 /// The non-linearity, by its name in published configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,13 +16,17 @@ pub enum Activation {
     /// Its tanh approximation, several times faster on the CPU.
     #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
     GeluTanh,
+    /// Its sigmoid approximation `x * sigmoid(1.702 x)`.
+    #[serde(rename = "quick_gelu")]
+    QuickGelu,
 }
 
 impl Module for Activation {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Gelu => x.gelu_erf(),
-            Self::GeluTanh => ops::gelu_tanh(x),
+            Self::GeluTanh => gate::gelu_tanh(x),
+            Self::QuickGelu => gate::quick_gelu(x),
         }
     }
 }
@@ -38,7 +40,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Reads or starts the layer.
+    /// Reads or starts its two layers, in this order.
     ///
     /// # Errors
     /// If a weight is missing or of another shape.
@@ -46,11 +48,11 @@ impl Mlp {
         dim: usize,
         hidden: usize,
         activation: Activation,
-        vb: VarBuilder<'_>,
+        [intermediate, output]: [VarBuilder<'_>; 2],
     ) -> Result<Self> {
         Ok(Self {
-            intermediate: Linear::new(dim, hidden, vb.pp("intermediate").pp("dense"))?,
-            output: Linear::new(hidden, dim, vb.pp("output").pp("dense"))?,
+            intermediate: Linear::new(dim, hidden, intermediate)?,
+            output: Linear::new(hidden, dim, output)?,
             activation,
         })
     }

@@ -35,18 +35,6 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     }
 }
 
-/// The tanh approximation of the Gaussian error linear unit (Hendrycks & Gimpel, 2016, s. 2).
-///
-/// # Errors
-/// If a tensor operation fails.
-pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
-    if fused(x) {
-        x.contiguous()?.apply_op1(GeluTanh)
-    } else {
-        x.gelu()
-    }
-}
-
 /// `a * x + b * y`, without a gradient.
 ///
 /// # Errors
@@ -75,7 +63,8 @@ pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     }
 }
 
-fn fused(x: &Tensor) -> bool {
+/// Whether `x` takes the fused operations.
+pub(crate) fn fused(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }
 
@@ -91,7 +80,8 @@ pub(crate) fn values<'a>(
     }
 }
 
-fn row_length(layout: &Layout) -> usize {
+/// The length of the last dimension.
+pub(crate) fn row_length(layout: &Layout) -> usize {
     layout.dims().last().copied().unwrap_or(1).max(1)
 }
 
@@ -289,64 +279,6 @@ fn same_length(expected: usize, found: usize, op: &'static str) -> Result<()> {
     }
 }
 
-struct GeluTanh;
-
-/// `gelu(x) = x * sigmoid(2 u)` with this `u`, since `(1 + tanh u) / 2 = sigmoid(2 u)`.
-#[inline(always)]
-fn gelu_gate(x: f32) -> f32 {
-    const C: f32 = 0.797_884_6; // sqrt(2 / pi)
-    1.0 / (1.0 + numeric::exp(-2.0 * C * (x + 0.044_715 * x * x * x)))
-}
-
-impl CustomOp1 for GeluTanh {
-    fn name(&self) -> &'static str {
-        "gelu-tanh"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = values(storage, layout, self.name())?;
-        let out = vectorised(|| x.iter().map(|&x| x * gelu_gate(x)).collect());
-        Ok((CpuStorage::F32(out), layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(
-            x.apply_op2_no_bwd(&grad.contiguous()?, &GeluTanhGrad)?,
-        ))
-    }
-}
-
-struct GeluTanhGrad;
-
-impl CustomOp2 for GeluTanhGrad {
-    fn name(&self) -> &'static str {
-        "gelu-tanh-grad"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        layout: &Layout,
-        grad: &CpuStorage,
-        grad_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        const TWO_C: f32 = 2.0 * 0.797_884_6;
-        let x = values(x, layout, self.name())?;
-        let grad = values(grad, grad_layout, self.name())?;
-        let slope = |x: f32| {
-            let gate = gelu_gate(x);
-            gate + x * gate * (1.0 - gate) * TWO_C * (1.0 + 3.0 * 0.044_715 * x * x)
-        };
-        let out = vectorised(|| {
-            x.iter()
-                .zip(grad)
-                .map(|(&x, &grad)| grad * slope(x))
-                .collect()
-        });
-        Ok((CpuStorage::F32(out), layout.shape().clone()))
-    }
-}
-
 struct AddBias;
 
 impl CustomOp2 for AddBias {
@@ -438,42 +370,8 @@ impl CustomOp2 for WeightedSum {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
     use super::*;
-
-    fn random(shape: &[usize], seed: u64) -> Var {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|_| rng.random_range(-2.0..2.0)).collect();
-        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
-    }
-
-    fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
-        assert_eq!(a.dims(), b.dims());
-        let difference = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
-        difference.max(0).unwrap().to_scalar().unwrap()
-    }
-
-    /// Value and gradients of ours against the same function composed of candle's operations.
-    fn agrees(
-        vars: &[Var],
-        ours: impl Fn(&[Var]) -> Result<Tensor>,
-        composed: impl Fn(&[Var]) -> Result<Tensor>,
-    ) {
-        let (a, b) = (ours(vars).unwrap(), composed(vars).unwrap());
-        assert!(largest_difference(&a, &b) < 2e-6);
-        // An uneven weighting, so that no gradient cancels.
-        let weights = random(a.dims(), 99);
-        let loss = |y: &Tensor| (y * weights.as_tensor()).unwrap().sum_all().unwrap();
-        let (ours, composed) = (loss(&a).backward().unwrap(), loss(&b).backward().unwrap());
-        for var in vars {
-            let (ours, composed) = (ours.get(var).unwrap(), composed.get(var).unwrap());
-            assert!(largest_difference(ours, composed) < 2e-5);
-        }
-    }
+    use crate::nn::agreement::{agrees, random};
 
     #[test]
     fn softmax_and_its_gradient() {
@@ -490,15 +388,6 @@ mod tests {
             &[random(&[4, 6, 37], 2), random(&[37], 3), random(&[37], 4)],
             |v| layer_norm(&v[0], &v[1], &v[2], 1e-6),
             |v| candle_nn::ops::layer_norm_slow(&v[0], &v[1], &v[2], 1e-6),
-        );
-    }
-
-    #[test]
-    fn gelu_and_its_gradient() {
-        agrees(
-            &[random(&[5, 41], 5)],
-            |v| gelu_tanh(&v[0]),
-            |v| v[0].gelu(),
         );
     }
 
