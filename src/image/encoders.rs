@@ -6,6 +6,7 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
+use super::clip::ClipConfig;
 use super::vit::VitConfig;
 use super::{Architecture, ImageEncoder};
 
@@ -52,6 +53,7 @@ macro_rules! encoders {
 
 encoders! {
     Vit(VitConfig) = "vit", "Vision transformer";
+    Clip(ClipConfig) = "clip", "CLIP's vision tower, frozen, and a perceptron";
 }
 
 impl EncoderConfig {

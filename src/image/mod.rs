@@ -1,5 +1,6 @@
 //! Images to vectors: decoding with limits, preprocessing, and the encoders.
 
+pub mod clip;
 pub mod decode;
 pub mod encoders;
 pub mod preprocess;
@@ -21,6 +22,12 @@ pub trait ImageEncoder: Send + Sync {
 
     /// Length of a feature vector.
     fn width(&self) -> usize;
+
+    /// What the names of those variables begin with that training leaves as they are; no gradient
+    /// reaches them.
+    fn frozen(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// The sizes of an encoder, and what is built of them.

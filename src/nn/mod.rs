@@ -14,4 +14,5 @@ pub mod mlp;
 pub mod norm;
 pub mod ops;
 pub mod patches;
+pub mod trunk;
 pub mod unit;

@@ -25,6 +25,12 @@ impl Network {
         Ok(Self { encoder, heads })
     }
 
+    /// Whether training changes the variable of this name; a frozen one gets no gradient.
+    pub fn trains(&self, name: &str) -> bool {
+        let frozen = |name: &str| self.encoder.frozen().iter().any(|it| name.starts_with(it));
+        !name.strip_prefix("encoder.").is_some_and(frozen)
+    }
+
     /// In (batch, 3, side, side), preprocessed.
     ///
     /// # Errors
