@@ -7,6 +7,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::clip::ClipConfig;
+use super::swin::SwinConfig;
 use super::vit::VitConfig;
 use super::{Architecture, ImageEncoder};
 
@@ -54,6 +55,7 @@ macro_rules! encoders {
 encoders! {
     Vit(VitConfig) = "vit", "Vision transformer";
     Clip(ClipConfig) = "clip", "CLIP's vision tower, frozen, and a perceptron";
+    Swin(SwinConfig) = "swin", "Swin Transformer V2";
 }
 
 impl EncoderConfig {

@@ -4,6 +4,7 @@ pub mod clip;
 pub mod decode;
 pub mod encoders;
 pub mod preprocess;
+pub mod swin;
 pub mod vit;
 
 use candle_core::{Result, Tensor};
