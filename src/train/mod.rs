@@ -1,6 +1,7 @@
 //! Training: loss, optimiser, checkpoints, and the loop that ties them together.
 
 pub mod checkpoint;
+pub mod contrastive;
 pub mod fit;
 pub mod log;
 pub mod loss;
