@@ -12,7 +12,7 @@ use candle_nn::VarBuilder;
 
 /// A network that turns images into feature vectors.
 ///
-/// An encoder is one file beside this one and one line of [`encoders`].
+/// An encoder is one file or folder beside this one and one line of [`encoders`].
 pub trait ImageEncoder: Send + Sync {
     /// Features of a batch. In (batch, 3, side, side) as [`preprocess::Preprocess`] makes them,
     /// out (batch, [`width`](ImageEncoder::width)).

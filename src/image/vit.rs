@@ -36,7 +36,7 @@ pub struct VitConfig {
 }
 
 impl Architecture for VitConfig {
-    /// 2.9 M parameters.
+    /// 2.7 M parameters.
     fn pocket() -> Self {
         Self {
             image_size: 64,

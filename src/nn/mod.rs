@@ -1,7 +1,7 @@
 //! Trainable layers: like candle's, but every variable gets its gradient.
 //!
 //! candle's fused softmax and layer norm pass no gradient and raise no error; those of [`ops`] do
-//! pass it, and so do those of [`gate`] and [`unit`]. A layer takes the variable names of its
+//! pass it, and so do those of [`gate`] and [`unit`](mod@unit). A layer takes the variable names of its
 //! checkpoint from its user where published ones differ.
 
 #[cfg(test)]

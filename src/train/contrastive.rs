@@ -3,7 +3,7 @@
 //! The text tower of the paper is the sentence encoder here, given and frozen; a linear projection
 //! brings its embeddings into the space of the image features.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 
 use crate::nn::linear::Linear;
@@ -51,7 +51,7 @@ impl Contrast {
         let scale = self.logit_scale.minimum(LARGEST_SCALE.ln())?.exp()?;
         let logits = images.matmul(&texts.t()?)?.broadcast_mul(&scale)?;
         let count = logits.dim(0)? as u32;
-        let own = Tensor::arange(0, count, logits.device())?.to_dtype(DType::U32)?;
+        let own = Tensor::arange(0, count, logits.device())?;
         let of_images = candle_nn::loss::cross_entropy(&logits, &own)?;
         let of_texts = candle_nn::loss::cross_entropy(&logits.t()?, &own)?;
         (of_images + of_texts)? * 0.5
