@@ -1,15 +1,18 @@
 //! Images to vectors: decoding with limits, preprocessing, and the encoders.
 
+pub mod clip;
 pub mod decode;
+pub mod encoders;
 pub mod preprocess;
+pub mod swin;
 pub mod vit;
 
 use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
 
 /// A network that turns images into feature vectors.
 ///
-/// An encoder is one file beside this one and one variant of
-/// [`EncoderConfig`](crate::predictor::config::EncoderConfig).
+/// An encoder is one file or folder beside this one and one line of [`encoders`].
 pub trait ImageEncoder: Send + Sync {
     /// Features of a batch. In (batch, 3, side, side) as [`preprocess::Preprocess`] makes them,
     /// out (batch, [`width`](ImageEncoder::width)).
@@ -21,6 +24,26 @@ pub trait ImageEncoder: Send + Sync {
     /// Length of a feature vector.
     fn width(&self) -> usize;
 
+    /// What the names of those variables begin with that training leaves as they are; no gradient
+    /// reaches them.
+    fn frozen(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// The sizes of an encoder, and what is built of them.
+pub trait Architecture {
+    /// Sizes that can be trained from nothing on the pocket world's 64 x 64 pixels.
+    fn pocket() -> Self
+    where
+        Self: Sized;
+
     /// Width and height of the input in pixels.
     fn side(&self) -> usize;
+
+    /// Reads the encoder, or starts it for training.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or a weight is missing or of another shape.
+    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>>;
 }

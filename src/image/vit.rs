@@ -8,10 +8,11 @@ use candle_core::{IndexOp, Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::ImageEncoder;
-use crate::nn::attention::SelfAttention;
-use crate::nn::mlp::{Activation, Mlp};
+use super::{Architecture, ImageEncoder};
+use crate::nn::block::{Block, BlockNames, BlockSizes};
+use crate::nn::mlp::Activation;
 use crate::nn::norm::LayerNorm;
+use crate::nn::patches::PatchEmbedding;
 
 /// Sizes of a vision transformer, under the keys of published `config.json` files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,9 +35,9 @@ pub struct VitConfig {
     pub layer_norm_eps: f64,
 }
 
-impl VitConfig {
-    /// The pocket size: 2.9 M parameters on 64 x 64 images.
-    pub fn pocket() -> Self {
+impl Architecture for VitConfig {
+    /// 2.7 M parameters.
+    fn pocket() -> Self {
         Self {
             image_size: 64,
             patch_size: 8,
@@ -48,26 +49,38 @@ impl VitConfig {
             layer_norm_eps: 1e-6,
         }
     }
+
+    fn side(&self) -> usize {
+        self.image_size
+    }
+
+    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
+        Ok(Box::new(Vit::new(self, vb)?))
+    }
 }
+
+/// What Hugging Face's `ViTModel` calls the parts of a block.
+const NAMES: BlockNames = BlockNames {
+    norm_before: "layernorm_before",
+    attention: [
+        "attention.attention.query",
+        "attention.attention.key",
+        "attention.attention.value",
+        "attention.output.dense",
+    ],
+    norm_after: "layernorm_after",
+    mlp: ["intermediate.dense", "output.dense"],
+};
 
 /// The vision transformer.
 #[derive(Clone, Debug)]
 pub struct Vit {
-    config: VitConfig,
-    projection: Tensor,
-    projection_bias: Tensor,
+    patches: PatchEmbedding,
     class_token: Tensor,
     positions: Tensor,
     blocks: Vec<Block>,
     norm: LayerNorm,
-}
-
-#[derive(Clone, Debug)]
-struct Block {
-    norm_before: LayerNorm,
-    attention: SelfAttention,
-    norm_after: LayerNorm,
-    mlp: Mlp,
+    width: usize,
 }
 
 impl Vit {
@@ -76,78 +89,42 @@ impl Vit {
     /// # Errors
     /// If the sizes do not fit together, or a weight is missing or of another shape.
     pub fn new(config: &VitConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        let &VitConfig {
-            image_size,
-            patch_size,
-            hidden_size: dim,
-            ..
-        } = config;
-        if patch_size == 0 || image_size == 0 || !image_size.is_multiple_of(patch_size) {
-            candle_core::bail!("patches of {patch_size} pixels do not divide {image_size}");
-        }
-        let patches = (image_size / patch_size).pow(2);
+        let (dim, eps) = (config.hidden_size, config.layer_norm_eps);
         let embeddings = vb.pp("embeddings");
-        let patch = embeddings.pp("patch_embeddings").pp("projection");
-        let bound = 1.0 / ((3 * patch_size * patch_size) as f64).sqrt();
+        let projection = embeddings.pp("patch_embeddings.projection");
+        let patches =
+            PatchEmbedding::new(config.image_size, config.patch_size, dim, true, projection)?;
+        let tokens = patches.grid().pow(2) + 1;
         let small = Init::Randn {
             mean: 0.0,
             stdev: 0.02,
         };
+        let sizes = BlockSizes {
+            dim,
+            heads: config.num_attention_heads,
+            hidden: config.intermediate_size,
+            activation: config.hidden_act,
+            eps,
+        };
+        let layers = vb.pp("encoder.layer");
         let blocks = (0..config.num_hidden_layers)
-            .map(|layer| Block::new(config, vb.pp("encoder").pp("layer").pp(layer)))
+            .map(|layer| Block::new(sizes, &NAMES, layers.pp(layer)))
             .collect::<Result<_>>()?;
         Ok(Self {
-            config: config.clone(),
-            projection: patch.get_with_hints(
-                (dim, 3, patch_size, patch_size),
-                "weight",
-                Init::Uniform {
-                    lo: -bound,
-                    up: bound,
-                },
-            )?,
-            projection_bias: patch.get_with_hints(dim, "bias", Init::Const(0.0))?,
+            patches,
             class_token: embeddings.get_with_hints((1, 1, dim), "cls_token", small)?,
-            positions: embeddings.get_with_hints(
-                (1, patches + 1, dim),
-                "position_embeddings",
-                small,
-            )?,
+            positions: embeddings.get_with_hints((1, tokens, dim), "position_embeddings", small)?,
             blocks,
-            norm: LayerNorm::new(dim, config.layer_norm_eps, vb.pp("layernorm"))?,
+            norm: LayerNorm::new(dim, eps, vb.pp("layernorm"))?,
+            width: dim,
         })
-    }
-
-    /// (batch, 3, side, side) to (batch, patches, 3 * patch * patch), row by row.
-    fn patches(&self, pixels: &Tensor) -> Result<Tensor> {
-        let (batch, channels, height, width) = pixels.dims4()?;
-        let side = self.config.image_size;
-        if (channels, height, width) != (3, side, side) {
-            candle_core::bail!(
-                "images are {channels} x {height} x {width}, not 3 x {side} x {side}"
-            );
-        }
-        let patch = self.config.patch_size;
-        let grid = side / patch;
-        pixels
-            .reshape(&[batch, 3, grid, patch, grid, patch])?
-            .permute([0, 2, 4, 1, 3, 5])?
-            .reshape((batch, grid * grid, 3 * patch * patch))
     }
 }
 
 impl ImageEncoder for Vit {
     fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
-        let patches = self.patches(pixels)?;
-        let (batch, count, length) = patches.dims3()?;
-        let dim = self.config.hidden_size;
-        let projection = self.projection.reshape((dim, length))?.t()?;
-        let embedded = patches
-            .reshape((batch * count, length))?
-            .matmul(&projection)?;
-        let embedded = embedded
-            .broadcast_add(&self.projection_bias)?
-            .reshape((batch, count, dim))?;
+        let embedded = self.patches.forward(pixels)?;
+        let (batch, _, dim) = embedded.dims3()?;
         let class_token = self.class_token.broadcast_as((batch, 1, dim))?;
         let tokens = Tensor::cat(&[&class_token, &embedded], 1)?;
         let mut tokens = tokens.broadcast_add(&self.positions)?;
@@ -159,29 +136,6 @@ impl ImageEncoder for Vit {
     }
 
     fn width(&self) -> usize {
-        self.config.hidden_size
-    }
-
-    fn side(&self) -> usize {
-        self.config.image_size
-    }
-}
-
-impl Block {
-    fn new(config: &VitConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        let (dim, eps) = (config.hidden_size, config.layer_norm_eps);
-        Ok(Self {
-            norm_before: LayerNorm::new(dim, eps, vb.pp("layernorm_before"))?,
-            attention: SelfAttention::new(dim, config.num_attention_heads, vb.pp("attention"))?,
-            norm_after: LayerNorm::new(dim, eps, vb.pp("layernorm_after"))?,
-            mlp: Mlp::new(dim, config.intermediate_size, config.hidden_act, vb)?,
-        })
-    }
-}
-
-impl Module for Block {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = (x + self.attention.forward(&self.norm_before.forward(x)?)?)?;
-        &x + self.mlp.forward(&self.norm_after.forward(&x)?)?
+        self.width
     }
 }

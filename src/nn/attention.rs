@@ -1,6 +1,4 @@
 //! Multi-head self-attention (Vaswani et al., 2017, s. 3.2). In (batch, tokens, dim), out the same.
-//!
-//! Variables are named as in Hugging Face's ViT: `attention.{query,key,value}` and `output.dense`.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
@@ -19,20 +17,20 @@ pub struct SelfAttention {
 }
 
 impl SelfAttention {
-    /// Reads or starts the layer. `heads` divides `dim`.
+    /// Reads or starts query, key, value and output, in this order. `heads` divides `dim`.
     ///
     /// # Errors
-    /// If a weight is missing or of another shape.
-    pub fn new(dim: usize, heads: usize, vb: VarBuilder<'_>) -> Result<Self> {
+    /// If it does not, or a weight is missing or of another shape.
+    pub fn new(dim: usize, heads: usize, vbs: [VarBuilder<'_>; 4]) -> Result<Self> {
         if heads == 0 || !dim.is_multiple_of(heads) {
             candle_core::bail!("{heads} attention heads do not divide {dim} dimensions");
         }
-        let inner = vb.pp("attention");
+        let [query, key, value, output] = vbs;
         Ok(Self {
-            query: Linear::new(dim, dim, inner.pp("query"))?,
-            key: Linear::new(dim, dim, inner.pp("key"))?,
-            value: Linear::new(dim, dim, inner.pp("value"))?,
-            output: Linear::new(dim, dim, vb.pp("output").pp("dense"))?,
+            query: Linear::new(dim, dim, query)?,
+            key: Linear::new(dim, dim, key)?,
+            value: Linear::new(dim, dim, value)?,
+            output: Linear::new(dim, dim, output)?,
             heads,
         })
     }

@@ -280,8 +280,8 @@ impl CustomOp3 for NormGrad {
 mod tests {
     use candle_core::Var;
 
-    use super::super::ops::tests::{agrees, random};
     use super::*;
+    use crate::nn::agreement::{agrees, random};
 
     fn layer(v: &[Var], groups: usize, silu: bool) -> GroupNorm {
         GroupNorm {

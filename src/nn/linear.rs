@@ -66,14 +66,14 @@ impl Module for Linear {
         let (outputs, inputs) = self.weight.dims2()?;
         let rows = x.elem_count() / inputs.max(1);
         // One large product: candle repeats the weight for every leading dimension otherwise.
-        let y = x.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
+        let mut y = x.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
+        if let Some(bias) = &self.bias {
+            y = ops::add_bias(&y, bias)?;
+        }
         let mut dims = x.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last = outputs;
         }
-        match &self.bias {
-            Some(bias) => ops::add_bias(&y, bias)?.reshape(dims),
-            None => y.reshape(dims),
-        }
+        y.reshape(dims)
     }
 }

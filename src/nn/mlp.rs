@@ -1,6 +1,4 @@
 //! The two-layer perceptron of a transformer block. In (.., dim), out the same.
-//!
-//! Variables are named as in Hugging Face's ViT: `intermediate.dense` and `output.dense`.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
@@ -18,6 +16,9 @@ pub enum Activation {
     /// Its tanh approximation.
     #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
     GeluTanh,
+    /// Its sigmoid approximation `x * sigmoid(1.702 x)`.
+    #[serde(rename = "quick_gelu")]
+    QuickGelu,
 }
 
 impl Module for Activation {
@@ -25,6 +26,7 @@ impl Module for Activation {
         match self {
             Self::Gelu => pointwise::gelu(x),
             Self::GeluTanh => pointwise::gelu_tanh(x),
+            Self::QuickGelu => pointwise::quick_gelu(x),
         }
     }
 }
@@ -38,7 +40,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Reads or starts the layer.
+    /// Reads or starts its two layers, in this order.
     ///
     /// # Errors
     /// If a weight is missing or of another shape.
@@ -46,11 +48,11 @@ impl Mlp {
         dim: usize,
         hidden: usize,
         activation: Activation,
-        vb: VarBuilder<'_>,
+        [intermediate, output]: [VarBuilder<'_>; 2],
     ) -> Result<Self> {
         Ok(Self {
-            intermediate: Linear::new(dim, hidden, vb.pp("intermediate").pp("dense"))?,
-            output: Linear::new(hidden, dim, vb.pp("output").pp("dense"))?,
+            intermediate: Linear::new(dim, hidden, intermediate)?,
+            output: Linear::new(hidden, dim, output)?,
             activation,
         })
     }

@@ -84,7 +84,8 @@ fn sum_blocks(x: &Tensor, blocks: usize) -> Result<Tensor> {
     }
 }
 
-fn fused(x: &Tensor) -> bool {
+/// Whether `x` takes the fused operations.
+pub(crate) fn fused(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }
 
@@ -100,7 +101,8 @@ pub(crate) fn values<'a>(
     }
 }
 
-fn row_length(layout: &Layout) -> usize {
+/// The length of the last dimension.
+pub(crate) fn row_length(layout: &Layout) -> usize {
     layout.dims().last().copied().unwrap_or(1).max(1)
 }
 
@@ -401,48 +403,9 @@ impl CustomOp2 for WeightedSum {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use candle_core::{Device, Var};
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
+mod tests {
     use super::*;
-
-    pub(in crate::nn) fn random(shape: &[usize], seed: u64) -> Var {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|_| rng.random_range(-2.0..2.0)).collect();
-        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
-    }
-
-    fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
-        assert_eq!(a.dims(), b.dims());
-        let difference = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
-        difference.max(0).unwrap().to_scalar().unwrap()
-    }
-
-    /// The largest absolute value, at least 1: what rounding errors are measured by.
-    fn size(x: &Tensor) -> f32 {
-        largest_difference(x, &x.zeros_like().unwrap()).max(1.0)
-    }
-
-    /// Value and gradients of ours against the same function composed of candle's operations.
-    pub(in crate::nn) fn agrees(
-        vars: &[Var],
-        ours: impl Fn(&[Var]) -> Result<Tensor>,
-        composed: impl Fn(&[Var]) -> Result<Tensor>,
-    ) {
-        let (a, b) = (ours(vars).unwrap(), composed(vars).unwrap());
-        assert!(largest_difference(&a, &b) < 2e-6 * size(&b));
-        // An uneven weighting, so that no gradient cancels.
-        let weights = random(a.dims(), 99);
-        let loss = |y: &Tensor| (y * weights.as_tensor()).unwrap().sum_all().unwrap();
-        let (ours, composed) = (loss(&a).backward().unwrap(), loss(&b).backward().unwrap());
-        for var in vars {
-            let (ours, composed) = (ours.get(var).unwrap(), composed.get(var).unwrap());
-            assert!(largest_difference(ours, composed) < 1e-5 * size(composed));
-        }
-    }
+    use crate::nn::agreement::{agrees, random};
 
     #[test]
     fn softmax_and_its_gradient() {

@@ -35,6 +35,14 @@ pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
     apply::<GeluTanh>(x)
 }
 
+/// Its sigmoid approximation as CLIP has it: `x * sigmoid(1.702 x)`.
+///
+/// # Errors
+/// If a tensor operation fails.
+pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
+    apply::<QuickGelu>(x)
+}
+
 /// `x * sigmoid(x)`.
 ///
 /// # Errors
@@ -129,6 +137,31 @@ impl Curve for GeluTanh {
     }
 }
 
+struct QuickGelu;
+
+impl QuickGelu {
+    const SCALE: f32 = 1.702;
+}
+
+impl Curve for QuickGelu {
+    const NAME: &'static str = "quick-gelu";
+
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        x * sigmoid(Self::SCALE * x)
+    }
+
+    #[inline(always)]
+    fn slope(x: f32) -> f32 {
+        let gate = sigmoid(Self::SCALE * x);
+        gate * (1.0 + Self::SCALE * x * (1.0 - gate))
+    }
+
+    fn composed(x: &Tensor) -> Result<Tensor> {
+        x * candle_nn::ops::sigmoid(&(x * f64::from(Self::SCALE))?)?
+    }
+}
+
 struct Pointwise<C>(PhantomData<C>);
 
 impl<C: Curve> CustomOp1 for Pointwise<C> {
@@ -176,14 +209,15 @@ impl<C: Curve> CustomOp2 for PointwiseGrad<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ops::tests::{agrees, random};
     use super::*;
+    use crate::nn::agreement::{agrees, random};
 
     #[test]
     fn values_and_gradients_are_those_of_candle() {
         let x = [random(&[5, 41], 5)];
         agrees(&x, |v| gelu(&v[0]), |v| v[0].gelu_erf());
         agrees(&x, |v| gelu_tanh(&v[0]), |v| v[0].gelu());
+        agrees(&x, |v| quick_gelu(&v[0]), |v| QuickGelu::composed(&v[0]));
         agrees(&x, |v| silu(&v[0]), |v| v[0].silu());
     }
 }

@@ -80,8 +80,8 @@ impl CustomOp1 for Gather {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ops::tests::{agrees, random};
     use super::*;
+    use crate::nn::agreement::{agrees, random};
 
     #[test]
     fn value_and_gradient_are_those_of_candle() {

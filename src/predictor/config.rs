@@ -2,17 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
-use crate::image::vit::VitConfig;
 use crate::text::EncoderIdentity;
-
-/// Which encoder, and its sizes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "model_type", rename_all = "lowercase")]
-pub enum EncoderConfig {
-    /// The vision transformer.
-    Vit(VitConfig),
-}
 
 /// A trained model's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,10 +3,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::config::{EncoderConfig, PredictorConfig};
+use super::config::PredictorConfig;
 use crate::heads::joint::{JointHeads, JointOutput};
 use crate::image::ImageEncoder;
-use crate::image::vit::Vit;
 
 /// Encoder (`encoder.*`) and heads (`heads.*`).
 pub struct Network {
@@ -20,12 +19,16 @@ impl Network {
     /// # Errors
     /// If a weight is missing or of another shape.
     pub fn new(config: &PredictorConfig, words: usize, vb: &VarBuilder<'_>) -> Result<Self> {
-        let encoder: Box<dyn ImageEncoder> = match &config.encoder {
-            EncoderConfig::Vit(vit) => Box::new(Vit::new(vit, vb.pp("encoder"))?),
-        };
+        let encoder = config.encoder.build(vb.pp("encoder"))?;
         let dim = config.sentence_encoder.dim;
         let heads = JointHeads::new(encoder.width(), dim, words, vb.pp("heads"))?;
         Ok(Self { encoder, heads })
+    }
+
+    /// Whether training changes the variable of this name; a frozen one gets no gradient.
+    pub fn trains(&self, name: &str) -> bool {
+        let frozen = |name: &str| self.encoder.frozen().iter().any(|it| name.starts_with(it));
+        !name.strip_prefix("encoder.").is_some_and(frozen)
     }
 
     /// In (batch, 3, side, side), preprocessed.

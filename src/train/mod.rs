@@ -3,6 +3,7 @@
 pub mod autoencoder;
 mod average;
 pub mod checkpoint;
+pub mod contrastive;
 pub mod denoise;
 pub mod diffusion;
 pub mod fit;

@@ -16,26 +16,19 @@ use super::set::PocketSet;
 use super::{targets, to_json};
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
 use crate::error::{Error, Result};
+use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
-use crate::image::vit::VitConfig;
 use crate::pocket::{PocketPrompt, Prompts, Split};
-use crate::predictor::config::{EncoderConfig, PredictorConfig};
+use crate::predictor::config::PredictorConfig;
 use crate::predictor::files;
 use crate::predictor::network::Network;
 use crate::text::SentenceEncoder;
-
-/// Which image encoder to train.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EncoderKind {
-    /// The vision transformer.
-    Vit,
-}
 
 /// What to train, on what, and where to.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     /// The image encoder.
-    pub encoder: EncoderKind,
+    pub encoder: EncoderConfig,
     /// Training prompts drawn from the pocket world.
     pub prompts: usize,
     /// Validation prompts drawn from the pocket world.
@@ -143,11 +136,9 @@ impl Recipe {
     }
 
     fn config(&self, sentences: &SentenceEncoder) -> PredictorConfig {
-        let EncoderKind::Vit = self.encoder;
-        let vit = VitConfig::pocket();
         PredictorConfig {
-            preprocess: Preprocess::symmetric(vit.image_size),
-            encoder: EncoderConfig::Vit(vit),
+            preprocess: Preprocess::symmetric(self.encoder.side()),
+            encoder: self.encoder.clone(),
             sentence_encoder: sentences.identity().clone(),
         }
     }

@@ -9,6 +9,9 @@ mod layers;
 /// The sentence encoder against the figures of the reference implementation.
 mod sentence;
 
+/// The image encoders against the same.
+mod encoders;
+
 /// Every variable learns.
 mod gradients;
 

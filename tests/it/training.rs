@@ -5,11 +5,12 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use unprompt::Error;
+use unprompt::image::encoders::EncoderConfig;
 use unprompt::image::preprocess::Preprocess;
 use unprompt::image::vit::VitConfig;
 use unprompt::nn::mlp::Activation;
 use unprompt::pocket::{Prompts, Split};
-use unprompt::predictor::config::{EncoderConfig, PredictorConfig};
+use unprompt::predictor::config::PredictorConfig;
 use unprompt::predictor::network::Network;
 use unprompt::text::EncoderIdentity;
 use unprompt::train::fit::{Fit, FitOptions};

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use unprompt::data::source::Source;
-use unprompt::train::recipe::EncoderKind;
+use unprompt::image::encoders::{ENCODERS, EncoderConfig};
 
 use super::flag;
 
@@ -16,8 +17,8 @@ pub(crate) struct TrainArgs {
     pub(crate) data: Source,
 
     /// The image encoder.
-    #[arg(long, env = "UNPROMPT_ENCODER")]
-    pub(crate) encoder: Encoder,
+    #[arg(long, env = "UNPROMPT_ENCODER", value_parser = encoder())]
+    pub(crate) encoder: EncoderConfig,
 
     /// The model's folder: weights, checkpoint, log and plot.
     #[arg(long, value_name = "DIR", env = "UNPROMPT_OUT")]
@@ -58,17 +59,11 @@ pub(crate) struct TrainArgs {
     pub(crate) resume: bool,
 }
 
-/// The encoders that can be trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Encoder {
-    /// Vision transformer.
-    Vit,
-}
-
-impl From<Encoder> for EncoderKind {
-    fn from(encoder: Encoder) -> Self {
-        match encoder {
-            Encoder::Vit => Self::Vit,
-        }
-    }
+/// The name of an encoder, as its pocket size.
+fn encoder() -> impl TypedValueParser<Value = EncoderConfig> {
+    let names = ENCODERS
+        .iter()
+        .map(|(name, about)| PossibleValue::new(*name).help(*about));
+    PossibleValuesParser::new(names)
+        .try_map(|name| EncoderConfig::pocket(&name).ok_or("has no pocket size"))
 }

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     };
     let sentences = sentence_encoder(global)?;
     let recipe = Recipe {
-        encoder: args.encoder.into(),
+        encoder: args.encoder.clone(),
         prompts,
         validation_prompts: VALIDATION_PROMPTS.min(prompts.max(1)),
         folder: args.out.clone(),

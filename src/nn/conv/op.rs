@@ -243,8 +243,8 @@ impl CustomOp2 for WeightGrad {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::ops::tests::{agrees, random};
     use super::*;
+    use crate::nn::agreement::{agrees, random};
 
     #[test]
     fn value_and_gradients_are_those_of_candles_convolution() {

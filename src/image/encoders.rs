@@ -1,0 +1,93 @@
+//! The image encoders there are, one line each.
+//!
+//! A line makes an encoder known everywhere: to `config.json`, to training and to the command line.
+
+use candle_core::Result;
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+
+use super::clip::ClipConfig;
+use super::swin::SwinConfig;
+use super::vit::VitConfig;
+use super::{Architecture, ImageEncoder};
+
+macro_rules! encoders {
+    ($($variant:ident($config:ty) = $name:literal, $about:literal;)+) => {
+        /// Which encoder, and its sizes: in JSON its name as `model_type`, beside the sizes.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "model_type")]
+        pub enum EncoderConfig {
+            $(
+                #[doc = $about]
+                #[serde(rename = $name)]
+                $variant($config),
+            )+
+        }
+
+        /// The name of each encoder, and what it is.
+        pub const ENCODERS: &[(&str, &str)] = &[$(($name, $about)),+];
+
+        impl EncoderConfig {
+            /// The pocket size of the encoder of this name, which is one of [`ENCODERS`].
+            pub fn pocket(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant(<$config>::pocket())),)+
+                    _ => None,
+                }
+            }
+
+            /// The encoder's name.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)+
+                }
+            }
+
+            fn architecture(&self) -> &dyn Architecture {
+                match self {
+                    $(Self::$variant(config) => config,)+
+                }
+            }
+        }
+    };
+}
+
+encoders! {
+    Vit(VitConfig) = "vit", "Vision transformer";
+    Clip(ClipConfig) = "clip", "CLIP's vision tower, frozen, and a perceptron";
+    Swin(SwinConfig) = "swin", "Swin Transformer V2";
+}
+
+impl EncoderConfig {
+    /// Width and height of the input in pixels.
+    pub fn side(&self) -> usize {
+        self.architecture().side()
+    }
+
+    /// Reads the encoder, or starts it for training.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or a weight is missing or of another shape.
+    pub fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
+        self.architecture().build(vb)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_encoder_has_a_pocket_size_that_json_keeps() {
+        for (name, _) in ENCODERS {
+            let config = EncoderConfig::pocket(name).unwrap();
+            assert_eq!(config.name(), *name);
+            assert_eq!(config.side(), 64);
+            let json = serde_json::to_value(&config).unwrap();
+            assert_eq!(json["model_type"], *name);
+            let read: EncoderConfig = serde_json::from_value(json).unwrap();
+            assert_eq!(read, config);
+        }
+        assert_eq!(EncoderConfig::pocket("resnet"), None);
+    }
+}
