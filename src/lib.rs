@@ -40,6 +40,8 @@ pub mod search;
 
 pub mod predictor;
 
+pub mod checker;
+
 pub mod reverse;
 
 pub mod evaluate;

@@ -1,7 +1,9 @@
 //! Training: loss, optimiser, checkpoints, and the loop that ties them together.
 
+pub mod attributes;
 pub mod autoencoder;
 mod average;
+pub mod checker;
 pub mod checkpoint;
 pub mod contrastive;
 pub mod denoise;

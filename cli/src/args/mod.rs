@@ -10,7 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
-pub(crate) use diffusion::{GenerateArgs, TrainDiffusionArgs};
+pub(crate) use diffusion::{AdherenceArgs, GenerateArgs, TrainCheckerArgs, TrainDiffusionArgs};
 pub(crate) use index::{AddArgs, BuildArgs, DeleteArgs, IndexCommand, SourceArgs};
 pub(crate) use models::{EmbedArgs, ModelsCommand};
 pub(crate) use query::{
@@ -77,6 +77,10 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Train a diffusion model: autoencoder and U-Net.
     TrainDiffusion(TrainDiffusionArgs),
+    /// Train an attribute checker on rendered images.
+    TrainChecker(TrainCheckerArgs),
+    /// How well a diffusion model follows prompts, by the attribute checker.
+    Adherence(AdherenceArgs),
     /// How good a model is: cosines, recall, calibration, latency.
     Evaluate(EvaluateArgs),
     /// Model weights: where they are, fetch and verify them.

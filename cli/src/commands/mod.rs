@@ -1,5 +1,6 @@
 //! One file a command: from arguments to output.
 
+mod adherence;
 mod demo;
 mod embed;
 mod evaluate;
@@ -11,6 +12,7 @@ mod read;
 mod reverse;
 mod search;
 mod train;
+mod train_checker;
 mod train_diffusion;
 
 use anyhow::Result;
@@ -37,6 +39,8 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Embed(args) => embed::run(args, global),
         Command::Train(args) => train::run(args, global),
         Command::TrainDiffusion(args) => train_diffusion::run(args, global),
+        Command::TrainChecker(args) => train_checker::run(args, global),
+        Command::Adherence(args) => adherence::run(args, global),
         Command::Generate(args) => generate::run(args, global),
         Command::Evaluate(args) => evaluate::run(args, global),
         Command::Models(command) => models::run(command, global),
