@@ -341,26 +341,16 @@ pub enum Error {
 
     /// A name is neither a built-in model nor a model's folder.
     #[error(
-        "{given:?} is neither a built-in model ({}) nor a folder with a config.json",
+        "{given:?} is neither a built-in model ({}) nor a folder with {main}",
         known.join(", ")
     )]
-    UnknownPredictor {
+    UnknownBundle {
         /// The name as it was given.
         given: String,
         /// Names of the built-in models.
         known: Vec<String>,
-    },
-
-    /// A name is neither a built-in diffusion model nor the folder of one.
-    #[error(
-        "{given:?} is neither a built-in diffusion model ({}) nor a folder with unet/config.json",
-        known.join(", ")
-    )]
-    UnknownDiffusion {
-        /// The name as it was given.
-        given: String,
-        /// Names of the built-in models.
-        known: Vec<String>,
+        /// The file that a folder must have.
+        main: &'static str,
     },
 
     /// A diffusion model was trained with another sentence encoder.

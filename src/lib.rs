@@ -16,6 +16,8 @@ pub mod device;
 
 pub mod weights;
 
+pub mod bundle;
+
 pub mod models;
 
 pub mod text;
@@ -26,9 +28,9 @@ pub mod nn;
 
 pub mod diffusion;
 
-pub mod image;
-
 pub mod heads;
+
+pub mod image;
 
 pub mod metadata;
 

@@ -3,30 +3,28 @@
 
 pub mod agreement;
 
-use std::path::Path;
-
-use candle_core::{DType, Device, Result as TensorResult, Tensor};
+use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::bundle::Bundle;
+use crate::error::Result;
 use crate::heads::attributes::AttributeHeads;
 use crate::image::ImageEncoder;
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
 use crate::pocket::Meaning;
-use crate::weights;
 
 /// Names of the files in a checker's folder.
 pub mod files {
     /// Everything needed to run the checker but its weights.
-    pub const CONFIG: &str = "config.json";
+    pub const CONFIG: &str = "checker.json";
     /// The weights, in half precision.
     pub const WEIGHTS: &str = "model.safetensors";
 }
 
-/// `config.json` of a checker.
+/// `checker.json` of a checker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckerConfig {
     /// The image encoder.
@@ -75,24 +73,14 @@ impl Checker {
     /// Loads a checker by the name of a built-in one, or from a folder.
     ///
     /// # Errors
-    /// What is wrong with a file.
+    /// [`Error::UnknownBundle`](crate::Error::UnknownBundle) if it is neither; else what is wrong with a
+    /// file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
-        let folder = Path::new(name_or_folder);
-        let path = folder.join(files::CONFIG);
-        let json = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        let weights_path = folder.join(files::WEIGHTS);
-        let vb = weights::open(&weights_path, DType::F32, device)?;
-        Self::build(&json, &vb, folder, device)
-    }
-
-    fn build(json: &str, vb: &VarBuilder<'_>, folder: &Path, device: &Device) -> Result<Self> {
-        let config: CheckerConfig =
-            serde_json::from_str(json).map_err(|source| Error::ModelConfig {
-                path: folder.join(files::CONFIG),
-                source,
-            })?;
-        let network = CheckerNetwork::new(&config, vb)
-            .map_err(|source| weights::failed(&folder.join(files::WEIGHTS), source))?;
+        let bundle = Bundle::open(name_or_folder, files::CONFIG)?;
+        let config: CheckerConfig = bundle.json(files::CONFIG)?;
+        let vb = bundle.weights(files::WEIGHTS, device)?;
+        let network = CheckerNetwork::new(&config, &vb)
+            .map_err(|source| bundle.failed(files::WEIGHTS, source))?;
         Ok(Self {
             config,
             network,

@@ -5,21 +5,17 @@
 
 pub mod confidence;
 pub mod config;
-pub mod embedded;
 pub mod network;
 
-use std::path::Path;
-
-use candle_core::{DType, Device};
-use candle_nn::VarBuilder;
+use candle_core::Device;
 use image::RgbImage;
 
 use self::confidence::Confidence;
 use self::config::PredictorConfig;
 use self::network::Network;
+use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
-use crate::error::{Error, Result};
-use crate::weights;
+use crate::error::Result;
 
 /// Names of the files in a model's folder.
 pub mod files {
@@ -52,13 +48,6 @@ pub struct Prediction {
     pub words: Vec<(String, f32)>,
 }
 
-/// The contents of a model's text files.
-struct Texts {
-    config: String,
-    vocabulary: String,
-    confidence: Option<String>,
-}
-
 /// Images that go through the network together; more gains nothing on a CPU.
 const BATCH_IMAGES: usize = 32;
 
@@ -66,64 +55,32 @@ impl Predictor {
     /// Loads a model by the name of a built-in one, or from a folder.
     ///
     /// # Errors
-    /// [`Error::UnknownPredictor`] if it is neither; else what is wrong with a file.
+    /// [`Error::UnknownBundle`](crate::Error::UnknownBundle) if it is neither; else what is wrong with a
+    /// file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
-        if let Some(model) = embedded::find(name_or_folder) {
-            let weights = model.weights.to_vec();
-            let vb = VarBuilder::from_buffered_safetensors(weights, DType::F32, device)?;
-            let texts = Texts {
-                config: model.config.to_owned(),
-                vocabulary: model.vocabulary.to_owned(),
-                confidence: Some(model.confidence.to_owned()),
-            };
-            return Self::build(name_or_folder, &texts, &vb, device);
-        }
-        let folder = Path::new(name_or_folder);
-        if !folder.join(files::CONFIG).is_file() {
-            let (given, known) = (name_or_folder.to_owned(), embedded::names());
-            return Err(Error::UnknownPredictor { given, known });
-        }
-        let read = |name: &str| {
-            let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(Error::io("read", &path))
+        let bundle = Bundle::open(name_or_folder, files::CONFIG)?;
+        let config: PredictorConfig = bundle.json(files::CONFIG)?;
+        let vocabulary = bundle.text(files::VOCABULARY)?;
+        let vocabulary = Vocabulary::from_text(&vocabulary, &bundle.path(files::VOCABULARY))?;
+        let confidence = if bundle.has(files::CONFIDENCE) {
+            let json = bundle.text(files::CONFIDENCE)?;
+            Some(Confidence::from_json(
+                &json,
+                &bundle.path(files::CONFIDENCE),
+            )?)
+        } else {
+            None
         };
-        let fitted = folder.join(files::CONFIDENCE).exists();
-        let texts = Texts {
-            config: read(files::CONFIG)?,
-            vocabulary: read(files::VOCABULARY)?,
-            confidence: if fitted {
-                Some(read(files::CONFIDENCE)?)
-            } else {
-                None
-            },
-        };
-        let vb = weights::open(&folder.join(files::WEIGHTS), DType::F32, device)?;
-        Self::build(name_or_folder, &texts, &vb, device)
-    }
-
-    fn build(name: &str, texts: &Texts, vb: &VarBuilder<'_>, device: &Device) -> Result<Self> {
-        let at = |file: &str| Path::new(name).join(file);
-        let config: PredictorConfig =
-            serde_json::from_str(&texts.config).map_err(|source| Error::ModelConfig {
-                path: at(files::CONFIG),
-                source,
-            })?;
-        let vocabulary = Vocabulary::from_text(&texts.vocabulary, &at(files::VOCABULARY))?;
-        let confidence = texts
-            .confidence
-            .as_ref()
-            .map(|json| Confidence::from_json(json, &at(files::CONFIDENCE)))
-            .transpose()?;
-        let network = Network::new(&config, vocabulary.len(), vb)
-            .map_err(|source| weights::failed(&at(files::WEIGHTS), source))?;
-        let (name, device) = (name.to_owned(), device.clone());
+        let vb = bundle.weights(files::WEIGHTS, device)?;
+        let network = Network::new(&config, vocabulary.len(), &vb)
+            .map_err(|source| bundle.failed(files::WEIGHTS, source))?;
         Ok(Self {
-            name,
+            name: name_or_folder.to_owned(),
             config,
             vocabulary,
             confidence,
             network,
-            device,
+            device: device.clone(),
         })
     }
 

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use serde_json::json;
 use unprompt::checker::Checker;
-use unprompt::checker::agreement::Agreement;
 use unprompt::diffusion::text_to_image::TextToImage;
 use unprompt::evaluate::adherence::{Adherence, AdherenceOptions, adherence, rendered};
 use unprompt::pocket::Meaning;
