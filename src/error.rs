@@ -400,6 +400,13 @@ pub enum Error {
         name: String,
     },
 
+    /// Weights to begin with belong to no variable of the network.
+    #[error("the network has no variable {name}, for which there are weights to begin with")]
+    NoVariable {
+        /// The name.
+        name: String,
+    },
+
     /// A training run left the numbers that can be worked with.
     #[error("training diverged at step {step}: use a smaller learning rate")]
     Diverged {

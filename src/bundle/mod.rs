@@ -101,13 +101,7 @@ impl Bundle {
     /// # Errors
     /// As for [`Bundle::weights`].
     pub fn tensors(&self, file: &str, device: &Device) -> Result<HashMap<String, Tensor>> {
-        let tensors = candle_core::safetensors::load_buffer(&self.bytes(file)?, device);
-        tensors
-            .and_then(|tensors| {
-                let wide =
-                    |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(DType::F32)?));
-                tensors.into_iter().map(wide).collect()
-            })
+        weights::in_single_precision(&self.bytes(file)?, device)
             .map_err(|source| self.failed(file, source))
     }
 

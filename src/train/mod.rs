@@ -5,6 +5,7 @@ pub mod autoencoder;
 mod average;
 pub mod checker;
 pub mod checkpoint;
+pub mod contrast;
 pub mod contrastive;
 pub mod denoise;
 pub mod diffusion;
@@ -17,6 +18,7 @@ pub mod parameters;
 pub mod recipe;
 pub mod schedule;
 pub mod set;
+pub mod start;
 pub mod targets;
 pub mod task;
 

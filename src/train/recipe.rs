@@ -13,6 +13,7 @@ use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::joint::JointTask;
 use super::parameters::Parameters;
 use super::set::PocketSet;
+use super::start::{Ground, Start};
 use super::{targets, to_json};
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ use crate::text::SentenceEncoder;
 pub struct Recipe {
     /// The image encoder.
     pub encoder: EncoderConfig,
+    /// What the encoder begins with.
+    pub start: Start,
     /// Training prompts drawn from the pocket world.
     pub prompts: usize,
     /// Validation prompts drawn from the pocket world.
@@ -52,6 +55,8 @@ pub struct Recipe {
 pub enum RecipeEvent<'a> {
     /// Prompts embedded so far, of how many.
     Targets(usize, usize),
+    /// A step of pretraining has been done.
+    Pretraining(FitProgress<'a>),
     /// A step has been done.
     Step(FitProgress<'a>),
 }
@@ -114,8 +119,21 @@ impl Recipe {
         let config = self.config(sentences);
         let parameters = Parameters::new(self.fit.seed);
         let network = Network::new(&config, vocabulary.len(), &parameters.builder(device))?;
+        let ground = Ground {
+            encoder: &self.encoder,
+            preprocess: &config.preprocess,
+            training: &training,
+            validation: &validation,
+            sentences,
+            device,
+            folder: &self.folder,
+            resume: self.resume,
+        };
+        self.start.fill(&parameters, &ground, &mut |progress| {
+            observe(RecipeEvent::Pretraining(progress))
+        })?;
         let json = to_json(&config, &self.folder.join(files::CONFIG))?;
-        let identity = format!("{json}{} words", vocabulary.len());
+        let identity = format!("{json}{} words, from {:?}", vocabulary.len(), self.start);
         let task = JointTask {
             network: &network,
             preprocess: &config.preprocess,
@@ -124,7 +142,9 @@ impl Recipe {
             validation: &validation,
             with_words: self.with_vocabulary,
         };
-        let mut fit = Fit::new(&task, parameters.all(), device, self.fit.clone(), identity)?;
+        let mut vars = parameters.all();
+        vars.retain(|(name, _)| network.trains(name));
+        let mut fit = Fit::new(&task, vars, device, self.fit.clone(), identity)?;
         let outcome = fit.run(
             &self.folder,
             self.resume,

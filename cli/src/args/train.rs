@@ -20,6 +20,33 @@ pub(crate) struct TrainArgs {
     #[arg(long, env = "UNPROMPT_ENCODER", value_parser = encoder())]
     pub(crate) encoder: EncoderConfig,
 
+    /// The diffusion model that the white box (unet) begins with: a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "pocket",
+        env = "UNPROMPT_DIFFUSION"
+    )]
+    pub(crate) diffusion: String,
+
+    /// The model whose words caption images for the white box (unet): a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "vit",
+        env = "UNPROMPT_CAPTIONER"
+    )]
+    pub(crate) captioner: String,
+
+    /// Passes over the training prompts that CLIP's tower (clip) is pretrained for.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        env = "UNPROMPT_TOWER_EPOCHS"
+    )]
+    pub(crate) tower_epochs: usize,
+
     /// The model's folder: weights, checkpoint, log and plot.
     #[arg(long, value_name = "DIR", env = "UNPROMPT_OUT")]
     pub(crate) out: PathBuf,

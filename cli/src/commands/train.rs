@@ -2,8 +2,10 @@
 
 use anyhow::{Result, bail};
 use unprompt::data::source::Source;
+use unprompt::image::encoders::EncoderConfig;
 use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
+use unprompt::train::start::{Start, white_box};
 
 use super::{command_line, sentence_encoder};
 use crate::args::{Global, TrainArgs};
@@ -21,8 +23,31 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         );
     };
     let sentences = sentence_encoder(global)?;
+    let fit = FitOptions {
+        epochs: args.epochs,
+        batch_size: args.batch_size,
+        learning_rate: args.learning_rate,
+        seed: args.seed,
+        ..FitOptions::default()
+    };
+    let (encoder, start) = match &args.encoder {
+        EncoderConfig::UNet(_) => {
+            let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
+            let encoder = white_box(&model, &captioner)?;
+            (encoder, Start::Diffusion { model, captioner })
+        }
+        EncoderConfig::Clip(_) => {
+            let tower = FitOptions {
+                epochs: args.tower_epochs,
+                ..fit.clone()
+            };
+            (args.encoder.clone(), Start::Contrast(tower))
+        }
+        encoder => (encoder.clone(), Start::Nothing),
+    };
     let recipe = Recipe {
-        encoder: args.encoder.clone(),
+        encoder,
+        start,
         prompts,
         validation_prompts: VALIDATION_PROMPTS.min(prompts.max(1)),
         folder: args.out.clone(),
@@ -30,13 +55,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         with_vocabulary: !args.no_vocabulary,
         command: command_line(),
         commit: env!("UNPROMPT_COMMIT").to_owned(),
-        fit: FitOptions {
-            epochs: args.epochs,
-            batch_size: args.batch_size,
-            learning_rate: args.learning_rate,
-            seed: args.seed,
-            ..FitOptions::default()
-        },
+        fit,
     };
     if !global.quiet {
         eprintln!("seed {}", args.seed);
@@ -46,6 +65,9 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let outcome = recipe.run(&sentences, &global.device.open()?, &mut |event| {
         match event {
             RecipeEvent::Targets(done, total) => stages.at("embedding prompts", done, total, ""),
+            RecipeEvent::Pretraining(progress) => {
+                stages.at("pretraining", progress.step, progress.total_steps, "");
+            }
             RecipeEvent::Step(FitProgress {
                 step,
                 total_steps,
