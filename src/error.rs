@@ -400,6 +400,20 @@ pub enum Error {
         name: String,
     },
 
+    /// Easiness was recorded on other examples than those of this run.
+    #[error(
+        "{} tells the easiness of {found} examples, but there are {expected}: record it anew",
+        path.display()
+    )]
+    OtherExamples {
+        /// The file.
+        path: PathBuf,
+        /// Examples it tells of.
+        found: usize,
+        /// Examples of the run.
+        expected: usize,
+    },
+
     /// Weights to begin with belong to no variable of the network.
     #[error("the network has no variable {name}, for which there are weights to begin with")]
     NoVariable {

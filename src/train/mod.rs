@@ -7,6 +7,7 @@ pub mod checker;
 pub mod checkpoint;
 pub mod contrast;
 pub mod contrastive;
+pub mod curriculum;
 pub mod denoise;
 pub mod diffusion;
 pub mod fit;

@@ -9,10 +9,11 @@ use candle_core::Device;
 use serde::Serialize;
 
 use super::checkpoint::{write_atomically, write_tensors};
+use super::curriculum::Easiness;
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::joint::JointTask;
 use super::parameters::Parameters;
-use super::set::PocketSet;
+use super::set::{PocketSet, TrainingSet};
 use super::start::{Ground, Start};
 use super::{targets, to_json};
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
@@ -42,6 +43,11 @@ pub struct Recipe {
     pub resume: bool,
     /// Whether a vocabulary head is trained, too.
     pub with_vocabulary: bool,
+    /// Whether to record how well each training example is predicted, for a curriculum.
+    pub record_easiness: bool,
+    /// The folder of a run on the same examples that has recorded their easiness: they are then seen
+    /// from easy to hard.
+    pub curriculum: Option<PathBuf>,
     /// The command that asked for it, for the provenance.
     pub command: String,
     /// The commit that the program was built from, for the provenance.
@@ -49,6 +55,12 @@ pub struct Recipe {
     /// Settings of the loop; its seed also draws the prompts and starts the network.
     pub fit: FitOptions,
 }
+
+/// Where a run records the easiness of its examples.
+const EASINESS: &str = "easiness.safetensors";
+
+/// Stages of a curriculum, as the paper has them for the U-Net.
+const STAGES: usize = 4;
 
 /// What a recipe reports while it runs.
 #[derive(Debug)]
@@ -70,6 +82,7 @@ struct Provenance<'a> {
     seed: u64,
     epochs: usize,
     learning_rate: f64,
+    curriculum: bool,
     train_prompts: usize,
     validation_prompts: usize,
     steps: usize,
@@ -126,7 +139,6 @@ impl Recipe {
             validation: &validation,
             sentences,
             device,
-            folder: &self.folder,
             resume: self.resume,
         };
         self.start.fill(&parameters, &ground, &mut |progress| {
@@ -145,11 +157,27 @@ impl Recipe {
         let mut vars = parameters.all();
         vars.retain(|(name, _)| network.trains(name));
         let mut fit = Fit::new(&task, vars, device, self.fit.clone(), identity)?;
+        if let Some(folder) = &self.curriculum {
+            let easiness = Easiness::read(&folder.join(EASINESS), training.len())?;
+            fit = fit.with_curriculum(easiness.curriculum(STAGES));
+        }
+        let easiness_path = self.folder.join(EASINESS);
+        let mut easiness = if self.record_easiness && self.resume && easiness_path.exists() {
+            Easiness::read(&easiness_path, training.len())?
+        } else {
+            Easiness::default()
+        };
         let outcome = fit.run(
             &self.folder,
             self.resume,
             &mut |progress| observe(RecipeEvent::Step(progress)),
-            &mut || self.keep(&json, &vocabulary, &parameters),
+            &mut || {
+                if self.record_easiness {
+                    easiness.record(task.cosines(0)?);
+                    easiness.write(&easiness_path)?;
+                }
+                self.keep(&json, &vocabulary, &parameters)
+            },
         )?;
         self.write_provenance(&outcome, training.mean_embedding_cosine(&validation))?;
         Ok(outcome)
@@ -189,6 +217,7 @@ impl Recipe {
             seed: self.fit.seed,
             epochs: self.fit.epochs,
             learning_rate: self.fit.learning_rate,
+            curriculum: self.curriculum.is_some(),
             train_prompts: self.prompts,
             validation_prompts: self.validation_prompts,
             steps: outcome.steps,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
@@ -32,8 +32,13 @@ use crate::weights;
 pub enum Start {
     /// Random numbers.
     Nothing,
-    /// CLIP's tower, pretrained on the same images with these settings.
-    Contrast(FitOptions),
+    /// CLIP's tower, pretrained on the same images.
+    Contrast {
+        /// How.
+        fit: FitOptions,
+        /// Where its weights, checkpoint and log are kept.
+        folder: PathBuf,
+    },
     /// The white box: a diffusion model, and the black-box model that captions for it.
     Diffusion {
         /// A built-in diffusion model or a folder.
@@ -84,8 +89,6 @@ pub(super) struct Ground<'a> {
     pub(super) validation: &'a dyn TrainingSet,
     pub(super) sentences: &'a SentenceEncoder,
     pub(super) device: &'a Device,
-    /// The model's folder.
-    pub(super) folder: &'a Path,
     pub(super) resume: bool,
 }
 
@@ -98,8 +101,8 @@ impl Start {
         observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         match (self, ground.encoder) {
-            (Self::Contrast(options), EncoderConfig::Clip(config)) => {
-                let tower = pretrained(config, options, ground, observe)?;
+            (Self::Contrast { fit, folder }, EncoderConfig::Clip(config)) => {
+                let tower = pretrained(config, fit, folder, ground, observe)?;
                 parameters.fill("encoder.", &tower)?;
             }
             (Self::Diffusion { model, captioner }, EncoderConfig::UNet(_)) => {
@@ -115,11 +118,11 @@ impl Start {
 fn pretrained(
     config: &ClipConfig,
     options: &FitOptions,
+    folder: &Path,
     ground: &Ground<'_>,
     observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
 ) -> Result<HashMap<String, Tensor>> {
-    let folder = ground.folder.join("tower");
-    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let parameters = Parameters::new(options.seed);
     let vb = parameters.builder(ground.device);
     let tower = ClipTower::new(&config.vision_config, vb.pp("tower"))?;
@@ -142,7 +145,9 @@ fn pretrained(
         options.clone(),
         identity,
     )?;
-    fit.run(&folder, ground.resume, observe, &mut || {
+    // A tower that is whole, or half done, is gone on with: its checkpoint says whether it is this one.
+    let resume = ground.resume || path.exists();
+    fit.run(folder, resume, observe, &mut || {
         write_tensors(&path, &parameters.halves()?, HashMap::new())
     })?;
     let kept = weights::tensors(&path, ground.device)?;

@@ -81,6 +81,27 @@ pub(crate) struct TrainArgs {
     #[arg(long, env = "UNPROMPT_NO_VOCABULARY", value_parser = flag())]
     pub(crate) no_vocabulary: bool,
 
+    /// From easy to hard: easiness is recorded in a plain run before (in DIR/plain), or taken from one.
+    #[arg(long, env = "UNPROMPT_CURRICULUM", value_parser = flag())]
+    pub(crate) curriculum: bool,
+
+    /// The folder of a run whose recorded easiness the curriculum takes.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "UNPROMPT_EASINESS",
+        requires = "curriculum"
+    )]
+    pub(crate) easiness: Option<PathBuf>,
+
+    /// Record how well each training image is predicted, for later curricula.
+    #[arg(long, env = "UNPROMPT_RECORD_EASINESS", value_parser = flag())]
+    pub(crate) record_easiness: bool,
+
+    /// Stop after so many epochs without a better score on validation.
+    #[arg(long, value_name = "N", env = "UNPROMPT_PATIENCE")]
+    pub(crate) patience: Option<usize>,
+
     /// Go on from the folder's checkpoint.
     #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]
     pub(crate) resume: bool,

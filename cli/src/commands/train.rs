@@ -28,6 +28,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         batch_size: args.batch_size,
         learning_rate: args.learning_rate,
         seed: args.seed,
+        patience: args.patience,
         ..FitOptions::default()
     };
     let (encoder, start) = match &args.encoder {
@@ -41,10 +42,12 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
                 epochs: args.tower_epochs,
                 ..fit.clone()
             };
-            (args.encoder.clone(), Start::Contrast(tower))
+            let folder = args.out.join("tower");
+            (args.encoder.clone(), Start::Contrast { fit: tower, folder })
         }
         encoder => (encoder.clone(), Start::Nothing),
     };
+    let plain = args.out.join("plain");
     let recipe = Recipe {
         encoder,
         start,
@@ -53,6 +56,10 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         folder: args.out.clone(),
         resume: args.resume,
         with_vocabulary: !args.no_vocabulary,
+        record_easiness: args.record_easiness,
+        curriculum: args
+            .curriculum
+            .then(|| args.easiness.clone().unwrap_or_else(|| plain.clone())),
         command: command_line(),
         commit: env!("UNPROMPT_COMMIT").to_owned(),
         fit,
@@ -62,7 +69,8 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     }
     let mut stages = Stages::new(global.quiet);
     let mut note = String::new();
-    let outcome = recipe.run(&sentences, &global.device.open()?, &mut |event| {
+    let device = global.device.open()?;
+    let mut observe = |event: RecipeEvent<'_>| {
         match event {
             RecipeEvent::Targets(done, total) => stages.at("embedding prompts", done, total, ""),
             RecipeEvent::Pretraining(progress) => {
@@ -84,7 +92,19 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
             }
         }
         stop::requested()
-    });
+    };
+    let before = if args.curriculum && args.easiness.is_none() {
+        let recorded = Recipe {
+            folder: plain,
+            record_easiness: true,
+            curriculum: None,
+            ..recipe.clone()
+        };
+        recorded.run(&sentences, &device, &mut observe).map(|_| ())
+    } else {
+        Ok(())
+    };
+    let outcome = before.and_then(|()| recipe.run(&sentences, &device, &mut observe));
     drop(stages);
     match outcome {
         Ok(outcome) => {
