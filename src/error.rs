@@ -414,6 +414,31 @@ pub enum Error {
         expected: usize,
     },
 
+    /// A model has no U-Net's way down that fits a diffusion model.
+    #[error("{encoder} is no white box (train --encoder unet) that began with {model}")]
+    NoWayDown {
+        /// The model that was to be the white box.
+        encoder: String,
+        /// The diffusion model.
+        model: String,
+    },
+
+    /// An ensemble has no models.
+    #[error("{} names no models", path.display())]
+    EmptyEnsemble {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The models of an ensemble predict embeddings of different sentence encoders.
+    #[error("{member} predicts the embeddings of another sentence encoder than {first}")]
+    OtherTargets {
+        /// The model that does not fit.
+        member: String,
+        /// The first model.
+        first: String,
+    },
+
     /// Weights to begin with belong to no variable of the network.
     #[error("the network has no variable {name}, for which there are weights to begin with")]
     NoVariable {

@@ -115,7 +115,11 @@ impl Bundle {
         Path::new(&self.name).join(file)
     }
 
-    fn bytes(&self, file: &str) -> Result<Cow<'static, [u8]>> {
+    /// The contents of a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn bytes(&self, file: &str) -> Result<Cow<'static, [u8]>> {
         let path = self.path(file);
         let built_in = self.built_in.and_then(|model| model.file(file));
         match (self.built_in, built_in) {

@@ -3,8 +3,10 @@
 mod adherence;
 mod demo;
 mod embed;
+mod ensemble;
 mod evaluate;
 mod generate;
+mod graft;
 mod images;
 mod index;
 mod models;
@@ -41,6 +43,8 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::TrainDiffusion(args) => train_diffusion::run(args, global),
         Command::TrainChecker(args) => train_checker::run(args, global),
         Command::Adherence(args) => adherence::run(args, global),
+        Command::Ensemble(args) => ensemble::run(args, global),
+        Command::Graft(args) => graft::run(args),
         Command::Generate(args) => generate::run(args, global),
         Command::Evaluate(args) => evaluate::run(args, global),
         Command::Models(command) => models::run(command, global),
