@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::cases::Case;
+use super::predictions::{sum, unit};
 use super::{EvaluateOptions, Observe};
 use crate::error::Result;
 use crate::image::preprocess::Preprocess;
@@ -115,14 +116,5 @@ impl Bounds {
 
 /// The sum of rows, scaled to length 1.
 fn unit_sum<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
-    let mut sum: Vec<f32> = vec![];
-    for row in rows {
-        sum.resize(row.len(), 0.0);
-        sum.iter_mut()
-            .zip(row)
-            .for_each(|(sum, value)| *sum += value);
-    }
-    let norm = cosine(&sum, &sum).sqrt();
-    sum.iter_mut().for_each(|value| *value /= norm);
-    sum
+    unit(&sum(rows))
 }

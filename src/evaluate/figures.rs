@@ -64,6 +64,17 @@ impl Figures {
                 })
             })
         };
+        let words: Vec<Vec<(String, f32)>> = cases
+            .iter()
+            .map(|case| {
+                let words = case.answer.words.iter();
+                words.map(|it| (it.word.clone(), it.probability)).collect()
+            })
+            .collect();
+        let pairs = cases
+            .iter()
+            .zip(&words)
+            .map(|(case, words)| (case.truth.text.as_str(), words.as_slice()));
         Self {
             images: cases.len(),
             mean_cosine: mean(&|case| f64::from(case.predicted_cosine)),
@@ -78,7 +89,7 @@ impl Figures {
                 .into_iter()
                 .zip((0..).map(agrees))
                 .collect(),
-            words_f1: words_f1(cases, vocabulary),
+            words_f1: words_f1(pairs, vocabulary).all,
             median_ms: MedianMs {
                 encode: median(cases.iter().map(|case| case.answer.took_ms.encode)),
                 search: median(
@@ -91,23 +102,51 @@ impl Figures {
     }
 }
 
-fn words_f1(cases: &[Case], vocabulary: &Vocabulary) -> f64 {
-    let (mut right, mut predicted, mut true_words) = (0, 0, 0);
-    for case in cases {
-        let truth = vocabulary.numbers(&case.truth.text);
-        let likely = case
-            .answer
-            .words
-            .iter()
-            .filter(|word| word.probability >= 0.5);
-        for word in likely {
-            let number = vocabulary.numbers(&word.word);
-            predicted += 1;
-            right += usize::from(number.iter().any(|number| truth.contains(number)));
+/// Micro F1 of predicted words, at probability 0.5.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct WordsF1 {
+    /// Of all words.
+    pub all: f64,
+    /// Of those that leave a trace in the image: words of an attribute.
+    pub traced: f64,
+    /// Of the others, which are label noise.
+    pub untraced: f64,
+}
+
+/// The F1 of predicted words with their probabilities against those of the true prompts, counted in
+/// `vocabulary`.
+pub(super) fn words_f1<'a>(
+    pairs: impl Iterator<Item = (&'a str, &'a [(String, f32)])>,
+    vocabulary: &Vocabulary,
+) -> WordsF1 {
+    let traced: Vec<bool> = vocabulary
+        .words()
+        .iter()
+        .map(|word| grammar::leaves_trace(word))
+        .collect();
+    // Of words without a trace, then with one: right, predicted and true ones.
+    let mut counts = [[0usize; 3]; 2];
+    for (truth, words) in pairs {
+        let truth = vocabulary.numbers(truth);
+        for &number in &truth {
+            counts[usize::from(traced[number as usize])][2] += 1;
         }
-        true_words += truth.len();
+        let likely = words.iter().filter(|(_, probability)| *probability >= 0.5);
+        for number in likely.flat_map(|(word, _)| vocabulary.numbers(word)) {
+            let counts = &mut counts[usize::from(traced[number as usize])];
+            counts[1] += 1;
+            counts[0] += usize::from(truth.contains(&number));
+        }
     }
-    2.0 * right as f64 / ((predicted + true_words) as f64).max(1.0)
+    let f1 = |[right, predicted, true_ones]: [usize; 3]| {
+        2.0 * right as f64 / ((predicted + true_ones) as f64).max(1.0)
+    };
+    let [untraced, traced] = counts;
+    WordsF1 {
+        all: f1([0, 1, 2].map(|at| untraced[at] + traced[at])),
+        traced: f1(traced),
+        untraced: f1(untraced),
+    }
 }
 
 /// Expected calibration error over ten equal bins of confidence (Naeini et al., 2015): the mean
@@ -129,7 +168,7 @@ pub fn calibration_error<'a>(cases: impl Iterator<Item = &'a Case>) -> f64 {
     gap / count.max(1.0)
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -8,6 +8,7 @@ pub mod adherence;
 mod bounds;
 mod cases;
 mod figures;
+pub mod predictions;
 
 use std::ops::ControlFlow;
 
@@ -21,7 +22,7 @@ use crate::text::SentenceEncoder;
 
 pub use bounds::Bounds;
 pub use cases::{Case, DEPTH, cases, reverse_all};
-pub use figures::{Figures, MedianMs, Recall, calibration_error};
+pub use figures::{Figures, MedianMs, Recall, WordsF1, calibration_error};
 
 /// What to evaluate on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

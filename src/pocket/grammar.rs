@@ -1,6 +1,6 @@
 //! Words for a [`Meaning`], and back: prompts that read like those of DiffusionDB.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use rand::{RngExt, seq::IndexedRandom, seq::SliceRandom};
@@ -127,6 +127,17 @@ pub fn read(prompt: &str) -> Option<Meaning> {
     Some(Meaning::from_values(complete))
 }
 
+/// Whether a word stands in the wording of an attribute, so that an image may tell of it.
+pub fn leaves_trace(word: &str) -> bool {
+    TRACED.contains(word)
+}
+
+static TRACED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let phrases = PHRASES.by_text.keys();
+    let words = phrases.flat_map(|phrase| phrase.split(|c: char| !c.is_alphanumeric()));
+    words.collect()
+});
+
 /// Every wording of every attribute, for [`read`].
 struct Phrases {
     by_text: HashMap<String, (usize, usize)>,
@@ -227,6 +238,16 @@ mod tests {
     fn other_prompts_have_no_meaning() {
         assert_eq!(read(""), None);
         assert_eq!(read("portrait of an old wizard, oil painting"), None);
+    }
+
+    #[test]
+    fn words_of_attributes_leave_a_trace_and_those_of_modifiers_do_not() {
+        for word in ["crimson", "kittens", "volcano", "dslr", "misty"] {
+            assert!(leaves_trace(word), "{word}");
+        }
+        for word in ["artstation", "octane", "elegant", "wizard"] {
+            assert!(!leaves_trace(word), "{word}");
+        }
     }
 
     #[test]

@@ -187,6 +187,16 @@ pub(crate) struct EvaluateArgs {
     /// Fit the confidence of the model in --model DIR on validation images, instead.
     #[arg(long, env = "UNPROMPT_FIT_CONFIDENCE", value_parser = flag())]
     pub(crate) fit_confidence: bool,
+
+    /// Judge the predictions alone, without an index: what encoders are compared by. N of pocket:N is
+    /// then the number of training images that the baselines know.
+    #[arg(
+        long,
+        env = "UNPROMPT_PREDICTIONS",
+        value_parser = flag(),
+        conflicts_with = "fit_confidence"
+    )]
+    pub(crate) predictions: bool,
 }
 
 /// Arguments of `demo`.

@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use unprompt::bundle::Bundle;
 use unprompt::data::source::Source;
+use unprompt::evaluate::predictions::{PredictionFigures, Truth, predictions};
 use unprompt::evaluate::{EvaluateOptions, Evaluation, Figures, evaluate, fit_confidence};
-use unprompt::pocket::Split;
+use unprompt::pocket::{Prompts, Split};
 use unprompt::predictor::files;
 use unprompt::train::checkpoint::write_atomically;
 
@@ -38,6 +39,18 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let model = predictor(&args.model, global)?;
     let mut stages = Stages::new(global.quiet);
     let mut observe = |what, done, total| stages.observe(what, done, total);
+    if args.predictions {
+        let truths = |split, count| -> Vec<Truth> {
+            let prompts = Prompts::new(args.seed, split).take(count);
+            prompts.map(|prompt| Truth { image: prompt.render(), text: prompt.text }).collect()
+        };
+        let (truths, known) = (truths(Split::Test, args.images), truths(Split::Train, prompts));
+        let figures = predictions(&model, &sentences, &truths, &known, &mut |done, total| {
+            observe("predicting", done, total)
+        })?;
+        drop(stages);
+        return print_predictions(&figures, args);
+    }
     if args.fit_confidence {
         let path = Path::new(&args.model).join(files::CONFIDENCE);
         let confidence = fit_confidence(model, &sentences, options, &mut observe)?;
@@ -57,6 +70,41 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     } else {
         print(&evaluation)?;
     }
+    Ok(())
+}
+
+fn print_predictions(figures: &PredictionFigures, args: &EvaluateArgs) -> Result<()> {
+    if args.json {
+        let mut json = serde_json::to_value(figures)?;
+        json["model"] = args.model.as_str().into();
+        json["seed"] = args.seed.into();
+        say!("{json}");
+        return Ok(());
+    }
+    say!(
+        "model {}, seed {}, {} test images",
+        args.model,
+        args.seed,
+        figures.images
+    );
+    let mut rows = vec![
+        ("mean cosine of the predicted embedding", figures.mean_cosine),
+        ("the same of its 10 nearest images' prompts", figures.encoder_neighbours),
+        ("the same of the mean embedding", figures.mean_embedding),
+        ("F1 of the predicted words", figures.words_f1.all),
+        ("F1 of words that leave a trace", figures.words_f1.traced),
+        ("F1 of words that leave none", figures.words_f1.untraced),
+    ];
+    let attributes: Vec<(String, f64)> = figures
+        .attributes
+        .iter()
+        .map(|(name, share)| (format!("{name} of the nearest prompt is right"), *share))
+        .collect();
+    rows.extend(attributes.iter().map(|(name, share)| (name.as_str(), *share)));
+    for (name, value) in rows {
+        say!("{name:<44}{value:>8.3}");
+    }
+    say!("{:<44}{:>8.2}", "milliseconds an image, median", figures.predict_ms);
     Ok(())
 }
 

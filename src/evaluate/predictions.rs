@@ -1,0 +1,179 @@
+//! Figures of a model's predictions alone, without an index: what encoders are compared by.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use image::RgbImage;
+use serde::Serialize;
+
+use super::figures::{self, WordsF1};
+use crate::error::{Error, Result};
+use crate::pocket::{Meaning, grammar};
+use crate::predictor::{Prediction, Predictor};
+use crate::text::{Embeddings, SentenceEncoder, cosine};
+
+/// An image with its true prompt.
+#[derive(Clone, Debug)]
+pub struct Truth {
+    /// The image.
+    pub image: RgbImage,
+    /// The prompt.
+    pub text: String,
+}
+
+/// The figures of a model on test images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PredictionFigures {
+    /// Test images.
+    pub images: usize,
+    /// Mean cosine between predicted and true embedding.
+    pub mean_cosine: f64,
+    /// Micro F1 of the words.
+    pub words_f1: WordsF1,
+    /// Share of images whose nearest known prompt agrees with the true one, by attribute; of images
+    /// whose prompt has a meaning.
+    pub attributes: Vec<(&'static str, f64)>,
+    /// Mean cosine of the mean embedding of the nearest known images, by predicted embedding, to the
+    /// true one: the encoder's own neighbours.
+    pub encoder_neighbours: f64,
+    /// Mean cosine of always answering the mean embedding of the known prompts.
+    pub mean_embedding: f64,
+    /// Known images, which come from training.
+    pub known_images: usize,
+    /// Milliseconds of predicting one image alone, median.
+    pub predict_ms: f64,
+}
+
+/// Neighbours that are averaged.
+const NEIGHBOURS: usize = 10;
+
+/// Images predicted at once, between two looks at `observe`.
+const BATCH_IMAGES: usize = 128;
+
+/// Images that the time of a prediction is measured on.
+const TIMED_IMAGES: usize = 50;
+
+/// Predicts the images of `truths` and compares; `known` are training images.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `observe` breaks, else if a tensor operation fails.
+pub fn predictions(
+    predictor: &Predictor,
+    sentences: &SentenceEncoder,
+    truths: &[Truth],
+    known: &[Truth],
+    observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<PredictionFigures> {
+    let total = truths.len() + known.len();
+    let found = predict(predictor, truths, &mut |done| observe(done, total))?;
+    let remembered = predict(predictor, known, &mut |done| {
+        observe(truths.len() + done, total)
+    })?;
+    let embed = |truths: &[Truth]| -> Result<Embeddings> {
+        let texts: Vec<&str> = truths.iter().map(|truth| truth.text.as_str()).collect();
+        sentences.embed(&texts)
+    };
+    let (true_ones, known_ones) = (embed(truths)?, embed(known)?);
+    let meanings: Vec<Option<Meaning>> = known.iter().map(|it| grammar::read(&it.text)).collect();
+    let mean = unit(&sum(known_ones.rows()));
+
+    let count = truths.len().max(1) as f64;
+    let (mut mean_cosine, mut neighbours_cosine, mut mean_embedding) = (0.0, 0.0, 0.0);
+    let mut agreeing = [0usize; Meaning::RADICES.len()];
+    let mut with_meaning = 0usize;
+    for (number, prediction) in found.iter().enumerate() {
+        let truth = true_ones.row(number);
+        mean_cosine += f64::from(cosine(&prediction.embedding, truth)) / count;
+        mean_embedding += f64::from(cosine(&mean, truth)) / count;
+        let near = nearest(&prediction.embedding, &remembered);
+        let average = unit(&sum(near.iter().map(|&at| known_ones.row(at))));
+        neighbours_cosine += f64::from(cosine(&average, truth)) / count;
+        let said = grammar::read(&truths[number].text);
+        let read_off = nearest_row(&prediction.embedding, &known_ones).and_then(|at| meanings[at]);
+        if let Some(said) = said {
+            with_meaning += 1;
+            let read_off = read_off.map(Meaning::values);
+            for (attribute, agreeing) in agreeing.iter_mut().enumerate() {
+                let agrees = read_off.is_some_and(|it| it[attribute] == said.values()[attribute]);
+                *agreeing += usize::from(agrees);
+            }
+        }
+    }
+    let share = |agreeing: usize| agreeing as f64 / with_meaning.max(1) as f64;
+    let pairs = truths
+        .iter()
+        .zip(&found)
+        .map(|(truth, found)| (truth.text.as_str(), found.words.as_slice()));
+    Ok(PredictionFigures {
+        images: truths.len(),
+        mean_cosine,
+        words_f1: figures::words_f1(pairs, predictor.vocabulary()),
+        attributes: Meaning::ATTRIBUTES
+            .into_iter()
+            .zip(agreeing.map(share))
+            .collect(),
+        encoder_neighbours: neighbours_cosine,
+        mean_embedding,
+        known_images: known.len(),
+        predict_ms: predict_ms(predictor, truths)?,
+    })
+}
+
+fn predict(
+    predictor: &Predictor,
+    truths: &[Truth],
+    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Vec<Prediction>> {
+    let mut predictions = Vec::with_capacity(truths.len());
+    for batch in truths.chunks(BATCH_IMAGES) {
+        if observe(predictions.len()).is_break() {
+            return Err(Error::Cancelled);
+        }
+        let images: Vec<RgbImage> = batch.iter().map(|truth| truth.image.clone()).collect();
+        predictions.extend(predictor.predict(&images)?);
+    }
+    Ok(predictions)
+}
+
+fn predict_ms(predictor: &Predictor, truths: &[Truth]) -> Result<f64> {
+    let mut times = vec![];
+    for truth in truths.iter().take(TIMED_IMAGES) {
+        let start = Instant::now();
+        predictor.predict(std::slice::from_ref(&truth.image))?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(figures::median(times.into_iter()))
+}
+
+/// The places of the known images whose predictions are nearest to `embedding`.
+fn nearest(embedding: &[f32], known: &[Prediction]) -> Vec<usize> {
+    let mut scored: Vec<(f32, usize)> = known
+        .iter()
+        .enumerate()
+        .map(|(at, known)| (cosine(embedding, &known.embedding), at))
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.truncate(NEIGHBOURS);
+    scored.into_iter().map(|(_, at)| at).collect()
+}
+
+fn nearest_row(embedding: &[f32], rows: &Embeddings) -> Option<usize> {
+    let scores: Vec<f32> = rows.rows().map(|row| cosine(embedding, row)).collect();
+    (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
+}
+
+pub(super) fn sum<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+    let mut sum: Vec<f32> = vec![];
+    for row in rows {
+        sum.resize(row.len(), 0.0);
+        sum.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += value);
+    }
+    sum
+}
+
+pub(super) fn unit(vector: &[f32]) -> Vec<f32> {
+    let norm = cosine(vector, vector).sqrt();
+    vector.iter().map(|value| value / norm).collect()
+}
