@@ -372,6 +372,45 @@ pub enum Error {
         found: String,
     },
 
+    /// A data set's description could not be understood.
+    #[error("cannot read {}: is it the description of a data set?", path.display())]
+    DatasetManifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+
+    /// A folder holds a data set of other settings.
+    #[error(
+        "{} holds another data set ({differences}): use the same settings, or another folder",
+        path.display()
+    )]
+    OtherDataset {
+        /// The folder.
+        path: PathBuf,
+        /// What differs: each setting with its value there and the one asked for.
+        differences: String,
+    },
+
+    /// A folder that a data set is to be written to holds something else.
+    #[error("{} is not empty and holds no {needed}: choose another folder", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// The file that would make it a data set.
+        needed: &'static str,
+    },
+
+    /// A data set has more images than its parts can be numbered for.
+    #[error("{images} images are too many for a side of a data set: {most} is the most")]
+    TooManyImages {
+        /// Images asked for.
+        images: usize,
+        /// The most there can be.
+        most: usize,
+    },
+
     /// A fitted confidence is damaged.
     #[error("{} is no fitted confidence: its steps must rise within [0, 1]", path.display())]
     Confidence {

@@ -6,6 +6,8 @@
 
 pub mod error;
 
+mod files;
+
 mod numeric;
 
 mod matmul;
@@ -33,6 +35,8 @@ pub mod heads;
 pub mod metadata;
 
 pub mod data;
+
+pub mod dataset;
 
 pub mod indexing;
 

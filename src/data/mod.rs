@@ -8,7 +8,7 @@
 //! - `file` tells what a file is. There is one reader a form: `lines`, `table`, `parquet`,
 //!   `exported` (Parquet as `index export` writes it), `part` (DiffusionDB's JSON, zipped or not),
 //!   and `npy` for vectors.
-//! - `columns` and `cell` say what their columns mean.
+//! - `columns`, `cell` and `samplers` say what their columns mean.
 //! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
 //!
 //! [`records`] puts rows together into distinct prompts.
@@ -29,6 +29,7 @@ mod part;
 pub mod read;
 pub mod records;
 pub mod row;
+pub(crate) mod samplers;
 pub mod source;
 mod summary;
 mod table;

@@ -1,7 +1,7 @@
 //! A diffusion model, loaded: prompts in, images out.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -19,6 +19,7 @@ use super::unet::UNet;
 use super::unet::config::UNetConfig;
 use super::vae::{CodecConfig, LatentCodec};
 use crate::error::{Error, Result};
+use crate::models::digest::{self, Hasher};
 use crate::random;
 use crate::text::{EncoderIdentity, SentenceEncoder, TokenStates};
 use crate::weights;
@@ -37,6 +38,16 @@ pub mod files {
     pub const UNET_WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
     /// The noise schedule.
     pub const SCHEDULER_CONFIG: &str = "scheduler/scheduler_config.json";
+
+    /// All of them.
+    pub(super) const ALL: [&str; 6] = [
+        INDEX,
+        VAE_CONFIG,
+        VAE_WEIGHTS,
+        UNET_CONFIG,
+        UNET_WEIGHTS,
+        SCHEDULER_CONFIG,
+    ];
 }
 
 /// `model_index.json`.
@@ -90,6 +101,7 @@ impl Order {
 
 /// A diffusion model.
 pub struct TextToImage {
+    folder: PathBuf,
     codec: Box<dyn LatentCodec>,
     unet: UNet,
     unet_config: UNetConfig,
@@ -147,6 +159,7 @@ impl TextToImage {
         };
         let unet_weights = weights(files::UNET_WEIGHTS)?;
         Ok(Self {
+            folder: folder.to_owned(),
             codec: codec
                 .open(&codec_weights)
                 .map_err(|source| failed(files::VAE_WEIGHTS, source))?,
@@ -157,6 +170,24 @@ impl TextToImage {
             sentence_encoder: index.sentence_encoder,
             device: device.clone(),
         })
+    }
+
+    /// SHA-256 of all its files: what tells it from every other model. Lower-case hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be read.
+    pub fn digest(&self) -> Result<String> {
+        let mut hasher = Hasher::default();
+        for file in files::ALL {
+            let path = self.folder.join(file);
+            // A codec without weights has no such file.
+            if path.exists() {
+                let digest = digest::of_file(&path).map_err(Error::io("read", &path))?;
+                hasher.update(file.as_bytes());
+                hasher.update(digest.as_bytes());
+            }
+        }
+        Ok(hasher.finish())
     }
 
     /// Width and height of its images in pixels.

@@ -18,6 +18,9 @@ mod gradients;
 /// The diffusion networks against the reference implementation.
 mod diffusion;
 
+/// Data sets that a diffusion model makes.
+mod dataset;
+
 /// The training loop.
 mod training;
 

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it means. One struct a command.
 
+mod dataset;
 mod diffusion;
 mod index;
 mod models;
@@ -10,6 +11,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
+pub(crate) use dataset::DatasetArgs;
 pub(crate) use diffusion::{GenerateArgs, TrainDiffusionArgs};
 pub(crate) use index::{AddArgs, BuildArgs, DeleteArgs, IndexCommand, SourceArgs};
 pub(crate) use models::{EmbedArgs, ModelsCommand};
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Embed(EmbedArgs),
     /// Text to image, with the diffusion model.
     Generate(GenerateArgs),
+    /// Make a data set: images of a diffusion model with their prompts, as DiffusionDB has them.
+    Dataset(DatasetArgs),
     /// Train an image encoder with its heads.
     Train(TrainArgs),
     /// Train a diffusion model: autoencoder and U-Net.

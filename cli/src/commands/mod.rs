@@ -1,5 +1,6 @@
 //! One file a command: from arguments to output.
 
+mod dataset;
 mod demo;
 mod embed;
 mod evaluate;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Train(args) => train::run(args, global),
         Command::TrainDiffusion(args) => train_diffusion::run(args, global),
         Command::Generate(args) => generate::run(args, global),
+        Command::Dataset(args) => dataset::run(args, global),
         Command::Evaluate(args) => evaluate::run(args, global),
         Command::Models(command) => models::run(command, global),
     }
