@@ -212,6 +212,36 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A folder has none of DiffusionDB's zipped parts.
+    #[error(
+        "{} is no data set of images: it holds no part-*.zip, neither itself nor in images/",
+        path.display()
+    )]
+    NoZippedParts {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// An image of one of DiffusionDB's parts could not be read.
+    #[error("cannot read the image {image} of {}", path.display())]
+    PartImage {
+        /// The part's zip file.
+        path: PathBuf,
+        /// The image's name.
+        image: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A data set has no image-prompt pairs for a side.
+    #[error("{} has no images with prompts for {side}", path.display())]
+    NoPairs {
+        /// The folder.
+        path: PathBuf,
+        /// The side.
+        side: &'static str,
+    },
+
     /// A file of vectors could not be read.
     #[error("cannot take vectors from {}: {why}", path.display())]
     Npy {

@@ -11,8 +11,10 @@
 //! - `columns`, `cell` and `samplers` say what their columns mean.
 //! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
 //!
-//! [`records`] puts rows together into distinct prompts.
+//! [`records`] puts rows together into distinct prompts. [`pairs`] gives images with their prompts, out of
+//! the zip files of DiffusionDB's parts (`archives`), each on one side of a [`split`].
 
+mod archives;
 mod bounded;
 mod cell;
 mod columns;
@@ -24,6 +26,7 @@ mod folder;
 mod lines;
 mod npy;
 mod out;
+pub mod pairs;
 mod parquet;
 mod part;
 pub mod read;
@@ -31,6 +34,7 @@ pub mod records;
 pub mod row;
 pub(crate) mod samplers;
 pub mod source;
+pub mod split;
 mod summary;
 mod table;
 #[cfg(test)]

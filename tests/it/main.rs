@@ -24,6 +24,9 @@ mod dataset;
 /// The training loop.
 mod training;
 
+/// Training on a folder of images.
+mod folders;
+
 /// Building and adding, stage by stage.
 mod ingest;
 

@@ -10,21 +10,19 @@ use crate::args::{Global, TrainArgs};
 use crate::output::stages::Stages;
 use crate::stop;
 
-/// Validation prompts of a run: a mean cosine over so many is known to about 0.002.
+/// Validation prompts of a run on the pocket world: a mean cosine over so many is known to about 0.002.
 const VALIDATION_PROMPTS: usize = 2000;
 
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
-    let Source::Pocket { prompts } = args.data else {
-        bail!(
-            "train --data takes pocket or pocket:N; {} is no such source",
-            args.data
-        );
+    let validation_prompts = match args.data {
+        Source::Pocket { prompts } => VALIDATION_PROMPTS.min(prompts.max(1)),
+        Source::Path(_) => 0,
     };
     let sentences = sentence_encoder(global)?;
     let recipe = Recipe {
         encoder: args.encoder.clone(),
-        prompts,
-        validation_prompts: VALIDATION_PROMPTS.min(prompts.max(1)),
+        data: args.data.clone(),
+        validation_prompts,
         folder: args.out.clone(),
         resume: args.resume,
         with_vocabulary: !args.no_vocabulary,
