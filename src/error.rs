@@ -371,26 +371,16 @@ pub enum Error {
 
     /// A name is neither a built-in model nor a model's folder.
     #[error(
-        "{given:?} is neither a built-in model ({}) nor a folder with a config.json",
+        "{given:?} is neither a built-in model ({}) nor a folder with {main}",
         known.join(", ")
     )]
-    UnknownPredictor {
+    UnknownBundle {
         /// The name as it was given.
         given: String,
         /// Names of the built-in models.
         known: Vec<String>,
-    },
-
-    /// A name is neither a built-in diffusion model nor the folder of one.
-    #[error(
-        "{given:?} is neither a built-in diffusion model ({}) nor a folder with unet/config.json",
-        known.join(", ")
-    )]
-    UnknownDiffusion {
-        /// The name as it was given.
-        given: String,
-        /// Names of the built-in models.
-        known: Vec<String>,
+        /// The file that a folder must have.
+        main: &'static str,
     },
 
     /// A diffusion model was trained with another sentence encoder.
@@ -476,6 +466,52 @@ pub enum Error {
     #[error("the variable {name} gets no gradient: an operation on its way does not pass it")]
     NoGradient {
         /// The variable's name.
+        name: String,
+    },
+
+    /// Easiness was recorded on other examples than those of this run.
+    #[error(
+        "{} tells the easiness of {found} examples, but there are {expected}: record it anew",
+        path.display()
+    )]
+    OtherExamples {
+        /// The file.
+        path: PathBuf,
+        /// Examples it tells of.
+        found: usize,
+        /// Examples of the run.
+        expected: usize,
+    },
+
+    /// A model has no U-Net's way down that fits a diffusion model.
+    #[error("{encoder} is no white box (train --encoder unet) that began with {model}")]
+    NoWayDown {
+        /// The model that was to be the white box.
+        encoder: String,
+        /// The diffusion model.
+        model: String,
+    },
+
+    /// An ensemble has no models.
+    #[error("{} names no models", path.display())]
+    EmptyEnsemble {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The models of an ensemble predict embeddings of different sentence encoders.
+    #[error("{member} predicts the embeddings of another sentence encoder than {first}")]
+    OtherTargets {
+        /// The model that does not fit.
+        member: String,
+        /// The first model.
+        first: String,
+    },
+
+    /// Weights to begin with belong to no variable of the network.
+    #[error("the network has no variable {name}, for which there are weights to begin with")]
+    NoVariable {
+        /// The name.
         name: String,
     },
 

@@ -18,6 +18,8 @@ pub mod device;
 
 pub mod weights;
 
+pub mod bundle;
+
 pub mod models;
 
 pub mod text;
@@ -28,9 +30,9 @@ pub mod nn;
 
 pub mod diffusion;
 
-pub mod image;
-
 pub mod heads;
+
+pub mod image;
 
 pub mod metadata;
 
@@ -43,6 +45,8 @@ pub mod indexing;
 pub mod search;
 
 pub mod predictor;
+
+pub mod checker;
 
 pub mod reverse;
 

@@ -3,9 +3,10 @@
 //!
 //! With `matmul` the only module of this crate with `unsafe`.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::error::{Error, Result};
@@ -31,6 +32,26 @@ pub fn open(path: &Path, dtype: DType, device: &Device) -> Result<VarBuilder<'st
     #[allow(unsafe_code)]
     let mapped = unsafe { VarBuilder::from_mmaped_safetensors(&[path], dtype, device) };
     mapped.map_err(|source| failed(path, source))
+}
+
+/// All tensors of the file at `path` in single precision, on `device`.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the file cannot be read, [`Error::Weights`] if it is not in the format.
+pub fn tensors(path: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    in_single_precision(&bytes, device).map_err(|source| failed(path, source))
+}
+
+/// All tensors of a file's bytes in single precision, on `device`.
+pub(crate) fn in_single_precision(
+    bytes: &[u8],
+    device: &Device,
+) -> candle_core::Result<HashMap<String, Tensor>> {
+    let wide = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_dtype(DType::F32)?));
+    let tensors = candle_core::safetensors::load_buffer(bytes, device)?;
+    tensors.into_iter().map(wide).collect()
 }
 
 /// Turns candle's error about a tensor of the file at `path` into ours, which names the file, and the
@@ -60,10 +81,6 @@ fn missing_key(error: &candle_core::Error) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use candle_core::Tensor;
-
     use super::*;
 
     #[test]

@@ -1,7 +1,6 @@
 //! A diffusion model, loaded: prompts in, images out.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -9,7 +8,6 @@ use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
@@ -18,11 +16,11 @@ use super::schedule::{NoiseSchedule, ScheduleConfig};
 use super::unet::UNet;
 use super::unet::config::UNetConfig;
 use super::vae::{CodecConfig, LatentCodec};
+use crate::bundle::Bundle;
 use crate::error::{Error, Result};
-use crate::models::digest::{self, Hasher};
+use crate::models::digest::Hasher;
 use crate::random;
 use crate::text::{EncoderIdentity, SentenceEncoder, TokenStates};
-use crate::weights;
 
 /// Names of the files in a model's folder, as diffusers lays it out.
 pub mod files {
@@ -101,7 +99,7 @@ impl Order {
 
 /// A diffusion model.
 pub struct TextToImage {
-    folder: PathBuf,
+    bundle: Bundle,
     codec: Box<dyn LatentCodec>,
     unet: UNet,
     unet_config: UNetConfig,
@@ -114,60 +112,31 @@ pub struct TextToImage {
 const BATCH_IMAGES: usize = 8;
 
 impl TextToImage {
-    /// Loads a model from a folder.
+    /// Loads a model by the name of a built-in one, or from a folder.
     ///
     /// # Errors
-    /// [`Error::UnknownDiffusion`] if it is none; else what is wrong with a file.
+    /// [`Error::UnknownBundle`] if it is neither; else what is wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
-        let folder = Path::new(name_or_folder);
-        if !folder.join(files::UNET_CONFIG).is_file() {
-            return Err(Error::UnknownDiffusion {
-                given: name_or_folder.to_owned(),
-                known: vec![],
-            });
-        }
-        Self::of_parts(
-            folder,
-            |file| {
-                let path = folder.join(file);
-                std::fs::read_to_string(&path).map_err(Error::io("read", &path))
-            },
-            |file| weights::open(&folder.join(file), DType::F32, device),
-            device,
-        )
-    }
-
-    fn of_parts(
-        folder: &Path,
-        text: impl Fn(&str) -> Result<String>,
-        weights: impl Fn(&str) -> Result<VarBuilder<'static>>,
-        device: &Device,
-    ) -> Result<Self> {
-        let failed = |file: &str, source| weights::failed(&folder.join(file), source);
-        let index: ModelIndex = parse(&text(files::INDEX)?, folder, files::INDEX)?;
-        let codec: CodecConfig = parse(&text(files::VAE_CONFIG)?, folder, files::VAE_CONFIG)?;
-        let schedule: ScheduleConfig = parse(
-            &text(files::SCHEDULER_CONFIG)?,
-            folder,
-            files::SCHEDULER_CONFIG,
-        )?;
-        let unet_config: UNetConfig =
-            parse(&text(files::UNET_CONFIG)?, folder, files::UNET_CONFIG)?;
+        let bundle = Bundle::open(name_or_folder, files::UNET_CONFIG)?;
+        let index: ModelIndex = bundle.json(files::INDEX)?;
+        let codec: CodecConfig = bundle.json(files::VAE_CONFIG)?;
+        let schedule: ScheduleConfig = bundle.json(files::SCHEDULER_CONFIG)?;
+        let unet_config: UNetConfig = bundle.json(files::UNET_CONFIG)?;
         let codec_weights = match &codec {
-            CodecConfig::AutoencoderKl(_) => weights(files::VAE_WEIGHTS)?,
+            CodecConfig::AutoencoderKl(_) => bundle.weights(files::VAE_WEIGHTS, device)?,
             CodecConfig::SpaceToDepth(_) => VarBuilder::zeros(DType::F32, device),
         };
-        let unet_weights = weights(files::UNET_WEIGHTS)?;
+        let unet_weights = bundle.weights(files::UNET_WEIGHTS, device)?;
         Ok(Self {
-            folder: folder.to_owned(),
             codec: codec
                 .open(&codec_weights)
-                .map_err(|source| failed(files::VAE_WEIGHTS, source))?,
+                .map_err(|source| bundle.failed(files::VAE_WEIGHTS, source))?,
             unet: UNet::new(&unet_config, &unet_weights)
-                .map_err(|source| failed(files::UNET_WEIGHTS, source))?,
+                .map_err(|source| bundle.failed(files::UNET_WEIGHTS, source))?,
             unet_config,
             schedule: NoiseSchedule::new(&schedule),
             sentence_encoder: index.sentence_encoder,
+            bundle,
             device: device.clone(),
         })
     }
@@ -179,12 +148,11 @@ impl TextToImage {
     pub fn digest(&self) -> Result<String> {
         let mut hasher = Hasher::default();
         for file in files::ALL {
-            let path = self.folder.join(file);
-            // A codec without weights has no such file.
-            if path.exists() {
-                let digest = digest::of_file(&path).map_err(Error::io("read", &path))?;
-                hasher.update(file.as_bytes());
-                hasher.update(digest.as_bytes());
+            // A codec without weights has no file of them.
+            if self.bundle.has(file) {
+                let bytes = self.bundle.bytes(file)?;
+                hasher.update(format!("{file} {}\n", bytes.len()).as_bytes());
+                hasher.update(&bytes);
             }
         }
         Ok(hasher.finish())
@@ -301,13 +269,6 @@ impl TextToImage {
         }
         Ok(latents)
     }
-}
-
-fn parse<T: DeserializeOwned>(json: &str, folder: &Path, file: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|source| Error::ModelConfig {
-        path: folder.join(file),
-        source,
-    })
 }
 
 /// Pixels (batch, 3, height, width) in [-1, 1] as images.

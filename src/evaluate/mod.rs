@@ -4,6 +4,7 @@
 //! meaning is not. Every cosine stands between two others: what an answer that knows nothing
 //! comes to, and the ceiling of one that knows all that an image tells.
 
+pub mod adherence;
 mod bounds;
 mod cases;
 mod figures;

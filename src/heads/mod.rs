@@ -1,3 +1,5 @@
-//! The joint heads (docs/method.md): an embedding, and which vocabulary words occur.
+//! What stands on top of an image encoder: the joint heads (docs/method.md), which predict an embedding
+//! and words, and those of the attribute checker.
 
+pub mod attributes;
 pub mod joint;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clip::ClipConfig;
 use super::swin::SwinConfig;
+use super::unet::UNetEncoderConfig;
 use super::vit::VitConfig;
 use super::{Architecture, ImageEncoder};
 
@@ -56,6 +57,7 @@ encoders! {
     Vit(VitConfig) = "vit", "Vision transformer";
     Clip(ClipConfig) = "clip", "CLIP's vision tower, frozen, and a perceptron";
     Swin(SwinConfig) = "swin", "Swin Transformer V2";
+    UNet(UNetEncoderConfig) = "unet", "The way down of a diffusion model, told a caption: white box";
 }
 
 impl EncoderConfig {

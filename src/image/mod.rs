@@ -5,6 +5,7 @@ pub mod decode;
 pub mod encoders;
 pub mod preprocess;
 pub mod swin;
+pub mod unet;
 pub mod vit;
 
 use candle_core::{Result, Tensor};

@@ -1,25 +1,26 @@
 //! A trained model: images in, embeddings and words out.
 //!
 //! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`
-//! once its [`Confidence`] has been fitted. The pocket models of `assets/` are built into the library.
+//! once its [`Confidence`] has been fitted; or `ensemble.json` with several such folders beside it. The pocket models of `assets/` are built into the library.
 
 pub mod confidence;
 pub mod config;
-pub mod embedded;
+pub mod ensemble;
+mod model;
 pub mod network;
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
-use candle_nn::VarBuilder;
+use candle_core::Device;
 use image::RgbImage;
 
 use self::confidence::Confidence;
-use self::config::PredictorConfig;
-use self::network::Network;
+use self::ensemble::{EnsembleConfig, Member};
+use self::model::Model;
+use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
-use crate::weights;
+use crate::text::EncoderIdentity;
 
 /// Names of the files in a model's folder.
 pub mod files {
@@ -31,16 +32,17 @@ pub mod files {
     pub const VOCABULARY: &str = "vocabulary.txt";
     /// The fitted confidence.
     pub const CONFIDENCE: &str = "confidence.json";
+    /// The models that an ensemble consists of.
+    pub const ENSEMBLE: &str = "ensemble.json";
 }
 
 /// A trained model, loaded.
 pub struct Predictor {
     name: String,
-    config: PredictorConfig,
-    vocabulary: Vocabulary,
+    /// The first model and, in an ensemble, the others, each with its weight.
+    first: (f64, Model),
+    others: Vec<(f64, Model)>,
     confidence: Option<Confidence>,
-    network: Network,
-    device: Device,
 }
 
 /// What an image tells about its prompt.
@@ -52,78 +54,61 @@ pub struct Prediction {
     pub words: Vec<(String, f32)>,
 }
 
-/// The contents of a model's text files.
-struct Texts {
-    config: String,
-    vocabulary: String,
-    confidence: Option<String>,
-}
-
-/// Images that go through the network together; more gains nothing on a CPU.
-const BATCH_IMAGES: usize = 32;
-
 impl Predictor {
     /// Loads a model by the name of a built-in one, or from a folder.
     ///
     /// # Errors
-    /// [`Error::UnknownPredictor`] if it is neither; else what is wrong with a file.
+    /// [`Error::UnknownBundle`] if it is neither, [`Error::OtherTargets`] for an ensemble of models that
+    /// do not predict the same; else what is wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
-        if let Some(model) = embedded::find(name_or_folder) {
-            let weights = model.weights.to_vec();
-            let vb = VarBuilder::from_buffered_safetensors(weights, DType::F32, device)?;
-            let texts = Texts {
-                config: model.config.to_owned(),
-                vocabulary: model.vocabulary.to_owned(),
-                confidence: Some(model.confidence.to_owned()),
+        let ensemble = Path::new(name_or_folder).join(files::ENSEMBLE);
+        let bundle = if ensemble.is_file() {
+            Bundle::open(name_or_folder, files::ENSEMBLE)?
+        } else {
+            Bundle::open(name_or_folder, files::CONFIG)?
+        };
+        let mut models = if bundle.has(files::ENSEMBLE) {
+            let config: EnsembleConfig = bundle.json(files::ENSEMBLE)?;
+            let open = |member: &Member| -> Result<_> {
+                let folder = bundle.path(&member.folder);
+                let own = Bundle::open(&folder.to_string_lossy(), files::CONFIG)?;
+                Ok((member.weight, Model::open(&own, device)?))
             };
-            return Self::build(name_or_folder, &texts, &vb, device);
+            config.members.iter().map(open).collect::<Result<_>>()?
+        } else {
+            vec![(1.0, Model::open(&bundle, device)?)]
         }
-        let folder = Path::new(name_or_folder);
-        if !folder.join(files::CONFIG).is_file() {
-            let (given, known) = (name_or_folder.to_owned(), embedded::names());
-            return Err(Error::UnknownPredictor { given, known });
+        .into_iter();
+        let Some(first) = models.next() else {
+            return Err(Error::EmptyEnsemble {
+                path: bundle.path(files::ENSEMBLE),
+            });
+        };
+        let others: Vec<(f64, Model)> = models.collect();
+        let targets = |model: &Model| model.config().sentence_encoder.clone();
+        if let Some((_, other)) = others
+            .iter()
+            .find(|(_, it)| targets(it) != targets(&first.1))
+        {
+            return Err(Error::OtherTargets {
+                member: other.name().to_owned(),
+                first: first.1.name().to_owned(),
+            });
         }
-        let read = |name: &str| {
-            let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(Error::io("read", &path))
+        let confidence = if bundle.has(files::CONFIDENCE) {
+            let json = bundle.text(files::CONFIDENCE)?;
+            Some(Confidence::from_json(
+                &json,
+                &bundle.path(files::CONFIDENCE),
+            )?)
+        } else {
+            None
         };
-        let fitted = folder.join(files::CONFIDENCE).exists();
-        let texts = Texts {
-            config: read(files::CONFIG)?,
-            vocabulary: read(files::VOCABULARY)?,
-            confidence: if fitted {
-                Some(read(files::CONFIDENCE)?)
-            } else {
-                None
-            },
-        };
-        let vb = weights::open(&folder.join(files::WEIGHTS), DType::F32, device)?;
-        Self::build(name_or_folder, &texts, &vb, device)
-    }
-
-    fn build(name: &str, texts: &Texts, vb: &VarBuilder<'_>, device: &Device) -> Result<Self> {
-        let at = |file: &str| Path::new(name).join(file);
-        let config: PredictorConfig =
-            serde_json::from_str(&texts.config).map_err(|source| Error::ModelConfig {
-                path: at(files::CONFIG),
-                source,
-            })?;
-        let vocabulary = Vocabulary::from_text(&texts.vocabulary, &at(files::VOCABULARY))?;
-        let confidence = texts
-            .confidence
-            .as_ref()
-            .map(|json| Confidence::from_json(json, &at(files::CONFIDENCE)))
-            .transpose()?;
-        let network = Network::new(&config, vocabulary.len(), vb)
-            .map_err(|source| weights::failed(&at(files::WEIGHTS), source))?;
-        let (name, device) = (name.to_owned(), device.clone());
         Ok(Self {
-            name,
-            config,
-            vocabulary,
+            name: name_or_folder.to_owned(),
+            first,
+            others,
             confidence,
-            network,
-            device,
         })
     }
 
@@ -132,14 +117,14 @@ impl Predictor {
         &self.name
     }
 
-    /// Its configuration.
-    pub fn config(&self) -> &PredictorConfig {
-        &self.config
+    /// Which sentence encoder's embeddings it predicts.
+    pub fn sentence_encoder(&self) -> &EncoderIdentity {
+        &self.first.1.config().sentence_encoder
     }
 
     /// Its vocabulary.
     pub fn vocabulary(&self) -> &Vocabulary {
-        &self.vocabulary
+        self.first.1.vocabulary()
     }
 
     /// Its fitted confidence; `None` if none has been fitted yet.
@@ -152,22 +137,20 @@ impl Predictor {
     /// # Errors
     /// If a tensor operation fails.
     pub fn predict(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
-        let mut predictions = Vec::with_capacity(images.len());
-        for batch in images.chunks(BATCH_IMAGES) {
-            let pixels = self.config.preprocess.batch(batch, &self.device)?;
-            let output = self.network.forward(&pixels)?;
-            let embeddings: Vec<Vec<f32>> = output.embedding.to_vec2()?;
-            let probabilities: Vec<Vec<f32>> = match &output.word_logits {
-                Some(logits) => candle_nn::ops::sigmoid(logits)?.to_vec2()?,
-                None => vec![vec![]; batch.len()],
-            };
-            for (embedding, probabilities) in embeddings.into_iter().zip(probabilities) {
-                let words = self.vocabulary.words().iter().cloned();
-                let mut words: Vec<(String, f32)> = words.zip(probabilities).collect();
-                words.sort_by(|a, b| b.1.total_cmp(&a.1));
-                predictions.push(Prediction { embedding, words });
-            }
+        if self.others.is_empty() {
+            return self.first.1.predict(images);
         }
-        Ok(predictions)
+        let rows = std::iter::once(&self.first)
+            .chain(&self.others)
+            .map(|(weight, model)| Ok((*weight, model.predict(images)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let image = |number: usize| {
+            let own: Vec<(f64, &Prediction)> = rows
+                .iter()
+                .map(|(weight, row)| (*weight, &row[number]))
+                .collect();
+            ensemble::combine(&own)
+        };
+        Ok((0..images.len()).map(image).collect())
     }
 }

@@ -56,7 +56,7 @@ impl Reverser {
     /// [`Error::EncoderMismatch`](crate::Error::EncoderMismatch) if the model predicts embeddings
     /// of another encoder than the index holds.
     pub fn new(index: Index, predictor: Predictor) -> Result<Self> {
-        check_encoder(index.encoder(), &predictor.config().sentence_encoder)?;
+        check_encoder(index.encoder(), predictor.sentence_encoder())?;
         Ok(Self { index, predictor })
     }
 

@@ -19,6 +19,8 @@ pub struct RunState {
     pub step: usize,
     /// Best validation score so far.
     pub best_score: Option<f64>,
+    /// The epoch that it was reached in.
+    pub best_epoch: usize,
     /// What the run was started with; a checkpoint of another run is refused.
     pub fingerprint: String,
 }

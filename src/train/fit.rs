@@ -1,6 +1,6 @@
 //! The training loop: data-parallel on the CPU, resumable at any checkpoint.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,9 +9,11 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::average::Average;
 use super::checkpoint::{self, RunState};
+use super::curriculum::Curriculum;
 use super::log::{Log, LogRow};
 use super::optim::{AdamW, AdamWOptions};
 use super::schedule::CosineSchedule;
@@ -45,6 +47,8 @@ pub struct FitOptions {
     pub threads: usize,
     /// Steps from one checkpoint to the next.
     pub checkpoint_every: usize,
+    /// Epochs without a better validation score after which the run ends; `None` to never end early.
+    pub patience: Option<usize>,
 }
 
 impl Default for FitOptions {
@@ -61,6 +65,7 @@ impl Default for FitOptions {
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             checkpoint_every: 250,
+            patience: None,
         }
     }
 }
@@ -78,6 +83,7 @@ pub struct Fit<'a> {
     names: Vec<String>,
     pools: Vec<ThreadPool>,
     identity: String,
+    curriculum: Option<Curriculum>,
 }
 
 /// What a run came to.
@@ -195,7 +201,16 @@ impl<'a> Fit<'a> {
             names,
             pools,
             identity,
+            curriculum: None,
         })
+    }
+
+    /// The same, from easy to hard.
+    pub fn with_curriculum(self, curriculum: Curriculum) -> Self {
+        Self {
+            curriculum: Some(curriculum),
+            ..self
+        }
     }
 
     /// Trains to the end or until `observe` breaks; checkpoints and log go to `folder`, and `keep`
@@ -216,12 +231,8 @@ impl<'a> Fit<'a> {
         keep: &mut dyn FnMut() -> Result<()>,
     ) -> Result<FitOutcome> {
         let checkpoint_path = folder.join(CHECKPOINT);
-        let steps_per_epoch = self.task.len() / self.options.batch_size;
-        if steps_per_epoch == 0 {
-            let (found, needed) = (self.task.len(), self.options.batch_size);
-            return Err(Error::TooFewImages { found, needed });
-        }
-        let total_steps = steps_per_epoch * self.options.epochs;
+        let epochs = self.epochs()?;
+        let total_steps = epochs.last().map_or(0, |epoch| epoch.end);
         let schedule = CosineSchedule {
             peak: self.options.learning_rate,
             floor: self.options.min_learning_rate,
@@ -231,6 +242,7 @@ impl<'a> Fit<'a> {
         let mut state = RunState {
             step: 0,
             best_score: None,
+            best_epoch: 0,
             fingerprint: self.fingerprint(),
         };
         if resume {
@@ -243,12 +255,10 @@ impl<'a> Fit<'a> {
         let mut log = Log::open(folder, self.task, state.step)?;
 
         let mut meter = Meter::new();
-        let mut order = self.order(state.step / steps_per_epoch);
-        while state.step < total_steps {
-            let (epoch, place) = (state.step / steps_per_epoch, state.step % steps_per_epoch);
-            if place == 0 {
-                order = self.order(epoch);
-            }
+        let mut epoch = epochs.partition_point(|epoch| epoch.end <= state.step);
+        let mut order = self.order(epoch);
+        while state.step < total_steps && !self.is_over(&state, epoch) {
+            let place = state.step - epochs[epoch].start;
             let batch = &order[place * self.options.batch_size..][..self.options.batch_size];
             let learning_rate = schedule.rate(state.step);
             let parts = self
@@ -257,7 +267,7 @@ impl<'a> Fit<'a> {
             meter.add(&parts);
             state.step += 1;
 
-            let epoch_ends = place + 1 == steps_per_epoch;
+            let epoch_ends = state.step == epochs[epoch].end;
             let mut row = None;
             if state.step.is_multiple_of(LOG_EVERY) || epoch_ends {
                 let (parts, images_per_s) = meter.read(self.options.batch_size);
@@ -274,6 +284,7 @@ impl<'a> Fit<'a> {
                     && state.best_score.is_none_or(|best| score > best)
                 {
                     state.best_score = Some(score);
+                    state.best_epoch = epoch;
                     self.averaged(|| keep())?;
                 }
             }
@@ -290,11 +301,53 @@ impl<'a> Fit<'a> {
             if stop {
                 return Err(Error::Cancelled);
             }
+            if epoch_ends {
+                epoch += 1;
+                order = self.order(epoch);
+            }
         }
         Ok(FitOutcome {
             best_score: state.best_score.unwrap_or(f64::NAN),
             steps: state.step,
         })
+    }
+
+    /// The steps of each epoch.
+    fn epochs(&self) -> Result<Vec<Range<usize>>> {
+        let batch_size = self.options.batch_size;
+        let mut end = 0;
+        (0..self.options.epochs)
+            .map(|epoch| {
+                let examples = self.examples(epoch).len();
+                let steps = examples / batch_size;
+                if steps == 0 {
+                    return Err(Error::TooFewImages {
+                        found: examples,
+                        needed: batch_size,
+                    });
+                }
+                let start = end;
+                end += steps;
+                Ok(start..end)
+            })
+            .collect()
+    }
+
+    /// The examples that an epoch sees, before they are shuffled.
+    fn examples(&self, epoch: usize) -> Vec<usize> {
+        match &self.curriculum {
+            Some(curriculum) => curriculum.examples(epoch).to_vec(),
+            None => (0..self.task.len()).collect(),
+        }
+    }
+
+    /// Whether the score has not risen for too long; while a curriculum adds examples, it still may.
+    fn is_over(&self, state: &RunState, epoch: usize) -> bool {
+        let stages = self.curriculum.as_ref().map_or(0, |it| it.stages);
+        let since = epoch.saturating_sub(state.best_epoch.max(stages) + 1);
+        self.options
+            .patience
+            .is_some_and(|patience| since >= patience.max(1))
     }
 
     fn save(&self, path: &Path, state: &RunState) -> Result<()> {
@@ -352,12 +405,18 @@ impl<'a> Fit<'a> {
         };
         let (workers, identity) = (self.pools.len(), &self.identity);
         let (training, validation) = (self.task.len(), self.task.validation_len());
-        format!("{identity}; {options:?}; {workers} workers; {training} and {validation} examples")
+        let curriculum = self.curriculum.as_ref().map(|it| {
+            let order = xxh3_64(format!("{:?}", it.order).as_bytes());
+            (it.stages, order)
+        });
+        format!(
+            "{identity}; {options:?}; curriculum {curriculum:?}; {workers} workers; {training} and {validation} examples"
+        )
     }
 
     /// The order of the examples in an epoch: a function of seed and epoch alone.
     fn order(&self, epoch: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.task.len()).collect();
+        let mut order = self.examples(epoch);
         let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
         rng.set_stream(epoch as u64 + 1);
         order.shuffle(&mut rng);

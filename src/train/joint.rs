@@ -1,13 +1,18 @@
 //! The task of a prompt predictor: embeddings and words of the prompts of images.
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 use super::loss::JointLoss;
 use super::set::TrainingSet;
 use super::task::{Draw, Loss, Task};
 use crate::error::Result;
+use crate::heads::joint::JointOutput;
 use crate::image::preprocess::Preprocess;
 use crate::predictor::network::Network;
+
+/// Images that go through the network together where nothing is learnt.
+const BATCH_IMAGES: usize = 32;
 
 /// A network between images and the targets of their prompts.
 pub struct JointTask<'a> {
@@ -27,19 +32,8 @@ pub struct JointTask<'a> {
 
 impl JointTask<'_> {
     fn loss_on(&self, set: &dyn TrainingSet, batch: &[usize], epoch: usize) -> Result<Loss> {
-        let images = batch
-            .iter()
-            .map(|&index| set.image(index, epoch))
-            .collect::<Result<Vec<_>>>()?;
-        let output = self
-            .network
-            .forward(&self.preprocess.batch(&images, self.device)?)?;
-        let dim = output.embedding.dims2()?.1;
-        let mut embeddings = Vec::with_capacity(batch.len() * dim);
-        for &index in batch {
-            embeddings.extend_from_slice(set.embedding(index));
-        }
-        let embeddings = Tensor::from_vec(embeddings, (batch.len(), dim), self.device)?;
+        let output = self.predict(set, batch, epoch)?;
+        let embeddings = self.embeddings(set, batch)?;
         let words = match &output.word_logits {
             Some(logits) => Some(self.words(set, batch, logits.dims2()?.1)?),
             None => None,
@@ -54,6 +48,40 @@ impl JointTask<'_> {
             total: loss.total()?,
             parts,
         })
+    }
+
+    /// The cosine of each training example's predicted embedding to the true one, as seen in `epoch`.
+    ///
+    /// # Errors
+    /// If an image cannot be read or a tensor operation fails.
+    pub fn cosines(&self, epoch: usize) -> Result<Vec<f32>> {
+        let all: Vec<usize> = (0..self.training.len()).collect();
+        let cosines = all.par_chunks(BATCH_IMAGES).map(|batch| {
+            let found = self.predict(self.training, batch, epoch)?.embedding;
+            let true_ones = self.embeddings(self.training, batch)?;
+            Ok((found * true_ones)?.sum(1)?.to_vec1()?)
+        });
+        Ok(cosines.collect::<Result<Vec<Vec<f32>>>>()?.concat())
+    }
+
+    fn predict(&self, set: &dyn TrainingSet, batch: &[usize], epoch: usize) -> Result<JointOutput> {
+        let images = batch
+            .iter()
+            .map(|&index| set.image(index, epoch))
+            .collect::<Result<Vec<_>>>()?;
+        let pixels = self.preprocess.batch(&images, self.device)?;
+        Ok(self.network.forward(&pixels)?)
+    }
+
+    /// (batch, dim)
+    fn embeddings(&self, set: &dyn TrainingSet, batch: &[usize]) -> Result<Tensor> {
+        let rows: Vec<&[f32]> = batch.iter().map(|&index| set.embedding(index)).collect();
+        let dim = rows.first().map_or(0, |row| row.len());
+        Ok(Tensor::from_vec(
+            rows.concat(),
+            (batch.len(), dim),
+            self.device,
+        )?)
     }
 
     /// Which of `count` words occur in the prompts of a batch: (batch, count) of zeros and ones.

@@ -1,12 +1,18 @@
 //! Training: loss, optimiser, checkpoints, and the loop that ties them together.
 
+pub mod attributes;
 pub mod autoencoder;
 mod average;
+pub mod checker;
 pub mod checkpoint;
+pub mod contrast;
 pub mod contrastive;
+pub mod curriculum;
 pub mod denoise;
 pub mod diffusion;
+pub mod ensemble;
 pub mod fit;
+pub mod graft;
 pub mod joint;
 pub mod log;
 pub mod loss;
@@ -15,6 +21,7 @@ pub mod parameters;
 pub mod recipe;
 pub mod schedule;
 pub mod set;
+pub mod start;
 pub mod targets;
 pub mod task;
 

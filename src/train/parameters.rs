@@ -44,6 +44,27 @@ impl Parameters {
             .collect()
     }
 
+    /// Sets variables to `tensors`, whose names lack `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::NoVariable`](crate::Error::NoVariable) for one that no network has asked for, else if
+    /// a shape differs.
+    pub fn fill(
+        &self,
+        prefix: &str,
+        tensors: &HashMap<String, Tensor>,
+    ) -> crate::error::Result<()> {
+        let vars = self.vars.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, tensor) in tensors {
+            let name = format!("{prefix}{name}");
+            let Some(var) = vars.get(&name) else {
+                return Err(crate::error::Error::NoVariable { name });
+            };
+            var.set(tensor)?;
+        }
+        Ok(())
+    }
+
     /// All variables as they are now, in half precision.
     ///
     /// # Errors

@@ -9,10 +9,12 @@ use candle_core::Device;
 use serde::Serialize;
 
 use super::checkpoint::{write_atomically, write_tensors};
+use super::curriculum::Easiness;
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::joint::JointTask;
 use super::parameters::Parameters;
 use super::set::{Side, TrainingSet, mean_embedding_cosine};
+use super::start::{Ground, Start};
 use super::{targets, to_json};
 use crate::data::source::Source;
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
@@ -30,6 +32,8 @@ use crate::text::SentenceEncoder;
 pub struct Recipe {
     /// The image encoder.
     pub encoder: EncoderConfig,
+    /// What the encoder begins with.
+    pub start: Start,
     /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::sides`] takes it.
     ///
     /// [`Pairs::sides`]: crate::data::pairs::Pairs::sides
@@ -42,6 +46,11 @@ pub struct Recipe {
     pub resume: bool,
     /// Whether a vocabulary head is trained, too.
     pub with_vocabulary: bool,
+    /// Whether to record how well each training example is predicted, for a curriculum.
+    pub record_easiness: bool,
+    /// The folder of a run on the same examples that has recorded their easiness: they are then seen
+    /// from easy to hard.
+    pub curriculum: Option<PathBuf>,
     /// The command that asked for it, for the provenance.
     pub command: String,
     /// The commit that the program was built from, for the provenance.
@@ -50,11 +59,19 @@ pub struct Recipe {
     pub fit: FitOptions,
 }
 
+/// Where a run records the easiness of its examples.
+const EASINESS: &str = "easiness.safetensors";
+
+/// Stages of a curriculum, as the paper has them for the U-Net.
+const STAGES: usize = 4;
+
 /// What a recipe reports while it runs.
 #[derive(Debug)]
 pub enum RecipeEvent<'a> {
     /// Prompts embedded so far, of how many.
     Targets(usize, usize),
+    /// A step of pretraining has been done.
+    Pretraining(FitProgress<'a>),
     /// A step has been done.
     Step(FitProgress<'a>),
 }
@@ -71,6 +88,7 @@ struct Provenance<'a> {
     seed: u64,
     epochs: usize,
     learning_rate: f64,
+    curriculum: bool,
     train_prompts: usize,
     validation_prompts: usize,
     steps: usize,
@@ -134,12 +152,24 @@ impl Recipe {
 
         let parameters = Parameters::new(self.fit.seed);
         let network = Network::new(&config, vocabulary.len(), &parameters.builder(device))?;
+        let ground = Ground {
+            encoder: &self.encoder,
+            preprocess: &config.preprocess,
+            training: training.as_ref(),
+            validation: validation.as_ref(),
+            sentences,
+            device,
+            resume: self.resume,
+        };
+        self.start.fill(&parameters, &ground, &mut |progress| {
+            observe(RecipeEvent::Pretraining(progress))
+        })?;
         let json = to_json(&config, &self.folder.join(files::CONFIG))?;
         let data = self.data_set()?;
-        let identity = match &data {
-            None => format!("{json}{} words", vocabulary.len()),
-            Some(data) => format!("{json}{} words; {}", vocabulary.len(), data.identity()),
-        };
+        let mut identity = format!("{json}{} words, from {:?}", vocabulary.len(), self.start);
+        if let Some(data) = &data {
+            identity = format!("{identity}, on {}", data.identity());
+        }
         let task = JointTask {
             network: &network,
             preprocess: &config.preprocess,
@@ -148,12 +178,30 @@ impl Recipe {
             validation: validation.as_ref(),
             with_words: self.with_vocabulary,
         };
-        let mut fit = Fit::new(&task, parameters.all(), device, self.fit.clone(), identity)?;
+        let mut vars = parameters.all();
+        vars.retain(|(name, _)| network.trains(name));
+        let mut fit = Fit::new(&task, vars, device, self.fit.clone(), identity)?;
+        if let Some(folder) = &self.curriculum {
+            let easiness = Easiness::read(&folder.join(EASINESS), training.len())?;
+            fit = fit.with_curriculum(easiness.curriculum(STAGES));
+        }
+        let easiness_path = self.folder.join(EASINESS);
+        let mut easiness = if self.record_easiness && self.resume && easiness_path.exists() {
+            Easiness::read(&easiness_path, training.len())?
+        } else {
+            Easiness::default()
+        };
         let outcome = fit.run(
             &self.folder,
             self.resume,
             &mut |progress| observe(RecipeEvent::Step(progress)),
-            &mut || self.keep(&json, &vocabulary, &parameters),
+            &mut || {
+                if self.record_easiness {
+                    easiness.record(task.cosines(0)?);
+                    easiness.write(&easiness_path)?;
+                }
+                self.keep(&json, &vocabulary, &parameters)
+            },
         )?;
         self.write_provenance(&outcome, data, training.as_ref(), validation.as_ref())?;
         Ok(outcome)
@@ -211,6 +259,7 @@ impl Recipe {
             seed: self.fit.seed,
             epochs: self.fit.epochs,
             learning_rate: self.fit.learning_rate,
+            curriculum: self.curriculum.is_some(),
             train_prompts: training.len(),
             validation_prompts: validation.len(),
             steps: outcome.steps,

@@ -17,6 +17,7 @@ use unprompt::predictor::Predictor;
 use unprompt::train::fit::FitOptions;
 use unprompt::train::recipe::Recipe;
 use unprompt::train::set::{FolderSet, TrainingSet};
+use unprompt::train::start::Start;
 use unprompt::train::targets::Targets;
 
 use crate::dataset;
@@ -34,11 +35,14 @@ fn recipe(data: &Path, out: &Path) -> Recipe {
             hidden_act: Activation::GeluTanh,
             layer_norm_eps: 1e-6,
         }),
+        start: Start::Nothing,
         data: Source::Path(data.to_owned()),
         validation_prompts: 0,
         folder: out.to_owned(),
         resume: false,
         with_vocabulary: true,
+        record_easiness: false,
+        curriculum: None,
         command: "unprompt train".to_owned(),
         commit: "none".to_owned(),
         fit: FitOptions {

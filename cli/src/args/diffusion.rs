@@ -1,4 +1,4 @@
-//! `generate` and `train-diffusion`.
+//! `generate`, `adherence`, `train-diffusion` and `train-checker`.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use clap::builder::TypedValueParser;
 use clap::{Args, ValueEnum};
 use unprompt::data::source::Source;
 use unprompt::diffusion::sampler::SamplerKind;
+use unprompt::diffusion::text_to_image::GenerateOptions;
 use unprompt::train::diffusion::CodecKind;
 
 use super::flag;
@@ -45,6 +46,18 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
     pub(crate) seed: u64,
 
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+
+    /// Images of each prompt.
+    #[arg(short = 'n', value_name = "N", default_value_t = 1, env = "UNPROMPT_IMAGES",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) images: u32,
+}
+
+/// How images are made.
+#[derive(Debug, Args)]
+pub(crate) struct SamplingArgs {
     /// Steps from noise to image.
     #[arg(long, value_name = "N", default_value_t = 20, env = "UNPROMPT_STEPS",
         value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -68,11 +81,92 @@ pub(crate) struct GenerateArgs {
             .try_map(|name| name.parse::<SamplerKind>())
     )]
     pub(crate) sampler: SamplerKind,
+}
 
-    /// Images of each prompt.
-    #[arg(short = 'n', value_name = "N", default_value_t = 1, env = "UNPROMPT_IMAGES",
-        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+impl SamplingArgs {
+    /// The same for the library.
+    pub(crate) fn options(&self) -> GenerateOptions {
+        GenerateOptions {
+            sampler: self.sampler,
+            steps: self.steps as usize,
+            guidance: self.guidance,
+        }
+    }
+}
+
+/// Arguments of `adherence`.
+#[derive(Debug, Args)]
+pub(crate) struct AdherenceArgs {
+    /// The diffusion model: a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "pocket",
+        env = "UNPROMPT_MODEL"
+    )]
+    pub(crate) model: String,
+
+    /// The attribute checker: a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "checker",
+        env = "UNPROMPT_CHECKER"
+    )]
+    pub(crate) checker: String,
+
+    /// The predictor that judges beside it: a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "vit",
+        env = "UNPROMPT_PREDICTOR"
+    )]
+    pub(crate) predictor: String,
+
+    /// Test prompts, one image each.
+    #[arg(long, value_name = "N", default_value_t = 500, env = "UNPROMPT_IMAGES",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) images: u32,
+
+    /// Seed of the prompts and of their images.
+    #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_SEED")]
+    pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+
+    /// Draws the first 64 images with their prompts, as PNG.
+    #[arg(long, value_name = "FILE.png", env = "UNPROMPT_SHEET")]
+    pub(crate) sheet: Option<PathBuf>,
+
+    /// One JSON object instead of a table.
+    #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `train-checker`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainCheckerArgs {
+    /// Images with their meanings: pocket, or pocket:N for N prompts of the pocket world.
+    #[arg(long, value_name = "SOURCE", env = "UNPROMPT_DATA")]
+    pub(crate) data: Source,
+
+    /// The checker's folder.
+    #[arg(long, value_name = "DIR", env = "UNPROMPT_OUT")]
+    pub(crate) out: PathBuf,
+
+    /// Passes over the training prompts.
+    #[arg(long, value_name = "N", default_value_t = 5, env = "UNPROMPT_EPOCHS")]
+    pub(crate) epochs: usize,
+
+    /// Seed of the data, the network and the order.
+    #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
+    pub(crate) seed: u64,
+
+    /// Go on from the folder's checkpoint.
+    #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]
+    pub(crate) resume: bool,
 }
 
 /// Arguments of `train-diffusion`.

@@ -2,6 +2,7 @@
 
 mod dataset;
 mod diffusion;
+mod ensemble;
 mod index;
 mod models;
 mod query;
@@ -12,7 +13,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
 pub(crate) use dataset::DatasetArgs;
-pub(crate) use diffusion::{GenerateArgs, TrainDiffusionArgs};
+pub(crate) use diffusion::{AdherenceArgs, GenerateArgs, TrainCheckerArgs, TrainDiffusionArgs};
+pub(crate) use ensemble::{EnsembleArgs, GraftArgs};
 pub(crate) use index::{AddArgs, BuildArgs, DeleteArgs, IndexCommand, SourceArgs};
 pub(crate) use models::{EmbedArgs, ModelsCommand};
 pub(crate) use query::{
@@ -81,6 +83,14 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Train a diffusion model: autoencoder and U-Net.
     TrainDiffusion(TrainDiffusionArgs),
+    /// Train an attribute checker on rendered images.
+    TrainChecker(TrainCheckerArgs),
+    /// How well a diffusion model follows prompts, by the attribute checker.
+    Adherence(AdherenceArgs),
+    /// Several models as one: weights chosen on validation images.
+    Ensemble(EnsembleArgs),
+    /// Put what the white box has learnt back into the diffusion model.
+    Graft(GraftArgs),
     /// How good a model is: cosines, recall, calibration, latency.
     Evaluate(EvaluateArgs),
     /// Model weights: where they are, fetch and verify them.

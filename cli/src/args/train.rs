@@ -21,6 +21,33 @@ pub(crate) struct TrainArgs {
     #[arg(long, env = "UNPROMPT_ENCODER", value_parser = encoder())]
     pub(crate) encoder: EncoderConfig,
 
+    /// The diffusion model that the white box (unet) begins with: a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "pocket",
+        env = "UNPROMPT_DIFFUSION"
+    )]
+    pub(crate) diffusion: String,
+
+    /// The model whose words caption images for the white box (unet): a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "vit",
+        env = "UNPROMPT_CAPTIONER"
+    )]
+    pub(crate) captioner: String,
+
+    /// Passes over the training prompts that CLIP's tower (clip) is pretrained for.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        env = "UNPROMPT_TOWER_EPOCHS"
+    )]
+    pub(crate) tower_epochs: usize,
+
     /// The model's folder: weights, checkpoint, log and plot.
     #[arg(long, value_name = "DIR", env = "UNPROMPT_OUT")]
     pub(crate) out: PathBuf,
@@ -54,6 +81,27 @@ pub(crate) struct TrainArgs {
     /// Leave the vocabulary head out of the loss.
     #[arg(long, env = "UNPROMPT_NO_VOCABULARY", value_parser = flag())]
     pub(crate) no_vocabulary: bool,
+
+    /// From easy to hard: easiness is recorded in a plain run before (in DIR/plain), or taken from one.
+    #[arg(long, env = "UNPROMPT_CURRICULUM", value_parser = flag())]
+    pub(crate) curriculum: bool,
+
+    /// The folder of a run whose recorded easiness the curriculum takes.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "UNPROMPT_EASINESS",
+        requires = "curriculum"
+    )]
+    pub(crate) easiness: Option<PathBuf>,
+
+    /// Record how well each training image is predicted, for later curricula.
+    #[arg(long, env = "UNPROMPT_RECORD_EASINESS", value_parser = flag())]
+    pub(crate) record_easiness: bool,
+
+    /// Stop after so many epochs without a better score on validation.
+    #[arg(long, value_name = "N", env = "UNPROMPT_PATIENCE")]
+    pub(crate) patience: Option<usize>,
 
     /// Go on from the folder's checkpoint.
     #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]

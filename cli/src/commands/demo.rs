@@ -64,7 +64,7 @@ pub(crate) fn run(args: &DemoArgs, global: &Global) -> Result<()> {
 
     let path = args.dir.join("contact-sheet.png");
     let entries: Vec<Entry> = cases.iter().map(entry).collect();
-    sheet::draw(&entries)?
+    sheet::draw(&entries, ["true prompt", "found prompt"])?
         .save(&path)
         .with_context(|| format!("cannot write {}", path.display()))?;
     say!("images and their prompts side by side: {}", path.display());

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use unprompt::bundle::Bundle;
 use unprompt::data::source::Source;
 use unprompt::evaluate::{EvaluateOptions, Evaluation, Figures, evaluate, fit_confidence};
 use unprompt::pocket::Split;
-use unprompt::predictor::{embedded, files};
+use unprompt::predictor::files;
 use unprompt::train::checkpoint::write_atomically;
 
 use super::{predictor, sentence_encoder};
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         images: args.images,
         seed: args.seed,
     };
-    if args.fit_confidence && embedded::names().contains(&args.model) {
+    if args.fit_confidence && Bundle::open(&args.model, files::CONFIG)?.is_built_in() {
         bail!(
             "{} is built in: give the folder of a model to fit its confidence",
             args.model

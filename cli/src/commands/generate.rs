@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use unprompt::diffusion::text_to_image::{GenerateOptions, Order, TextToImage};
+use unprompt::diffusion::text_to_image::{Order, TextToImage};
 
 use super::sentence_encoder;
 use crate::args::{GenerateArgs, Global};
@@ -16,11 +16,7 @@ const BATCH_IMAGES: usize = 64;
 pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     let sentences = sentence_encoder(global)?;
     let model = TextToImage::open(&args.model, &global.device.open()?)?;
-    let options = GenerateOptions {
-        sampler: args.sampler,
-        steps: args.steps as usize,
-        guidance: args.guidance,
-    };
+    let options = args.sampling.options();
     let order = |prompt: &String, number: u64| Order {
         prompt: prompt.clone(),
         negative_prompt: args.negative_prompt.clone(),

@@ -1,10 +1,13 @@
 //! One file a command: from arguments to output.
 
+mod adherence;
 mod dataset;
 mod demo;
 mod embed;
+mod ensemble;
 mod evaluate;
 mod generate;
+mod graft;
 mod images;
 mod index;
 mod models;
@@ -12,6 +15,7 @@ mod read;
 mod reverse;
 mod search;
 mod train;
+mod train_checker;
 mod train_diffusion;
 
 use anyhow::Result;
@@ -38,6 +42,10 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Embed(args) => embed::run(args, global),
         Command::Train(args) => train::run(args, global),
         Command::TrainDiffusion(args) => train_diffusion::run(args, global),
+        Command::TrainChecker(args) => train_checker::run(args, global),
+        Command::Adherence(args) => adherence::run(args, global),
+        Command::Ensemble(args) => ensemble::run(args, global),
+        Command::Graft(args) => graft::run(args),
         Command::Generate(args) => generate::run(args, global),
         Command::Dataset(args) => dataset::run(args, global),
         Command::Evaluate(args) => evaluate::run(args, global),

@@ -2,8 +2,10 @@
 
 use anyhow::{Result, bail};
 use unprompt::data::source::Source;
+use unprompt::image::encoders::EncoderConfig;
 use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
+use unprompt::train::start::{Start, white_box};
 
 use super::{command_line, sentence_encoder};
 use crate::args::{Global, TrainArgs};
@@ -19,31 +21,59 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         Source::Path(_) => 0,
     };
     let sentences = sentence_encoder(global)?;
+    let fit = FitOptions {
+        epochs: args.epochs,
+        batch_size: args.batch_size,
+        learning_rate: args.learning_rate,
+        seed: args.seed,
+        patience: args.patience,
+        ..FitOptions::default()
+    };
+    let (encoder, start) = match &args.encoder {
+        EncoderConfig::UNet(_) => {
+            let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
+            let encoder = white_box(&model, &captioner)?;
+            (encoder, Start::Diffusion { model, captioner })
+        }
+        EncoderConfig::Clip(_) => {
+            let tower = FitOptions {
+                epochs: args.tower_epochs,
+                ..fit.clone()
+            };
+            let folder = args.out.join("tower");
+            (args.encoder.clone(), Start::Contrast { fit: tower, folder })
+        }
+        encoder => (encoder.clone(), Start::Nothing),
+    };
+    let plain = args.out.join("plain");
     let recipe = Recipe {
-        encoder: args.encoder.clone(),
+        encoder,
+        start,
         data: args.data.clone(),
         validation_prompts,
         folder: args.out.clone(),
         resume: args.resume,
         with_vocabulary: !args.no_vocabulary,
+        record_easiness: args.record_easiness,
+        curriculum: args
+            .curriculum
+            .then(|| args.easiness.clone().unwrap_or_else(|| plain.clone())),
         command: command_line(),
         commit: env!("UNPROMPT_COMMIT").to_owned(),
-        fit: FitOptions {
-            epochs: args.epochs,
-            batch_size: args.batch_size,
-            learning_rate: args.learning_rate,
-            seed: args.seed,
-            ..FitOptions::default()
-        },
+        fit,
     };
     if !global.quiet {
         eprintln!("seed {}", args.seed);
     }
     let mut stages = Stages::new(global.quiet);
     let mut note = String::new();
-    let outcome = recipe.run(&sentences, &global.device.open()?, &mut |event| {
+    let device = global.device.open()?;
+    let mut observe = |event: RecipeEvent<'_>| {
         match event {
             RecipeEvent::Targets(done, total) => stages.at("embedding prompts", done, total, ""),
+            RecipeEvent::Pretraining(progress) => {
+                stages.at("pretraining", progress.step, progress.total_steps, "");
+            }
             RecipeEvent::Step(FitProgress {
                 step,
                 total_steps,
@@ -60,7 +90,19 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
             }
         }
         stop::requested()
-    });
+    };
+    let before = if args.curriculum && args.easiness.is_none() {
+        let recorded = Recipe {
+            folder: plain,
+            record_easiness: true,
+            curriculum: None,
+            ..recipe.clone()
+        };
+        recorded.run(&sentences, &device, &mut observe).map(|_| ())
+    } else {
+        Ok(())
+    };
+    let outcome = before.and_then(|()| recipe.run(&sentences, &device, &mut observe));
     drop(stages);
     match outcome {
         Ok(outcome) => {

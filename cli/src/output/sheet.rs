@@ -1,4 +1,4 @@
-//! The contact sheet: images with their true and found prompts beneath.
+//! The contact sheet: images with two texts beneath each, as a rule the true and the found prompt.
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use anyhow::{Context, Result};
@@ -32,11 +32,11 @@ const FAINT: Rgb<u8> = Rgb([120, 120, 126]);
 const RIGHT: Rgb<u8> = Rgb([20, 120, 60]);
 const WRONG: Rgb<u8> = Rgb([170, 80, 20]);
 
-/// Draws the sheet.
+/// Draws the sheet; `titles` stand above the two texts of each image.
 ///
 /// # Errors
 /// If the built-in font cannot be read.
-pub(crate) fn draw(entries: &[Entry]) -> Result<RgbImage> {
+pub(crate) fn draw(entries: &[Entry], titles: [&str; 2]) -> Result<RgbImage> {
     let font = FontRef::try_from_slice(epaint_default_fonts::UBUNTU_LIGHT)
         .context("the built-in font is damaged")?;
     let text_lines = 2 * MAX_LINES as u32 + 3;
@@ -55,9 +55,9 @@ pub(crate) fn draw(entries: &[Entry]) -> Result<RgbImage> {
             left,
             top: top + IMAGE_SIDE + 6,
         };
-        pen.line("true prompt", FAINT);
+        pen.line(titles[0], FAINT);
         pen.paragraph(&entry.truth, INK);
-        pen.line("found prompt", FAINT);
+        pen.line(titles[1], FAINT);
         pen.paragraph(&entry.found, if entry.same { RIGHT } else { WRONG });
         pen.line(&entry.note, FAINT);
     }

@@ -1,0 +1,122 @@
+//! How well a diffusion model follows prompts: images of test prompts, judged by the checker and by a
+//! predictor that took no part.
+
+use std::ops::ControlFlow;
+
+use image::RgbImage;
+
+use crate::checker::Checker;
+use crate::checker::agreement::Agreement;
+use crate::diffusion::text_to_image::{GenerateOptions, Order, TextToImage};
+use crate::error::{Error, Result};
+use crate::pocket::{Meaning, PocketPrompt, Prompts, Split};
+use crate::predictor::Predictor;
+use crate::text::{self, SentenceEncoder};
+
+/// What is generated, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct AdherenceOptions {
+    /// Test prompts, one image each.
+    pub images: usize,
+    /// Seed of the prompts; their images' seeds come with them.
+    pub seed: u64,
+    /// How images are made.
+    pub generate: GenerateOptions,
+}
+
+/// Images and how well they follow.
+#[derive(Clone, Debug)]
+pub struct Adherence {
+    /// What was asked for.
+    pub prompts: Vec<PocketPrompt>,
+    /// What came out.
+    pub images: Vec<RgbImage>,
+    /// By the checker.
+    pub agreement: Agreement,
+    /// Mean cosine of the prompts' embeddings to those that the predictor reads off the images.
+    pub cosine: f64,
+}
+
+/// Images made at once, between two looks at `observe`.
+const BATCH_IMAGES: usize = 64;
+
+/// Generates images of test prompts and judges them; `observe` is told of those done, of how many.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `observe` breaks, else if a tensor operation fails.
+pub fn adherence(
+    model: &TextToImage,
+    checker: &Checker,
+    predictor: &Predictor,
+    sentences: &SentenceEncoder,
+    options: AdherenceOptions,
+    observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Adherence> {
+    let prompts: Vec<PocketPrompt> = Prompts::new(options.seed, Split::Test)
+        .take(options.images)
+        .collect();
+    let mut images = vec![];
+    for batch in prompts.chunks(BATCH_IMAGES) {
+        if observe(images.len(), prompts.len()).is_break() {
+            return Err(Error::Cancelled);
+        }
+        let orders: Vec<Order> = batch
+            .iter()
+            .map(|prompt| order(prompt, options.generate))
+            .collect();
+        images.extend(model.generate(&orders, sentences)?);
+    }
+    judge(prompts, images, checker, predictor, sentences)
+}
+
+/// The same figures for rendered images of the same prompts: what they come to where the image is
+/// right.
+///
+/// # Errors
+/// As for [`adherence`].
+pub fn rendered(
+    checker: &Checker,
+    predictor: &Predictor,
+    sentences: &SentenceEncoder,
+    options: AdherenceOptions,
+) -> Result<Adherence> {
+    let prompts: Vec<PocketPrompt> = Prompts::new(options.seed, Split::Test)
+        .take(options.images)
+        .collect();
+    let images = prompts.iter().map(PocketPrompt::render).collect();
+    judge(prompts, images, checker, predictor, sentences)
+}
+
+fn judge(
+    prompts: Vec<PocketPrompt>,
+    images: Vec<RgbImage>,
+    checker: &Checker,
+    predictor: &Predictor,
+    sentences: &SentenceEncoder,
+) -> Result<Adherence> {
+    let said: Vec<Meaning> = prompts.iter().map(|prompt| prompt.meaning).collect();
+    let agreement = Agreement::of(&checker.read(&images)?, &said);
+    let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
+    let truth = sentences.embed(&texts)?;
+    let predictions = predictor.predict(&images)?;
+    let cosines = predictions
+        .iter()
+        .zip(truth.rows())
+        .map(|(prediction, truth)| f64::from(text::cosine(&prediction.embedding, truth)));
+    let cosine = cosines.sum::<f64>() / prompts.len().max(1) as f64;
+    Ok(Adherence {
+        prompts,
+        images,
+        agreement,
+        cosine,
+    })
+}
+
+fn order(prompt: &PocketPrompt, options: GenerateOptions) -> Order {
+    Order {
+        prompt: prompt.text.clone(),
+        negative_prompt: String::new(),
+        seed: prompt.seed,
+        options,
+    }
+}

@@ -1,0 +1,76 @@
+//! Captions for the white box: the likeliest words of a black-box model, each told as the state that
+//! the sentence encoder gives it when it stands alone.
+
+use candle_core::{D, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::diffusion::context::Context;
+use crate::heads::joint::JointHeads;
+use crate::image::ImageEncoder;
+use crate::image::encoders::EncoderConfig;
+
+/// Sizes of a captioner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaptionerConfig {
+    /// The black-box model's encoder.
+    pub encoder: Box<EncoderConfig>,
+    /// Length of the embeddings that it predicts.
+    pub embedding: usize,
+    /// Words that it knows.
+    pub vocabulary: usize,
+    /// Words of a caption; with none, every image is told the first state alone.
+    pub words: usize,
+    /// Length of a word's state.
+    pub context: usize,
+}
+
+/// A black-box model (`encoder.*`, `heads.*`) and the state of each of its words (`states`).
+pub struct Captioner {
+    encoder: Box<dyn ImageEncoder>,
+    heads: JointHeads,
+    /// (vocabulary + 1, context): the state of the empty text, then those of the words.
+    states: Tensor,
+    words: usize,
+}
+
+impl Captioner {
+    /// Reads the captioner, or starts it.
+    ///
+    /// # Errors
+    /// If a weight is missing or of another shape.
+    pub fn new(config: &CaptionerConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let encoder = config.encoder.build(vb.pp("encoder"))?;
+        let (embedding, vocabulary) = (config.embedding, config.vocabulary);
+        let heads = JointHeads::new(encoder.width(), embedding, vocabulary, vb.pp("heads"))?;
+        let shape = (vocabulary + 1, config.context);
+        Ok(Self {
+            encoder,
+            heads,
+            states: vb.get_with_hints(shape, "states", Init::Const(0.0))?,
+            words: config.words.min(vocabulary),
+        })
+    }
+
+    /// The captions of a batch of pixels: the empty text's state and those of the likeliest words.
+    ///
+    /// # Errors
+    /// If the pixels have another shape.
+    pub fn caption(&self, pixels: &Tensor) -> Result<Context> {
+        let batch = pixels.dim(0)?;
+        let output = self.heads.forward(&self.encoder.forward(pixels)?)?;
+        let device = pixels.device();
+        let numbers = match output.word_logits {
+            Some(logits) if self.words > 0 => {
+                let order = logits.detach().arg_sort_last_dim(false)?;
+                let words = order.narrow(D::Minus1, 0, self.words)?.affine(1.0, 1.0)?;
+                let empty = Tensor::zeros((batch, 1), words.dtype(), device)?;
+                Tensor::cat(&[&empty, &words.contiguous()?], 1)?
+            }
+            _ => Tensor::zeros((batch, 1), candle_core::DType::U32, device)?,
+        };
+        let count = numbers.dim(1)?;
+        let states = self.states.index_select(&numbers.flatten_all()?, 0)?;
+        Ok(Context::even(states.reshape((batch, count, ()))?.detach()))
+    }
+}

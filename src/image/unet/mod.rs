@@ -1,0 +1,105 @@
+//! The white box (docs/method.md): the way down of the diffusion model's own U-Net, on the latents of
+//! the image at time step 0, told a caption. In (batch, 3, side, side), out (batch, width).
+//!
+//! It is trained from the diffusion model's weights. Codec and captioner stay as they are.
+
+mod captioner;
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+
+pub use self::captioner::{Captioner, CaptionerConfig};
+use super::encoders::EncoderConfig;
+use super::vit::VitConfig;
+use super::{Architecture, ImageEncoder};
+use crate::diffusion::unet::config::UNetConfig;
+use crate::diffusion::unet::encoder::UNetEncoder;
+use crate::diffusion::vae::autoencoder::AutoencoderConfig;
+use crate::diffusion::vae::{CodecConfig, LatentCodec};
+
+/// Sizes of the white box: those of the diffusion model, and of what captions images for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UNetEncoderConfig {
+    /// The diffusion model's U-Net.
+    pub unet: UNetConfig,
+    /// Its codec.
+    pub vae: CodecConfig,
+    /// What captions images.
+    pub captioner: CaptionerConfig,
+    /// The bottom of the way down is averaged over so many squares in each direction.
+    pub pool: usize,
+}
+
+impl Architecture for UNetEncoderConfig {
+    fn pocket() -> Self {
+        let vae = AutoencoderConfig::pocket();
+        let context = 384;
+        Self {
+            unet: UNetConfig::pocket(vae.latent_channels, context),
+            vae: CodecConfig::AutoencoderKl(vae),
+            captioner: CaptionerConfig {
+                encoder: Box::new(EncoderConfig::Vit(VitConfig::pocket())),
+                embedding: context,
+                vocabulary: 0,
+                words: 8,
+                context,
+            },
+            pool: 2,
+        }
+    }
+
+    fn side(&self) -> usize {
+        self.captioner.encoder.side()
+    }
+
+    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
+        Ok(Box::new(WhiteBox::new(self, &vb)?))
+    }
+}
+
+/// The white box: `unet.*` learns, `codec.*` and `captioner.*` do not.
+pub struct WhiteBox {
+    unet: UNetEncoder,
+    codec: Box<dyn LatentCodec>,
+    captioner: Captioner,
+    pool: usize,
+}
+
+impl WhiteBox {
+    /// Reads the network, or starts it for training.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or a weight is missing or of another shape.
+    pub fn new(config: &UNetEncoderConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        Ok(Self {
+            unet: UNetEncoder::new(&config.unet, &vb.pp("unet"))?,
+            codec: config.vae.open(&vb.pp("codec"))?,
+            captioner: Captioner::new(&config.captioner, &vb.pp("captioner"))?,
+            pool: config.pool.max(1),
+        })
+    }
+}
+
+impl ImageEncoder for WhiteBox {
+    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+        let caption = self.captioner.caption(pixels)?;
+        let latents = self.codec.encode(pixels)?.detach();
+        let steps = vec![0f32; pixels.dim(0)?];
+        let bottom = self.unet.forward(&latents, &steps, &caption)?.bottom;
+        let (batch, height, width, channels) = bottom.dims4()?;
+        let (rows, columns) = (height / self.pool, width / self.pool);
+        bottom
+            .reshape(&[batch, self.pool, rows, self.pool, columns, channels])?
+            .mean((2, 4))?
+            .reshape((batch, self.width()))
+    }
+
+    fn width(&self) -> usize {
+        self.pool * self.pool * self.unet.channels()
+    }
+
+    fn frozen(&self) -> &'static [&'static str] {
+        &["codec.", "captioner."]
+    }
+}

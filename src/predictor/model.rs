@@ -1,0 +1,76 @@
+//! One network with its vocabulary, as it stands in a folder.
+
+use candle_core::Device;
+use image::RgbImage;
+
+use super::config::PredictorConfig;
+use super::network::Network;
+use super::{Prediction, files};
+use crate::bundle::Bundle;
+use crate::data::vocabulary::Vocabulary;
+use crate::error::Result;
+
+/// A network, loaded.
+pub(super) struct Model {
+    name: String,
+    config: PredictorConfig,
+    vocabulary: Vocabulary,
+    network: Network,
+    device: Device,
+}
+
+/// Images that go through the network together; more gains nothing on a CPU.
+const BATCH_IMAGES: usize = 32;
+
+impl Model {
+    /// Reads the network from its files.
+    pub(super) fn open(bundle: &Bundle, device: &Device) -> Result<Self> {
+        let config: PredictorConfig = bundle.json(files::CONFIG)?;
+        let vocabulary = bundle.text(files::VOCABULARY)?;
+        let vocabulary = Vocabulary::from_text(&vocabulary, &bundle.path(files::VOCABULARY))?;
+        let vb = bundle.weights(files::WEIGHTS, device)?;
+        let network = Network::new(&config, vocabulary.len(), &vb)
+            .map_err(|source| bundle.failed(files::WEIGHTS, source))?;
+        Ok(Self {
+            name: bundle.name().to_owned(),
+            config,
+            vocabulary,
+            network,
+            device: device.clone(),
+        })
+    }
+
+    /// The name or folder it was opened by.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn config(&self) -> &PredictorConfig {
+        &self.config
+    }
+
+    pub(super) fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// A prediction for each image, in order.
+    pub(super) fn predict(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
+        let mut predictions = Vec::with_capacity(images.len());
+        for batch in images.chunks(BATCH_IMAGES) {
+            let pixels = self.config.preprocess.batch(batch, &self.device)?;
+            let output = self.network.forward(&pixels)?;
+            let embeddings: Vec<Vec<f32>> = output.embedding.to_vec2()?;
+            let probabilities: Vec<Vec<f32>> = match &output.word_logits {
+                Some(logits) => candle_nn::ops::sigmoid(logits)?.to_vec2()?,
+                None => vec![vec![]; batch.len()],
+            };
+            for (embedding, probabilities) in embeddings.into_iter().zip(probabilities) {
+                let words = self.vocabulary.words().iter().cloned();
+                let mut words: Vec<(String, f32)> = words.zip(probabilities).collect();
+                words.sort_by(|a, b| b.1.total_cmp(&a.1));
+                predictions.push(Prediction { embedding, words });
+            }
+        }
+        Ok(predictions)
+    }
+}

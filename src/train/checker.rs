@@ -1,0 +1,124 @@
+//! From pocket prompts to an attribute checker.
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use candle_core::Device;
+use serde::Serialize;
+
+use super::attributes::AttributeTask;
+use super::checkpoint::{write_atomically, write_tensors};
+use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
+use super::parameters::Parameters;
+use super::to_json;
+use crate::checker::{CheckerConfig, CheckerNetwork, files};
+use crate::error::{Error, Result};
+use crate::image::encoders::EncoderConfig;
+use crate::image::preprocess::Preprocess;
+use crate::image::swin::SwinConfig;
+use crate::pocket::{PocketPrompt, Prompts, Split};
+
+/// What to train, on what, and where to.
+#[derive(Clone, Debug)]
+pub struct CheckerRecipe {
+    /// Training prompts drawn from the pocket world.
+    pub prompts: usize,
+    /// Validation prompts drawn from the pocket world.
+    pub validation_prompts: usize,
+    /// The checker's folder.
+    pub folder: PathBuf,
+    /// Whether to go on from the folder's checkpoint.
+    pub resume: bool,
+    /// The command that asked for it, for the provenance.
+    pub command: String,
+    /// The commit that the program was built from, for the provenance.
+    pub commit: String,
+    /// Settings of the loop; its seed also draws the prompts and starts the network.
+    pub fit: FitOptions,
+}
+
+/// `provenance.json`: where weights come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Provenance<'a> {
+    command: &'a str,
+    commit: &'a str,
+    unprompt_version: &'static str,
+    seed: u64,
+    epochs: usize,
+    learning_rate: f64,
+    train_prompts: usize,
+    validation_prompts: usize,
+    steps: usize,
+    batch_size: usize,
+    best_validation_accuracy: f64,
+}
+
+impl CheckerRecipe {
+    /// Runs it; `observe` is told of progress and may stop it.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there. Else what went
+    /// wrong with a file or a tensor.
+    pub fn run(
+        &self,
+        device: &Device,
+        observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
+    ) -> Result<FitOutcome> {
+        fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
+        let draw = |split, count| -> Vec<PocketPrompt> {
+            Prompts::new(self.fit.seed, split).take(count).collect()
+        };
+        let config = config();
+        let json = to_json(&config, &self.folder.join(files::CONFIG))?;
+        let parameters = Parameters::new(self.fit.seed);
+        let network = CheckerNetwork::new(&config, &parameters.builder(device))?;
+        let task = AttributeTask {
+            network: &network,
+            preprocess: &config.preprocess,
+            device,
+            training: &draw(Split::Train, self.prompts),
+            validation: &draw(Split::Validation, self.validation_prompts),
+        };
+        let vars = parameters.all();
+        let mut fit = Fit::new(&task, vars, device, self.fit.clone(), json.clone())?;
+        let outcome = fit.run(&self.folder, self.resume, observe, &mut || {
+            write_atomically(&self.folder.join(files::CONFIG), json.as_bytes())?;
+            let metadata = HashMap::from([("command".to_owned(), self.command.clone())]);
+            let path = self.folder.join(files::WEIGHTS);
+            write_tensors(&path, &parameters.halves()?, metadata)
+        })?;
+        let provenance = Provenance {
+            command: &self.command,
+            commit: &self.commit,
+            unprompt_version: env!("CARGO_PKG_VERSION"),
+            seed: self.fit.seed,
+            epochs: self.fit.epochs,
+            learning_rate: self.fit.learning_rate,
+            train_prompts: self.prompts,
+            validation_prompts: self.validation_prompts,
+            steps: outcome.steps,
+            batch_size: self.fit.batch_size,
+            best_validation_accuracy: outcome.best_score,
+        };
+        let path = self.folder.join("provenance.json");
+        write_atomically(&path, to_json(&provenance, &path)?.as_bytes())?;
+        Ok(outcome)
+    }
+}
+
+/// A third of the pocket Swin transformer's width: to tell attributes apart is easier than to word
+/// them.
+fn config() -> CheckerConfig {
+    let swin = SwinConfig {
+        embed_dim: 32,
+        num_heads: vec![1, 2, 4],
+        depths: vec![1, 2, 2],
+        ..crate::image::Architecture::pocket()
+    };
+    CheckerConfig {
+        preprocess: Preprocess::symmetric(swin.image_size),
+        encoder: EncoderConfig::Swin(swin),
+    }
+}

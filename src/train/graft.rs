@@ -1,0 +1,75 @@
+//! Reuse for generation (docs/method.md): the way down of a U-Net that has learnt to predict prompts, put
+//! back into the diffusion model that it came from.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::checkpoint::{write_atomically, write_tensors};
+use super::start::way_down;
+use crate::bundle::Bundle;
+use crate::diffusion::text_to_image::files as diffusion_files;
+use crate::error::{Error, Result};
+use crate::predictor::files;
+
+/// Where the white box keeps the U-Net's way down.
+const PREFIX: &str = "encoder.unet.";
+
+/// Writes to `out` the diffusion model `model` with the way down of the white box `encoder`: `share`
+/// times the white box's weights and `1 - share` times its own. Returns how many tensors were put back.
+///
+/// # Errors
+/// [`Error::UnknownBundle`] if a model is not there, [`Error::NoWayDown`] if `encoder` is no white box of
+/// this model; else what is wrong with a file.
+pub fn graft(model: &str, encoder: &str, share: f64, out: &Path, command: &str) -> Result<usize> {
+    let device = Device::Cpu;
+    let bundle = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
+    let white_box = Bundle::open(encoder, files::CONFIG)?;
+    let mut unet = bundle.tensors(diffusion_files::UNET_WEIGHTS, &device)?;
+    let learnt: HashMap<String, Tensor> = white_box
+        .tensors(files::WEIGHTS, &device)?
+        .into_iter()
+        .filter_map(|(name, tensor)| Some((name.strip_prefix(PREFIX)?.to_owned(), tensor)))
+        .collect();
+    let own = way_down(unet.clone());
+    let fits = |(name, tensor): (&String, &Tensor)| {
+        learnt
+            .get(name)
+            .is_some_and(|learnt| learnt.dims() == tensor.dims())
+    };
+    if own.len() != learnt.len() || !own.iter().all(fits) {
+        return Err(Error::NoWayDown {
+            encoder: encoder.to_owned(),
+            model: model.to_owned(),
+        });
+    }
+    for (name, own) in own {
+        let mixed = ((&learnt[&name] * share)? + (own * (1.0 - share))?)?;
+        unet.insert(name, mixed);
+    }
+    let halves = unet
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)))
+        .collect::<Result<HashMap<_, _>>>()?;
+    for part in ["vae", "unet", "scheduler"] {
+        let folder = out.join(part);
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    }
+    let metadata = HashMap::from([("command".to_owned(), command.to_owned())]);
+    write_tensors(&out.join(diffusion_files::UNET_WEIGHTS), &halves, metadata)?;
+    for file in [
+        diffusion_files::VAE_CONFIG,
+        diffusion_files::VAE_WEIGHTS,
+        diffusion_files::SCHEDULER_CONFIG,
+        diffusion_files::INDEX,
+        // Last: a folder without it is no model.
+        diffusion_files::UNET_CONFIG,
+    ] {
+        if bundle.has(file) {
+            write_atomically(&out.join(file), &bundle.bytes(file)?)?;
+        }
+    }
+    Ok(learnt.len())
+}
