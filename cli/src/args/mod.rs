@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Make a data set: images of a diffusion model with their prompts, as DiffusionDB has them.
     Dataset(DatasetArgs),
     /// Train an image encoder with its heads.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Train a diffusion model: autoencoder and U-Net.
     TrainDiffusion(TrainDiffusionArgs),
     /// Train an attribute checker on rendered images.

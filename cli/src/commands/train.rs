@@ -38,7 +38,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         EncoderConfig::Clip(_) => {
             let tower = FitOptions {
                 epochs: args.tower_epochs,
-                ..fit.clone()
+                ..fit
             };
             let folder = args.out.join("tower");
             (args.encoder.clone(), Start::Contrast { fit: tower, folder })
