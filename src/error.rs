@@ -212,6 +212,36 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A folder has none of DiffusionDB's zipped parts.
+    #[error(
+        "{} is no data set of images: it holds no part-*.zip, neither itself nor in images/",
+        path.display()
+    )]
+    NoZippedParts {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// An image of one of DiffusionDB's parts could not be read.
+    #[error("cannot read the image {image} of {}", path.display())]
+    PartImage {
+        /// The part's zip file.
+        path: PathBuf,
+        /// The image's name.
+        image: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A data set has no image-prompt pairs for a side.
+    #[error("{} has no images with prompts for {side}", path.display())]
+    NoPairs {
+        /// The folder.
+        path: PathBuf,
+        /// The side.
+        side: &'static str,
+    },
+
     /// A file of vectors could not be read.
     #[error("cannot take vectors from {}: {why}", path.display())]
     Npy {
@@ -360,6 +390,45 @@ pub enum Error {
         expected: String,
         /// The encoder that was given.
         found: String,
+    },
+
+    /// A data set's description could not be understood.
+    #[error("cannot read {}: is it the description of a data set?", path.display())]
+    DatasetManifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+
+    /// A folder holds a data set of other settings.
+    #[error(
+        "{} holds another data set ({differences}): use the same settings, or another folder",
+        path.display()
+    )]
+    OtherDataset {
+        /// The folder.
+        path: PathBuf,
+        /// What differs: each setting with its value there and the one asked for.
+        differences: String,
+    },
+
+    /// A folder that a data set is to be written to holds something else.
+    #[error("{} is not empty and holds no {needed}: choose another folder", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// The file that would make it a data set.
+        needed: &'static str,
+    },
+
+    /// A data set has more images than its parts can be numbered for.
+    #[error("{images} images are too many for a side of a data set: {most} is the most")]
+    TooManyImages {
+        /// Images asked for.
+        images: usize,
+        /// The most there can be.
+        most: usize,
     },
 
     /// A fitted confidence is damaged.

@@ -6,6 +6,8 @@
 
 pub mod error;
 
+mod files;
+
 mod numeric;
 
 mod matmul;
@@ -35,6 +37,8 @@ pub mod image;
 pub mod metadata;
 
 pub mod data;
+
+pub mod dataset;
 
 pub mod indexing;
 

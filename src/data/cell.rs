@@ -3,18 +3,7 @@
 use arrow_cast::parse::string_to_timestamp_nanos;
 use serde_json::Value;
 
-/// DiffusionDB's numbers for samplers, from 1.
-const SAMPLERS: [&str; 9] = [
-    "ddim",
-    "plms",
-    "k_euler",
-    "k_euler_ancestral",
-    "k_heun",
-    "k_dpm_2",
-    "k_dpm_2_ancestral",
-    "k_lms",
-    "others",
-];
+use super::samplers;
 
 /// One value of a table, in whatever form the file keeps it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,10 +93,7 @@ impl Cell<'_> {
     /// The sampler's name, for a number of DiffusionDB too.
     pub(super) fn to_sampler(self) -> Option<String> {
         match self.to_u64() {
-            Some(number) => {
-                let place = usize::try_from(number).ok()?.checked_sub(1)?;
-                SAMPLERS.get(place).map(|&name| name.to_owned())
-            }
+            Some(number) => samplers::name(number).map(str::to_owned),
             None => self.to_text(),
         }
     }

@@ -19,11 +19,8 @@ const TABLES: [&str; 2] = ["metadata-large.parquet", "metadata.parquet"];
 /// Reads the folder if it is one of DiffusionDB's, and says whether it is.
 pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions, listing: &Listing) -> Result<bool> {
     let mut groups = vec![Parts::of(out.path, listing)];
-    for folder in &listing.folders {
-        let name = name(folder);
-        if name == "images" || name.starts_with("diffusiondb-large-part-") {
-            groups.push(Parts::of(folder, &Listing::of(folder)?));
-        }
+    for folder in folders_of_parts(listing) {
+        groups.push(Parts::of(folder, &Listing::of(folder)?));
     }
     let tables: Vec<PathBuf> = TABLES
         .iter()
@@ -59,6 +56,25 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions, listing: &Listing) 
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// The zipped parts of the dataset in `folder`, in order.
+pub(super) fn zipped_parts(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listing = Listing::of(folder)?;
+    let mut found = listing.files.clone();
+    for folder in folders_of_parts(&listing) {
+        found.extend(Listing::of(folder)?.files);
+    }
+    found.retain(|file| Form::of(file) == Some(Form::ZippedPart) && part::number(file).is_some());
+    Ok(found)
+}
+
+/// The folders that may hold parts.
+fn folders_of_parts(listing: &Listing) -> impl Iterator<Item = &PathBuf> {
+    listing.folders.iter().filter(|folder| {
+        let name = name(folder);
+        name == "images" || name.starts_with("diffusiondb-large-part-")
+    })
 }
 
 /// The parts that lie in one folder.

@@ -8,11 +8,13 @@
 //! - `file` tells what a file is. There is one reader a form: `lines`, `table`, `parquet`,
 //!   `exported` (Parquet as `index export` writes it), `part` (DiffusionDB's JSON, zipped or not),
 //!   and `npy` for vectors.
-//! - `columns` and `cell` say what their columns mean.
+//! - `columns`, `cell` and `samplers` say what their columns mean.
 //! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
 //!
-//! [`records`] puts rows together into distinct prompts.
+//! [`records`] puts rows together into distinct prompts. [`pairs`] gives images with their prompts, out of
+//! the zip files of DiffusionDB's parts (`archives`), each on one side of a [`split`].
 
+mod archives;
 mod bounded;
 mod cell;
 mod columns;
@@ -24,12 +26,15 @@ mod folder;
 mod lines;
 mod npy;
 mod out;
+pub mod pairs;
 mod parquet;
 mod part;
 pub mod read;
 pub mod records;
 pub mod row;
+pub(crate) mod samplers;
 pub mod source;
+pub mod split;
 mod summary;
 mod table;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod embeddings;
 mod folders;
 mod npy;
+mod pairs;
 mod parquet;
 mod parts;
 

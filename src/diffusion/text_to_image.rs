@@ -18,6 +18,7 @@ use super::unet::config::UNetConfig;
 use super::vae::{CodecConfig, LatentCodec};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
+use crate::models::digest::Hasher;
 use crate::random;
 use crate::text::{EncoderIdentity, SentenceEncoder, TokenStates};
 
@@ -35,6 +36,16 @@ pub mod files {
     pub const UNET_WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
     /// The noise schedule.
     pub const SCHEDULER_CONFIG: &str = "scheduler/scheduler_config.json";
+
+    /// All of them.
+    pub(super) const ALL: [&str; 6] = [
+        INDEX,
+        VAE_CONFIG,
+        VAE_WEIGHTS,
+        UNET_CONFIG,
+        UNET_WEIGHTS,
+        SCHEDULER_CONFIG,
+    ];
 }
 
 /// `model_index.json`.
@@ -67,7 +78,7 @@ impl Default for GenerateOptions {
 }
 
 /// One image to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// What to show.
     pub prompt: String,
@@ -75,10 +86,20 @@ pub struct Order {
     pub negative_prompt: String,
     /// Seed of the first noise.
     pub seed: u64,
+    /// How to make it.
+    pub options: GenerateOptions,
+}
+
+impl Order {
+    /// Orders that agree in these go through the network together.
+    pub fn way(&self) -> (SamplerKind, usize) {
+        (self.options.sampler, self.options.steps)
+    }
 }
 
 /// A diffusion model.
 pub struct TextToImage {
+    bundle: Bundle,
     codec: Box<dyn LatentCodec>,
     unet: UNet,
     unet_config: UNetConfig,
@@ -115,8 +136,26 @@ impl TextToImage {
             unet_config,
             schedule: NoiseSchedule::new(&schedule),
             sentence_encoder: index.sentence_encoder,
+            bundle,
             device: device.clone(),
         })
+    }
+
+    /// SHA-256 of all its files: what tells it from every other model. Lower-case hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be read.
+    pub fn digest(&self) -> Result<String> {
+        let mut hasher = Hasher::default();
+        for file in files::ALL {
+            // A codec without weights has no file of them.
+            if self.bundle.has(file) {
+                let bytes = self.bundle.bytes(file)?;
+                hasher.update(format!("{file} {}\n", bytes.len()).as_bytes());
+                hasher.update(&bytes);
+            }
+        }
+        Ok(hasher.finish())
     }
 
     /// Width and height of its images in pixels.
@@ -129,73 +168,88 @@ impl TextToImage {
         self.codec.as_ref()
     }
 
-    /// Makes images, in the order they were asked for. An image depends on its order and the options
-    /// alone.
+    /// Makes images, in the order they were asked for. An image depends on its order alone; those of
+    /// one [`way`](Order::way) are made together, so that orders are best given many at a time.
     ///
     /// # Errors
     /// [`Error::OtherEncoder`] if `sentences` is not the encoder that the model was trained with, else
     /// if a tensor operation fails.
-    pub fn generate(
-        &self,
-        orders: &[Order],
-        sentences: &SentenceEncoder,
-        options: GenerateOptions,
-    ) -> Result<Vec<RgbImage>> {
+    pub fn generate(&self, orders: &[Order], sentences: &SentenceEncoder) -> Result<Vec<RgbImage>> {
         if *sentences.identity() != self.sentence_encoder {
             return Err(Error::OtherEncoder {
                 expected: self.sentence_encoder.name.clone(),
                 found: sentences.identity().name.clone(),
             });
         }
-        let all = |_| ControlFlow::Continue(());
-        let prompts: Vec<&str> = orders.iter().map(|order| order.prompt.as_str()).collect();
-        let negative: Vec<&str> = orders
-            .iter()
-            .map(|order| order.negative_prompt.as_str())
-            .collect();
-        let told = sentences.states_with(&prompts, all)?;
-        let untold = if options.guidance == 1.0 {
-            None
-        } else {
-            Some(sentences.states_with(&negative, all)?)
+        let states = |text: fn(&Order) -> &str| {
+            let texts: Vec<&str> = orders.iter().map(text).collect();
+            sentences.states_with(&texts, |_| ControlFlow::Continue(()))
         };
-        let numbers: Vec<usize> = (0..orders.len()).collect();
-        let batches: Vec<Vec<RgbImage>> = numbers
-            .par_chunks(BATCH_IMAGES)
+        let told = states(|order| &order.prompt)?;
+        let guided = |order: &Order| order.options.guidance != 1.0;
+        let untold = if orders.iter().any(guided) {
+            Some(states(|order| &order.negative_prompt)?)
+        } else {
+            None
+        };
+        let mut places: Vec<usize> = (0..orders.len()).collect();
+        places.sort_by_key(|&place| orders[place].way());
+        let batches: Vec<&[usize]> = places
+            .chunk_by(|&a, &b| orders[a].way() == orders[b].way())
+            .flat_map(|same| same.chunks(BATCH_IMAGES))
+            .collect();
+        let made: Vec<Vec<RgbImage>> = batches
+            .into_par_iter()
             .map(|batch| {
                 let context = |states: &TokenStates| -> Result<Context> {
                     let texts: Vec<Vec<f32>> =
-                        batch.iter().map(|&number| states.text(number)).collect();
+                        batch.iter().map(|&place| states.text(place)).collect();
                     let texts: Vec<&[f32]> = texts.iter().map(Vec::as_slice).collect();
                     Ok(Context::padded(&texts, states.dim(), &self.device)?)
                 };
+                let batch_orders: Vec<&Order> = batch.iter().map(|&place| &orders[place]).collect();
                 let told = context(&told)?;
-                let untold = untold.as_ref().map(context).transpose()?;
-                let seeds = batch.iter().map(|&number| orders[number].seed);
-                let latents = self.sample(seeds, &told, untold.as_ref(), options)?;
+                let untold = untold
+                    .as_ref()
+                    .filter(|_| batch_orders.iter().any(|order| guided(order)))
+                    .map(context)
+                    .transpose()?;
+                let latents = self.sample(&batch_orders, &told, untold.as_ref())?;
                 Ok(to_images(&self.codec.decode(&latents)?)?)
             })
             .collect::<Result<_>>()?;
-        Ok(batches.into_iter().flatten().collect())
+        let mut images: Vec<(usize, RgbImage)> =
+            places.into_iter().zip(made.into_iter().flatten()).collect();
+        images.sort_by_key(|&(place, _)| place);
+        Ok(images.into_iter().map(|(_, image)| image).collect())
     }
 
+    /// Clean latents of orders of one way.
     fn sample(
         &self,
-        seeds: impl ExactSizeIterator<Item = u64>,
+        orders: &[&Order],
         told: &Context,
         untold: Option<&Context>,
-        options: GenerateOptions,
     ) -> candle_core::Result<Tensor> {
+        let Some((kind, steps)) = orders.first().map(|order| order.way()) else {
+            candle_core::bail!("a batch without orders")
+        };
         let side = self.unet_config.sample_size;
-        let (count, channels) = (seeds.len(), self.unet_config.in_channels);
-        let noise = seeds
-            .flat_map(|seed| {
-                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (count, channels) = (orders.len(), self.unet_config.in_channels);
+        let noise = orders
+            .iter()
+            .flat_map(|order| {
+                let mut rng = ChaCha8Rng::seed_from_u64(order.seed);
                 random::normals(&mut rng, channels * side * side)
             })
             .collect();
         let noise = Tensor::from_vec(noise, (count, channels, side, side), &self.device)?;
-        let sampler = options.sampler.start(&self.schedule, options.steps);
+        let guidance = orders
+            .iter()
+            .map(|order| order.options.guidance as f32)
+            .collect();
+        let guidance = Tensor::from_vec(guidance, (count, 1, 1, 1), &self.device)?;
+        let sampler = kind.start(&self.schedule, steps);
         let mut latents = sampler.start(&noise)?;
         for number in 0..sampler.len() {
             let input = sampler.input(&latents, number)?;
@@ -207,7 +261,7 @@ impl TextToImage {
                 Some(untold) => {
                     let (told, untold) = rayon::join(|| predict(told), || predict(untold));
                     let untold = untold?;
-                    (&untold + ((told? - &untold)? * options.guidance)?)?
+                    (&untold + (told? - &untold)?.broadcast_mul(&guidance)?)?
                 }
             };
             let clean = self.schedule.clean(&output, &input, step)?;

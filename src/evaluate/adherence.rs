@@ -60,8 +60,11 @@ pub fn adherence(
         if observe(images.len(), prompts.len()).is_break() {
             return Err(Error::Cancelled);
         }
-        let orders: Vec<Order> = batch.iter().map(order).collect();
-        images.extend(model.generate(&orders, sentences, options.generate)?);
+        let orders: Vec<Order> = batch
+            .iter()
+            .map(|prompt| order(prompt, options.generate))
+            .collect();
+        images.extend(model.generate(&orders, sentences)?);
     }
     judge(prompts, images, checker, predictor, sentences)
 }
@@ -109,10 +112,11 @@ fn judge(
     })
 }
 
-fn order(prompt: &PocketPrompt) -> Order {
+fn order(prompt: &PocketPrompt, options: GenerateOptions) -> Order {
     Order {
         prompt: prompt.text.clone(),
         negative_prompt: String::new(),
         seed: prompt.seed,
+        options,
     }
 }

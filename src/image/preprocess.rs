@@ -1,5 +1,7 @@
 //! Decoded images to the tensor an encoder takes.
 
+use std::borrow::Cow;
+
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
@@ -28,6 +30,15 @@ impl Preprocess {
         }
     }
 
+    /// The image, squeezed to a square of the size if it is of another.
+    pub fn resized<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
+        let side = self.size as u32;
+        if image.dimensions() == (side, side) {
+            return Cow::Borrowed(image);
+        }
+        Cow::Owned(imageops::resize(image, side, side, FilterType::CatmullRom))
+    }
+
     /// A batch (images, 3, size, size), f32. Images of other sizes are squeezed to a square.
     ///
     /// # Errors
@@ -36,15 +47,7 @@ impl Preprocess {
         let plane = self.size * self.size;
         let mut values = vec![0f32; images.len() * 3 * plane];
         for (image, out) in images.iter().zip(values.chunks_exact_mut(3 * plane)) {
-            let side = self.size as u32;
-            let resized;
-            let image = if image.dimensions() == (side, side) {
-                image
-            } else {
-                resized = imageops::resize(image, side, side, FilterType::CatmullRom);
-                &resized
-            };
-            for (i, pixel) in image.pixels().enumerate() {
+            for (i, pixel) in self.resized(image).pixels().enumerate() {
                 for channel in 0..3 {
                     let value = f32::from(pixel.0[channel]) / 255.0;
                     out[channel * plane + i] =

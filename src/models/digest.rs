@@ -12,20 +12,20 @@ pub(super) const CHUNK_BYTES: usize = 256 * 1024;
 
 /// A digest in the making.
 #[derive(Clone, Default)]
-pub(super) struct Hasher(Sha256);
+pub(crate) struct Hasher(Sha256);
 
 impl Hasher {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         hexadecimal(&self.0.finalize())
     }
 }
 
 /// The digest of all that `reader` gives.
-pub(super) fn of_reader(mut reader: impl Read) -> io::Result<Hasher> {
+pub(crate) fn of_reader(mut reader: impl Read) -> io::Result<Hasher> {
     let mut hasher = Hasher::default();
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -39,7 +39,7 @@ pub(super) fn of_reader(mut reader: impl Read) -> io::Result<Hasher> {
 }
 
 /// The digest of a file.
-pub(super) fn of_file(path: &Path) -> io::Result<String> {
+pub(crate) fn of_file(path: &Path) -> io::Result<String> {
     Ok(of_reader(File::open(path)?)?.finish())
 }
 

@@ -14,7 +14,7 @@
 //! the list.
 
 pub mod catalogue;
-mod digest;
+pub(crate) mod digest;
 mod progress;
 mod source;
 mod stamp;

@@ -14,6 +14,18 @@ pub enum Split {
 }
 
 impl Split {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// Its name in lower case: that of its folder in a data set.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
     /// The side of a meaning; the same for every seed, so that no run can leak into another.
     pub fn of(meaning: Meaning) -> Self {
         match mix(meaning.index()) % 20 {

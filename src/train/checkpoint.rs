@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub use crate::files::write_atomically;
 
 const STATE_KEY: &str = "unprompt.run";
 
@@ -37,28 +37,6 @@ pub fn write_tensors(
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(|error| Error::Tensor(candle_core::Error::wrap(error)))?;
     write_atomically(path, &bytes)
-}
-
-/// Writes a whole file or nothing.
-///
-/// # Errors
-/// [`Error::Io`] if the folder cannot be written.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    // A model is for others to read, too, as far as the umask allows; temporary files are not.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(Error::io("write", path))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("sync", path))?;
-    file.persist(path)
-        .map_err(|error| Error::io("write", path)(error.error))?;
-    Ok(())
 }
 
 /// Saves the run: its tensors and where it stands.

@@ -109,6 +109,9 @@ pub struct FitProgress<'a> {
 /// The name of the checkpoint in a run's folder.
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
+/// Mean parts of the losses, and with its share of the batch what each worker made.
+type Shared<T> = (Vec<f64>, Vec<(f64, T)>);
+
 /// Losses since the last line of the log.
 struct Meter {
     sums: Vec<f64>,
@@ -285,7 +288,7 @@ impl<'a> Fit<'a> {
                 {
                     state.best_score = Some(score);
                     state.best_epoch = epoch;
-                    self.averaged(|| keep())?;
+                    self.averaged(&mut *keep)?;
                 }
             }
             let stop = observe(FitProgress {
@@ -476,7 +479,7 @@ impl<'a> Fit<'a> {
         &self,
         batch: &[usize],
         work: impl Fn(&[usize], usize) -> Result<(Vec<f64>, T)> + Sync,
-    ) -> Result<(Vec<f64>, Vec<(f64, T)>)> {
+    ) -> Result<Shared<T>> {
         let part_length = batch.len().div_ceil(self.pools.len());
         let parts: Vec<&[usize]> = batch.chunks(part_length).collect();
         let work = &work;

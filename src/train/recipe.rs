@@ -1,4 +1,4 @@
-//! A whole training run on the pocket world: targets, network, loop, and the model's folder.
+//! A whole training run: targets, network, loop, and the model's folder.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,14 +13,15 @@ use super::curriculum::Easiness;
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::joint::JointTask;
 use super::parameters::Parameters;
-use super::set::{PocketSet, TrainingSet};
+use super::set::{Side, TrainingSet, mean_embedding_cosine};
 use super::start::{Ground, Start};
 use super::{targets, to_json};
+use crate::data::source::Source;
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
+use crate::dataset::manifest;
 use crate::error::{Error, Result};
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
-use crate::pocket::{PocketPrompt, Prompts, Split};
 use crate::predictor::config::PredictorConfig;
 use crate::predictor::files;
 use crate::predictor::network::Network;
@@ -33,9 +34,11 @@ pub struct Recipe {
     pub encoder: EncoderConfig,
     /// What the encoder begins with.
     pub start: Start,
-    /// Training prompts drawn from the pocket world.
-    pub prompts: usize,
-    /// Validation prompts drawn from the pocket world.
+    /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::sides`] takes it.
+    ///
+    /// [`Pairs::sides`]: crate::data::pairs::Pairs::sides
+    pub data: Source,
+    /// Validation prompts drawn from the pocket world; a folder brings its own.
     pub validation_prompts: usize,
     /// The model's folder.
     pub folder: PathBuf,
@@ -79,6 +82,9 @@ struct Provenance<'a> {
     command: &'a str,
     commit: &'a str,
     unprompt_version: &'static str,
+    /// What it was trained on, unless it is the pocket world.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<DataSet>,
     seed: u64,
     epochs: usize,
     learning_rate: f64,
@@ -90,6 +96,24 @@ struct Provenance<'a> {
     best_validation_cosine: f64,
     /// What always answering the mean training embedding gives on the same validation images.
     mean_embedding_cosine: f64,
+}
+
+/// A folder of images with prompts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct DataSet {
+    /// The folder, as it was named.
+    path: PathBuf,
+    /// SHA-256 of its manifest, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset_json_sha256: Option<String>,
+}
+
+impl DataSet {
+    /// What a resumed run must share: a data set that names itself may have been moved.
+    fn identity(&self) -> String {
+        let sha256 = self.dataset_json_sha256.clone();
+        sha256.unwrap_or_else(|| self.path.display().to_string())
+    }
 }
 
 impl Recipe {
@@ -105,38 +129,34 @@ impl Recipe {
         observe: &mut dyn FnMut(RecipeEvent<'_>) -> ControlFlow<()>,
     ) -> Result<FitOutcome> {
         fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
-        let draw = |split, count| -> Vec<PocketPrompt> {
-            Prompts::new(self.fit.seed, split).take(count).collect()
-        };
-        let training = draw(Split::Train, self.prompts);
-        let validation = draw(Split::Validation, self.validation_prompts);
-        let texts: Vec<&str> = training.iter().map(|prompt| prompt.text.as_str()).collect();
+        let (training, validation) = Side::of(&self.data, self.fit.seed, self.validation_prompts)?;
+        let texts = training.texts();
         let max_words = if self.with_vocabulary { MAX_WORDS } else { 0 };
         let vocabulary = Vocabulary::of_prompts(&texts, max_words);
 
-        let total = training.len() + validation.len();
+        let config = self.config(sentences);
+        let total = texts.len() + validation.texts().len();
         let mut done = 0;
-        let mut set = |prompts: Vec<PocketPrompt>, file: &str| -> Result<PocketSet> {
-            let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
+        let mut set = |side: Side, file: &str| -> Result<Box<dyn TrainingSet>> {
+            let texts = side.texts();
             let words = texts.iter().map(|text| vocabulary.numbers(text)).collect();
             let path = self.folder.join(file);
             let embeddings = targets::embeddings(&path, &texts, sentences, |count| {
                 observe(RecipeEvent::Targets(done + count, total))
             })?;
-            done += prompts.len();
-            Ok(PocketSet::new(prompts, embeddings, words))
+            done += texts.len();
+            Ok(side.with_targets(embeddings, words, &config.preprocess))
         };
         let training = set(training, "targets-train.safetensors")?;
         let validation = set(validation, "targets-validation.safetensors")?;
 
-        let config = self.config(sentences);
         let parameters = Parameters::new(self.fit.seed);
         let network = Network::new(&config, vocabulary.len(), &parameters.builder(device))?;
         let ground = Ground {
             encoder: &self.encoder,
             preprocess: &config.preprocess,
-            training: &training,
-            validation: &validation,
+            training: training.as_ref(),
+            validation: validation.as_ref(),
             sentences,
             device,
             resume: self.resume,
@@ -145,13 +165,17 @@ impl Recipe {
             observe(RecipeEvent::Pretraining(progress))
         })?;
         let json = to_json(&config, &self.folder.join(files::CONFIG))?;
-        let identity = format!("{json}{} words, from {:?}", vocabulary.len(), self.start);
+        let data = self.data_set()?;
+        let mut identity = format!("{json}{} words, from {:?}", vocabulary.len(), self.start);
+        if let Some(data) = &data {
+            identity = format!("{identity}, on {}", data.identity());
+        }
         let task = JointTask {
             network: &network,
             preprocess: &config.preprocess,
             device,
-            training: &training,
-            validation: &validation,
+            training: training.as_ref(),
+            validation: validation.as_ref(),
             with_words: self.with_vocabulary,
         };
         let mut vars = parameters.all();
@@ -179,7 +203,7 @@ impl Recipe {
                 self.keep(&json, &vocabulary, &parameters)
             },
         )?;
-        self.write_provenance(&outcome, training.mean_embedding_cosine(&validation))?;
+        self.write_provenance(&outcome, data, training.as_ref(), validation.as_ref())?;
         Ok(outcome)
     }
 
@@ -209,21 +233,39 @@ impl Recipe {
         write_tensors(&self.folder.join(files::WEIGHTS), &halves, metadata)
     }
 
-    fn write_provenance(&self, outcome: &FitOutcome, mean_embedding_cosine: f64) -> Result<()> {
+    /// The folder that is trained on, if it is one.
+    fn data_set(&self) -> Result<Option<DataSet>> {
+        Ok(match &self.data {
+            Source::Pocket { .. } => None,
+            Source::Path(path) => Some(DataSet {
+                path: path.clone(),
+                dataset_json_sha256: manifest::sha256(path)?,
+            }),
+        })
+    }
+
+    fn write_provenance(
+        &self,
+        outcome: &FitOutcome,
+        data: Option<DataSet>,
+        training: &dyn TrainingSet,
+        validation: &dyn TrainingSet,
+    ) -> Result<()> {
         let provenance = Provenance {
             command: &self.command,
             commit: &self.commit,
             unprompt_version: env!("CARGO_PKG_VERSION"),
+            data,
             seed: self.fit.seed,
             epochs: self.fit.epochs,
             learning_rate: self.fit.learning_rate,
             curriculum: self.curriculum.is_some(),
-            train_prompts: self.prompts,
-            validation_prompts: self.validation_prompts,
+            train_prompts: training.len(),
+            validation_prompts: validation.len(),
             steps: outcome.steps,
             batch_size: self.fit.batch_size,
             best_validation_cosine: outcome.best_score,
-            mean_embedding_cosine,
+            mean_embedding_cosine: mean_embedding_cosine(training, validation),
         };
         let path = self.folder.join("provenance.json");
         write_atomically(&path, to_json(&provenance, &path)?.as_bytes())

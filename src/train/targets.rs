@@ -1,5 +1,5 @@
-//! The embeddings that a run learns to predict, kept beside it so that a resumed run need not make
-//! them again.
+//! What a run learns to predict. Embeddings are kept beside it, so that a resumed run need not make them
+//! again.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,6 +15,45 @@ use crate::text::SentenceEncoder;
 
 const FINGERPRINT: &str = "unprompt.texts";
 const EMBEDDINGS: &str = "embeddings";
+
+/// The embeddings and words of prompts, by number.
+#[derive(Clone, Debug)]
+pub struct Targets {
+    embeddings: Vec<f32>,
+    words: Vec<Vec<u32>>,
+}
+
+impl Targets {
+    /// Puts embeddings (row-major) and words together.
+    ///
+    /// # Panics
+    /// If the numbers of rows differ.
+    pub fn new(embeddings: Vec<f32>, words: Vec<Vec<u32>>) -> Self {
+        assert!(words.is_empty() || embeddings.len().is_multiple_of(words.len()));
+        Self { embeddings, words }
+    }
+
+    /// Number of prompts.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether there is no prompt.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// The embedding of a prompt.
+    pub fn embedding(&self, index: usize) -> &[f32] {
+        let dim = self.embeddings.len() / self.words.len().max(1);
+        &self.embeddings[index * dim..][..dim]
+    }
+
+    /// Numbers of the vocabulary words that occur in a prompt.
+    pub fn words(&self, index: usize) -> &[u32] {
+        &self.words[index]
+    }
+}
 
 /// The embeddings of `texts`, row-major: from the file at `path` if it holds just these, else made
 /// anew and written there.

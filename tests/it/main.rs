@@ -18,8 +18,14 @@ mod gradients;
 /// The diffusion networks against the reference implementation.
 mod diffusion;
 
+/// Data sets that a diffusion model makes.
+mod dataset;
+
 /// The training loop.
 mod training;
+
+/// Training on a folder of images.
+mod folders;
 
 /// Building and adding, stage by stage.
 mod ingest;

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it means. One struct a command.
 
+mod dataset;
 mod diffusion;
 mod ensemble;
 mod index;
@@ -11,6 +12,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
+pub(crate) use dataset::DatasetArgs;
 pub(crate) use diffusion::{AdherenceArgs, GenerateArgs, TrainCheckerArgs, TrainDiffusionArgs};
 pub(crate) use ensemble::{EnsembleArgs, GraftArgs};
 pub(crate) use index::{AddArgs, BuildArgs, DeleteArgs, IndexCommand, SourceArgs};
@@ -75,8 +77,10 @@ pub(crate) enum Command {
     Embed(EmbedArgs),
     /// Text to image, with the diffusion model.
     Generate(GenerateArgs),
+    /// Make a data set: images of a diffusion model with their prompts, as DiffusionDB has them.
+    Dataset(DatasetArgs),
     /// Train an image encoder with its heads.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Train a diffusion model: autoencoder and U-Net.
     TrainDiffusion(TrainDiffusionArgs),
     /// Train an attribute checker on rendered images.

@@ -12,7 +12,8 @@ use super::flag;
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
-    /// Image-prompt pairs: pocket, or pocket:N for N prompts of the pocket world.
+    /// Image-prompt pairs: pocket, or pocket:N for N prompts of the pocket world; the folder of
+    /// `unprompt dataset`, or of a DiffusionDB with its images in part-*.zip.
     #[arg(long, value_name = "SOURCE", env = "UNPROMPT_DATA")]
     pub(crate) data: Source,
 

@@ -21,6 +21,7 @@ pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
         prompt: prompt.clone(),
         negative_prompt: args.negative_prompt.clone(),
         seed: args.seed.wrapping_add(number),
+        options,
     };
     let orders: Vec<Order> = args
         .prompts
@@ -35,11 +36,7 @@ pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
         if stop::requested().is_break() {
             anyhow::bail!("stopped after {done} of {} images", orders.len());
         }
-        for (image, path) in model
-            .generate(batch, &sentences, options)?
-            .iter()
-            .zip(&mut paths)
-        {
+        for (image, path) in model.generate(batch, &sentences)?.iter().zip(&mut paths) {
             image
                 .save(&path)
                 .with_context(|| format!("cannot write {}", path.display()))?;

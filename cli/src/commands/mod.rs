@@ -1,6 +1,7 @@
 //! One file a command: from arguments to output.
 
 mod adherence;
+mod dataset;
 mod demo;
 mod embed;
 mod ensemble;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Ensemble(args) => ensemble::run(args, global),
         Command::Graft(args) => graft::run(args),
         Command::Generate(args) => generate::run(args, global),
+        Command::Dataset(args) => dataset::run(args, global),
         Command::Evaluate(args) => evaluate::run(args, global),
         Command::Models(command) => models::run(command, global),
     }

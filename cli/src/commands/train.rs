@@ -12,15 +12,13 @@ use crate::args::{Global, TrainArgs};
 use crate::output::stages::Stages;
 use crate::stop;
 
-/// Validation prompts of a run: a mean cosine over so many is known to about 0.002.
+/// Validation prompts of a run on the pocket world: a mean cosine over so many is known to about 0.002.
 const VALIDATION_PROMPTS: usize = 2000;
 
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
-    let Source::Pocket { prompts } = args.data else {
-        bail!(
-            "train --data takes pocket or pocket:N; {} is no such source",
-            args.data
-        );
+    let validation_prompts = match args.data {
+        Source::Pocket { prompts } => VALIDATION_PROMPTS.min(prompts.max(1)),
+        Source::Path(_) => 0,
     };
     let sentences = sentence_encoder(global)?;
     let fit = FitOptions {
@@ -40,7 +38,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         EncoderConfig::Clip(_) => {
             let tower = FitOptions {
                 epochs: args.tower_epochs,
-                ..fit.clone()
+                ..fit
             };
             let folder = args.out.join("tower");
             (args.encoder.clone(), Start::Contrast { fit: tower, folder })
@@ -51,8 +49,8 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let recipe = Recipe {
         encoder,
         start,
-        prompts,
-        validation_prompts: VALIDATION_PROMPTS.min(prompts.max(1)),
+        data: args.data.clone(),
+        validation_prompts,
         folder: args.out.clone(),
         resume: args.resume,
         with_vocabulary: !args.no_vocabulary,

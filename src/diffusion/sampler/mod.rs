@@ -45,7 +45,7 @@ pub trait Sampler {
 }
 
 /// The samplers by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SamplerKind {
     /// Denoising diffusion implicit models.
     #[default]

@@ -1,0 +1,66 @@
+//! One side of a run's data before its targets are known.
+
+use super::folder::{FolderSet, KEPT_BYTES};
+use super::{PocketSet, TrainingSet};
+use crate::data::pairs::Pairs;
+use crate::data::source::Source;
+use crate::error::Result;
+use crate::image::preprocess::Preprocess;
+use crate::pocket::{PocketPrompt, Prompts, Split};
+use crate::train::targets::Targets;
+
+/// Prompts, and where their images come from.
+pub(in crate::train) enum Side {
+    Pocket(Vec<PocketPrompt>),
+    Folder(Pairs),
+}
+
+impl Side {
+    /// What to train on and what to validate with. The pocket world's prompts are drawn from `seed`,
+    /// `validation_prompts` of them for validation.
+    ///
+    /// # Errors
+    /// As for [`Pairs::sides`].
+    pub(in crate::train) fn of(
+        source: &Source,
+        seed: u64,
+        validation_prompts: usize,
+    ) -> Result<(Self, Self)> {
+        let draw = |split, count| Self::Pocket(Prompts::new(seed, split).take(count).collect());
+        Ok(match source {
+            Source::Pocket { prompts } => (
+                draw(Split::Train, *prompts),
+                draw(Split::Validation, validation_prompts),
+            ),
+            Source::Path(folder) => {
+                let (training, validation) = Pairs::sides(folder)?;
+                (Self::Folder(training), Self::Folder(validation))
+            }
+        })
+    }
+
+    /// The prompts, by number.
+    pub(in crate::train) fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Pocket(prompts) => prompts.iter().map(|prompt| prompt.text.as_str()).collect(),
+            Self::Folder(pairs) => pairs.prompts().collect(),
+        }
+    }
+
+    /// The set of these prompts with their targets, for a network that takes images of `preprocess`.
+    pub(in crate::train) fn with_targets(
+        self,
+        embeddings: Vec<f32>,
+        words: Vec<Vec<u32>>,
+        preprocess: &Preprocess,
+    ) -> Box<dyn TrainingSet> {
+        match self {
+            Self::Pocket(prompts) => Box::new(PocketSet::new(prompts, embeddings, words)),
+            Self::Folder(pairs) => {
+                let targets = Targets::new(embeddings, words);
+                let preprocess = preprocess.clone();
+                Box::new(FolderSet::new(pairs, targets, preprocess, KEPT_BYTES))
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Training on a folder of images.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::Device;
+use serde_json::Value;
+use unprompt::Error;
+use unprompt::data::pairs::Pairs;
+use unprompt::data::source::Source;
+use unprompt::dataset::manifest;
+use unprompt::image::encoders::EncoderConfig;
+use unprompt::image::preprocess::Preprocess;
+use unprompt::image::vit::VitConfig;
+use unprompt::nn::mlp::Activation;
+use unprompt::predictor::Predictor;
+use unprompt::train::fit::FitOptions;
+use unprompt::train::recipe::Recipe;
+use unprompt::train::set::{FolderSet, TrainingSet};
+use unprompt::train::start::Start;
+use unprompt::train::targets::Targets;
+
+use crate::dataset;
+use crate::support::encoder;
+
+fn recipe(data: &Path, out: &Path) -> Recipe {
+    Recipe {
+        encoder: EncoderConfig::Vit(VitConfig {
+            image_size: 8,
+            patch_size: 4,
+            hidden_size: 8,
+            num_hidden_layers: 1,
+            num_attention_heads: 2,
+            intermediate_size: 16,
+            hidden_act: Activation::GeluTanh,
+            layer_norm_eps: 1e-6,
+        }),
+        start: Start::Nothing,
+        data: Source::Path(data.to_owned()),
+        validation_prompts: 0,
+        folder: out.to_owned(),
+        resume: false,
+        with_vocabulary: true,
+        record_easiness: false,
+        curriculum: None,
+        command: "unprompt train".to_owned(),
+        commit: "none".to_owned(),
+        fit: FitOptions {
+            epochs: 1,
+            batch_size: 4,
+            threads: 2,
+            ..FitOptions::default()
+        },
+    }
+}
+
+fn run(recipe: &Recipe) -> Result<f64, Error> {
+    let outcome = recipe.run(encoder(), &Device::Cpu, &mut |_| ControlFlow::Continue(()))?;
+    Ok(outcome.best_score)
+}
+
+#[test]
+fn a_model_learns_from_a_data_set_and_names_it() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    dataset::write(data.path());
+    let cosine = run(&recipe(data.path(), out.path())).unwrap();
+    assert!((-1.0..=1.0).contains(&cosine), "{cosine}");
+
+    let (training, _) = Pairs::sides(data.path()).unwrap();
+    let model = Predictor::open(out.path().to_str().unwrap(), &Device::Cpu).unwrap();
+    let predicted = model.predict(&[training.image(0).unwrap()]).unwrap();
+    assert_eq!(predicted[0].embedding.len(), encoder().dim());
+    assert!(!model.vocabulary().is_empty());
+
+    let json = std::fs::read(out.path().join("provenance.json")).unwrap();
+    let provenance: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(provenance["train_prompts"], 12);
+    assert_eq!(provenance["validation_prompts"], 4);
+    let sha256 = manifest::sha256(data.path()).unwrap().unwrap();
+    assert_eq!(provenance["data"]["dataset_json_sha256"], sha256);
+    assert_eq!(provenance["data"]["path"].as_str(), data.path().to_str());
+}
+
+#[test]
+fn a_folder_without_images_is_refused() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let error = run(&recipe(data.path(), out.path())).unwrap_err();
+    assert!(matches!(error, Error::NoZippedParts { .. }), "{error}");
+}
+
+#[test]
+fn images_are_the_same_whether_kept_or_read_anew() {
+    let data = tempfile::tempdir().unwrap();
+    dataset::write(data.path());
+    let (pairs, _) = Pairs::sides(data.path()).unwrap();
+    let set = |room_bytes| {
+        let targets = Targets::new(vec![0.0; pairs.len()], vec![vec![]; pairs.len()]);
+        FolderSet::new(pairs.clone(), targets, Preprocess::symmetric(8), room_bytes)
+    };
+    // Three images of 8 x 8 fit.
+    let (all, few) = (set(1 << 20), set(3 * 8 * 8 * 3 + 5));
+    let mut distinct = vec![];
+    for epoch in 0..2 {
+        for index in 0..pairs.len() {
+            let image = all.image(index, epoch).unwrap();
+            assert_eq!(image.dimensions(), (8, 8));
+            assert_eq!(image, few.image(index, epoch).unwrap());
+            distinct.push(image.into_raw());
+        }
+    }
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), pairs.len());
+
+    std::fs::remove_dir_all(data.path().join("train")).unwrap();
+    assert!(all.image(11, 2).is_ok(), "was kept");
+}
