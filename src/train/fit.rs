@@ -4,22 +4,21 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Var};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use rayon::ThreadPool;
-use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::average::Average;
 use super::checkpoint::{self, RunState};
 use super::curriculum::Curriculum;
+use super::gradients;
 use super::log::{Log, LogRow};
 use super::optim::{AdamW, AdamWOptions};
 use super::schedule::CosineSchedule;
 use super::task::{Draw, Loss, Task};
+use super::workers::{self, Workers};
 use crate::error::{Error, Result};
-use crate::nn::ops;
 
 /// Settings of a run. Defaults are for the pocket ViT.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +80,7 @@ pub struct Fit<'a> {
     optimiser: AdamW,
     average: Option<Average>,
     names: Vec<String>,
-    pools: Vec<ThreadPool>,
+    workers: Workers,
     identity: String,
     curriculum: Option<Curriculum>,
 }
@@ -109,9 +108,6 @@ pub struct FitProgress<'a> {
 /// The name of the checkpoint in a run's folder.
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
-/// Mean parts of the losses, and with its share of the batch what each worker made.
-type Shared<T> = (Vec<f64>, Vec<(f64, T)>);
-
 /// Losses since the last line of the log.
 struct Meter {
     sums: Vec<f64>,
@@ -129,7 +125,7 @@ impl Meter {
     }
 
     fn add(&mut self, parts: &[f64]) {
-        add(&mut self.sums, parts, 1.0);
+        workers::add(&mut self.sums, parts, 1.0);
         self.steps += 1;
     }
 
@@ -139,14 +135,6 @@ impl Meter {
         let means = sums.iter().map(|sum| sum / steps.max(1) as f64);
         let rate = (steps * batch_size) as f64 / since.elapsed().as_secs_f64();
         (means.collect(), rate)
-    }
-}
-
-/// Adds `weight` times `parts` to `sums`, which may be empty before.
-fn add(sums: &mut Vec<f64>, parts: &[f64], weight: f64) {
-    sums.resize(parts.len(), 0.0);
-    for (sum, part) in sums.iter_mut().zip(parts) {
-        *sum += part * weight;
     }
 }
 
@@ -177,15 +165,10 @@ impl<'a> Fit<'a> {
             }
         }
         let workers = if device.is_cpu() {
-            options.threads.clamp(1, options.batch_size)
+            Workers::new(options.threads.clamp(1, options.batch_size))?
         } else {
-            1
+            Workers::new(1)?
         };
-        // Matrix products take the pool they are called in: one thread each, no waiting.
-        let pools = (0..workers)
-            .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|source| Error::Threads { source })?;
         let names = vars.iter().map(|(name, _)| name.clone()).collect();
         let average = options
             .average
@@ -202,7 +185,7 @@ impl<'a> Fit<'a> {
             average,
             options,
             names,
-            pools,
+            workers,
             identity,
             curriculum: None,
         })
@@ -390,9 +373,10 @@ impl<'a> Fit<'a> {
         self.averaged(|| {
             let mut sums = vec![];
             for batch in all.chunks(self.options.batch_size) {
-                let (parts, _) =
-                    self.share(batch, |part, _| Ok((self.task.validate(part)?.parts, ())))?;
-                add(&mut sums, &parts, batch.len() as f64 / all.len() as f64);
+                let (parts, _) = self
+                    .workers
+                    .share(batch, |part, _| Ok((self.task.validate(part)?.parts, ())))?;
+                workers::add(&mut sums, &parts, batch.len() as f64 / all.len() as f64);
             }
             sums.resize(self.task.parts().len(), f64::NAN);
             Ok(self.task.score(&sums))
@@ -406,7 +390,7 @@ impl<'a> Fit<'a> {
             checkpoint_every: 0,
             ..self.options.clone()
         };
-        let (workers, identity) = (self.pools.len(), &self.identity);
+        let (workers, identity) = (self.workers.len(), &self.identity);
         let (training, validation) = (self.task.len(), self.task.validation_len());
         let curriculum = self.curriculum.as_ref().map(|it| {
             let order = xxh3_64(format!("{:?}", it.order).as_bytes());
@@ -434,7 +418,7 @@ impl<'a> Fit<'a> {
         step: usize,
         learning_rate: f64,
     ) -> Result<Option<Vec<f64>>> {
-        let (losses, parts) = self.share(batch, |part, worker| {
+        let (losses, parts) = self.workers.share(batch, |part, worker| {
             let mut draw = Draw {
                 epoch,
                 rng: self.chance(step, worker),
@@ -452,8 +436,8 @@ impl<'a> Fit<'a> {
                 .collect::<Result<Vec<_>>>()?;
             Ok((parts, gradients))
         })?;
-        let gradients = combine(&parts)?;
-        let norm = norm(&gradients)?;
+        let gradients = gradients::combine(&parts)?;
+        let norm = gradients::norm(&gradients)?;
         if !norm.is_finite() {
             return Ok(None);
         }
@@ -469,70 +453,7 @@ impl<'a> Fit<'a> {
     fn chance(&self, step: usize, worker: usize) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
         // The lower half of the streams orders the epochs.
-        rng.set_stream((1 << 63) | (step * self.pools.len() + worker) as u64);
+        rng.set_stream((1 << 63) | (step * self.workers.len() + worker) as u64);
         rng
     }
-
-    /// Runs `work` on an equal part of the batch in each worker, by number; mean parts of the losses
-    /// and, with its share of the batch, what each worker made.
-    fn share<T: Send>(
-        &self,
-        batch: &[usize],
-        work: impl Fn(&[usize], usize) -> Result<(Vec<f64>, T)> + Sync,
-    ) -> Result<Shared<T>> {
-        let part_length = batch.len().div_ceil(self.pools.len());
-        let parts: Vec<&[usize]> = batch.chunks(part_length).collect();
-        let work = &work;
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let handles: Vec<_> = parts
-                .iter()
-                .zip(&self.pools)
-                .enumerate()
-                .map(|(worker, (part, pool))| {
-                    scope.spawn(move || pool.install(|| work(part, worker)))
-                })
-                .collect();
-            handles.into_iter().map(|handle| handle.join()).collect()
-        });
-        let mut losses = vec![];
-        let mut made = vec![];
-        for (part, result) in parts.iter().zip(results) {
-            let (part_losses, value) =
-                result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            let weight = part.len() as f64 / batch.len() as f64;
-            add(&mut losses, &part_losses, weight);
-            made.push((weight, value));
-        }
-        Ok((losses, made))
-    }
-}
-
-/// The weighted sum of the workers' gradients, variable by variable.
-fn combine(parts: &[(f64, Vec<Tensor>)]) -> Result<Vec<Tensor>> {
-    let Some(((weight, first), rest)) = parts.split_first() else {
-        return Ok(vec![]);
-    };
-    (0..first.len())
-        .into_par_iter()
-        .map(|at| {
-            let Some(((second_weight, second), rest)) = rest.split_first() else {
-                return Ok((&first[at] * *weight)?);
-            };
-            let mut sum = ops::weighted_sum(&first[at], *weight, &second[at], *second_weight)?;
-            for (weight, part) in rest {
-                sum = ops::weighted_sum(&sum, 1.0, &part[at], *weight)?;
-            }
-            Ok(sum)
-        })
-        .collect()
-}
-
-/// The joint length of all gradients.
-fn norm(gradients: &[Tensor]) -> Result<f64> {
-    let squares: Vec<f64> = gradients
-        .par_iter()
-        .map(|gradient| Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?)))
-        .collect::<Result<_>>()?;
-    // Summed in order, so that runs of equal seeds are equal.
-    Ok(squares.iter().sum::<f64>().sqrt())
 }

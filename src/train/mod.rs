@@ -12,6 +12,7 @@ pub mod denoise;
 pub mod diffusion;
 pub mod ensemble;
 pub mod fit;
+mod gradients;
 pub mod graft;
 pub mod joint;
 pub mod log;
@@ -24,6 +25,7 @@ pub mod set;
 pub mod start;
 pub mod targets;
 pub mod task;
+mod workers;
 
 use std::path::Path;
 

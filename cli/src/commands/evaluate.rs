@@ -42,9 +42,17 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     if args.predictions {
         let truths = |split, count| -> Vec<Truth> {
             let prompts = Prompts::new(args.seed, split).take(count);
-            prompts.map(|prompt| Truth { image: prompt.render(), text: prompt.text }).collect()
+            prompts
+                .map(|prompt| Truth {
+                    image: prompt.render(),
+                    text: prompt.text,
+                })
+                .collect()
         };
-        let (truths, known) = (truths(Split::Test, args.images), truths(Split::Train, prompts));
+        let (truths, known) = (
+            truths(Split::Test, args.images),
+            truths(Split::Train, prompts),
+        );
         let figures = predictions(&model, &sentences, &truths, &known, &mut |done, total| {
             observe("predicting", done, total)
         })?;
@@ -88,8 +96,14 @@ fn print_predictions(figures: &PredictionFigures, args: &EvaluateArgs) -> Result
         figures.images
     );
     let mut rows = vec![
-        ("mean cosine of the predicted embedding", figures.mean_cosine),
-        ("the same of its 10 nearest images' prompts", figures.encoder_neighbours),
+        (
+            "mean cosine of the predicted embedding",
+            figures.mean_cosine,
+        ),
+        (
+            "the same of its 10 nearest images' prompts",
+            figures.encoder_neighbours,
+        ),
         ("the same of the mean embedding", figures.mean_embedding),
         ("F1 of the predicted words", figures.words_f1.all),
         ("F1 of words that leave a trace", figures.words_f1.traced),
@@ -100,11 +114,19 @@ fn print_predictions(figures: &PredictionFigures, args: &EvaluateArgs) -> Result
         .iter()
         .map(|(name, share)| (format!("{name} of the nearest prompt is right"), *share))
         .collect();
-    rows.extend(attributes.iter().map(|(name, share)| (name.as_str(), *share)));
+    rows.extend(
+        attributes
+            .iter()
+            .map(|(name, share)| (name.as_str(), *share)),
+    );
     for (name, value) in rows {
         say!("{name:<44}{value:>8.3}");
     }
-    say!("{:<44}{:>8.2}", "milliseconds an image, median", figures.predict_ms);
+    say!(
+        "{:<44}{:>8.2}",
+        "milliseconds an image, median",
+        figures.predict_ms
+    );
     Ok(())
 }
 

@@ -1,0 +1,192 @@
+//! Diffusion models and what is built on them, at sizes that train in seconds.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{json_lines, unprompt};
+
+/// A diffusion model of a few steps: what it makes is noise, but every part is there.
+fn train_diffusion(folder: &Path) {
+    let said = unprompt(
+        folder,
+        [
+            "train-diffusion",
+            "--data",
+            "pocket:64",
+            "--out",
+            "sd",
+            "--autoencoder-epochs",
+            "1",
+            "--epochs",
+            "1",
+        ],
+    )
+    .ok();
+    assert!(said.contains("decibels of the autoencoder"), "{said}");
+    for part in ["unet", "vae"] {
+        assert!(folder.join("sd").join(part).join("config.json").is_file());
+    }
+}
+
+fn generate<const N: usize>(folder: &Path, arguments: [&str; N]) -> super::Run {
+    let mut all = vec!["generate", "--model", "sd", "--steps", "2"];
+    all.extend(arguments);
+    let output = assert_cmd::cargo::cargo_bin_cmd!("unprompt")
+        .current_dir(folder)
+        .args(all)
+        .output();
+    super::Run::from(output.unwrap())
+}
+
+#[test]
+fn a_diffusion_model_is_trained_used_judged_and_learnt_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    train_diffusion(dir);
+
+    generate(dir, ["a red cat", "--out", "a.png"]).ok();
+    generate(dir, ["a red cat", "--out", "again.png"]).ok();
+    generate(dir, ["a red cat", "--out", "other.png", "--seed", "2"]).ok();
+    generate(dir, ["a red cat", "a car", "-n", "2", "--out", "many.png"]).ok();
+    let read = |name: &str| image::open(dir.join(name)).unwrap().into_rgb8();
+    assert_eq!(read("a.png").dimensions(), (64, 64));
+    assert_eq!(read("a.png"), read("again.png"));
+    assert_ne!(read("a.png"), read("other.png"));
+    // Numbered by prompt, then by seed; an image does not depend on what is made beside it.
+    assert_eq!(read("many-1.png"), read("a.png"));
+    assert_eq!(read("many-2.png"), read("other.png"));
+    assert!(dir.join("many-4.png").is_file());
+
+    let checker = [
+        "train-checker",
+        "--data",
+        "pocket:128",
+        "--out",
+        "ch",
+        "--epochs",
+        "1",
+    ];
+    unprompt(dir, checker).ok();
+    let judged = unprompt(
+        dir,
+        [
+            "adherence",
+            "--model",
+            "sd",
+            "--checker",
+            "ch",
+            "--images",
+            "4",
+            "--steps",
+            "2",
+            "--json",
+            "--sheet",
+            "sheet.png",
+        ],
+    );
+    let judged: Value = serde_json::from_str(&judged.ok()).unwrap();
+    for images in ["generated", "rendered"] {
+        let share = judged[images]["attributes"]["colour"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&share), "{judged}");
+    }
+    // The built-in predictor knows rendered images.
+    assert!(
+        judged["rendered"]["cosine"].as_f64().unwrap() > 0.7,
+        "{judged}"
+    );
+    assert!(dir.join("sheet.png").is_file());
+
+    let white_box = ["--encoder", "unet", "--diffusion", "sd", "--out", "wb"];
+    train(dir, &white_box).ok();
+    let grafted = [
+        "graft",
+        "--model",
+        "sd",
+        "--encoder",
+        "wb",
+        "--out",
+        "grafted",
+    ];
+    unprompt(dir, grafted).ok();
+    let weights = |model: &str| {
+        fs::read(
+            dir.join(model)
+                .join("unet/diffusion_pytorch_model.safetensors"),
+        )
+    };
+    assert_ne!(weights("sd").unwrap(), weights("grafted").unwrap());
+    let untouched = ["graft", "--model", "sd", "--encoder", "vit", "--out", "no"];
+    let said = unprompt(dir, untouched).failed(1);
+    assert!(said.contains("no white box"), "{said}");
+
+    let said = unprompt(
+        dir,
+        ["ensemble", "vit", "wb", "--out", "both", "--images", "64"],
+    )
+    .ok();
+    assert!(said.contains("all of them"), "{said}");
+    let figures = |model: &str| {
+        let arguments = [
+            "evaluate",
+            "--predictions",
+            "--model",
+            model,
+            "--data",
+            "pocket:64",
+            "--images",
+            "32",
+            "--json",
+        ];
+        json_lines(&unprompt(dir, arguments).ok()).remove(0)
+    };
+    let (one, both) = (figures("vit"), figures("both"));
+    let cosine = |figures: &Value| figures["mean_cosine"].as_f64().unwrap();
+    // One that has learnt nothing gets no weight, or so little that it does no harm.
+    assert!(cosine(&both) > cosine(&one) - 0.01, "{one} {both}");
+    assert!(cosine(&one) > one["mean_embedding"].as_f64().unwrap() + 0.1);
+}
+
+/// A training run of one epoch over 64 prompts.
+fn train(folder: &Path, arguments: &[&str]) -> super::Run {
+    let output = assert_cmd::cargo::cargo_bin_cmd!("unprompt")
+        .current_dir(folder)
+        .args(["train", "--data", "pocket:64", "--epochs", "1"])
+        .args(arguments)
+        .output();
+    super::Run::from(output.unwrap())
+}
+
+#[test]
+fn every_black_box_trains_and_easy_examples_may_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    for encoder in ["swin", "clip"] {
+        let arguments = [
+            "--encoder",
+            encoder,
+            "--out",
+            encoder,
+            "--tower-epochs",
+            "1",
+        ];
+        train(dir, &arguments).ok();
+        assert!(dir.join(encoder).join("model.safetensors").is_file());
+    }
+    assert!(dir.join("clip/tower/model.safetensors").is_file());
+    let curriculum = [
+        "--encoder",
+        "vit",
+        "--curriculum",
+        "--batch-size",
+        "16",
+        "--out",
+        "vit",
+    ];
+    train(dir, &curriculum).ok();
+    assert!(dir.join("vit/plain/easiness.safetensors").is_file());
+    // A quarter of 64 examples in the first epoch, by sixteen.
+    let log = fs::read_to_string(dir.join("vit/training.csv")).unwrap();
+    assert!(log.lines().nth(1).unwrap().starts_with("1,0,"), "{log}");
+}

@@ -1,0 +1,37 @@
+//! The gradients of several workers as one.
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::nn::ops;
+
+/// The weighted sum of the workers' gradients, variable by variable.
+pub(super) fn combine(parts: &[(f64, Vec<Tensor>)]) -> Result<Vec<Tensor>> {
+    let Some(((weight, first), rest)) = parts.split_first() else {
+        return Ok(vec![]);
+    };
+    (0..first.len())
+        .into_par_iter()
+        .map(|at| {
+            let Some(((second_weight, second), rest)) = rest.split_first() else {
+                return Ok((&first[at] * *weight)?);
+            };
+            let mut sum = ops::weighted_sum(&first[at], *weight, &second[at], *second_weight)?;
+            for (weight, part) in rest {
+                sum = ops::weighted_sum(&sum, 1.0, &part[at], *weight)?;
+            }
+            Ok(sum)
+        })
+        .collect()
+}
+
+/// The joint length of all gradients.
+pub(super) fn norm(gradients: &[Tensor]) -> Result<f64> {
+    let squares: Vec<f64> = gradients
+        .par_iter()
+        .map(|gradient| Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?)))
+        .collect::<Result<_>>()?;
+    // Summed in order, so that runs of equal seeds are equal.
+    Ok(squares.iter().sum::<f64>().sqrt())
+}
