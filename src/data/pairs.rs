@@ -59,30 +59,36 @@ impl Pairs {
         })
     }
 
-    /// What to train on and what to validate with: the folders `train` and `validation` of `folder`
-    /// where it has both, else the [sides](split::side) of its own pairs.
+    /// What to train on and what to validate with, as [`Pairs::of`] finds them.
     ///
     /// # Errors
-    /// [`Error::NoPairs`] if one of the two is empty, else as for [`Pairs::open`].
+    /// As for [`Pairs::of`].
     pub fn sides(folder: &Path) -> Result<(Self, Self)> {
-        let sides = [Split::Train, Split::Validation];
-        let folders = sides.map(|side| folder.join(side.name()));
-        let [training, validation] = if folders.iter().all(|folder| folder.is_dir()) {
-            let [training, validation] = folders.each_ref().map(|folder| Self::open(folder));
-            [training?, validation?]
+        Ok((
+            Self::of(folder, Split::Train)?,
+            Self::of(folder, Split::Validation)?,
+        ))
+    }
+
+    /// One side of `folder`: the folder of the side's name where there are some, else the
+    /// [side](split::side) of its own pairs.
+    ///
+    /// # Errors
+    /// [`Error::NoPairs`] if it is empty, else as for [`Pairs::open`].
+    pub fn of(folder: &Path, side: Split) -> Result<Self> {
+        let sides = [Split::Train, Split::Validation].map(|side| folder.join(side.name()));
+        let pairs = if sides.iter().all(|folder| folder.is_dir()) {
+            Self::open(&folder.join(side.name()))?
         } else {
-            let all = Self::open(folder)?;
-            sides.map(|side| all.side(side))
+            Self::open(folder)?.side(side)
         };
-        for (set, side) in [(&training, Split::Train), (&validation, Split::Validation)] {
-            if set.is_empty() {
-                return Err(Error::NoPairs {
-                    path: folder.to_owned(),
-                    side: side.name(),
-                });
-            }
+        if pairs.is_empty() {
+            return Err(Error::NoPairs {
+                path: folder.to_owned(),
+                side: side.name(),
+            });
         }
-        Ok((training, validation))
+        Ok(pairs)
     }
 
     fn side(&self, side: Split) -> Self {

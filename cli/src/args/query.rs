@@ -188,8 +188,8 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, env = "UNPROMPT_FIT_CONFIDENCE", value_parser = flag())]
     pub(crate) fit_confidence: bool,
 
-    /// Judge the predictions alone, without an index: what encoders are compared by. N of pocket:N is
-    /// then the number of training images that the baselines know.
+    /// Judge the predictions alone, without an index: what encoders are compared by. --data may then be a
+    /// folder of `unprompt dataset`; N of pocket:N is the number of training images that the baselines know.
     #[arg(
         long,
         env = "UNPROMPT_PREDICTIONS",

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use unprompt::bundle::Bundle;
+use unprompt::data::pairs::Pairs;
 use unprompt::data::source::Source;
 use unprompt::evaluate::predictions::{PredictionFigures, Truth, predictions};
 use unprompt::evaluate::{EvaluateOptions, Evaluation, Figures, evaluate, fit_confidence};
-use unprompt::pocket::{Prompts, Split};
+use unprompt::pocket::{PocketPrompt, Prompts, Split};
 use unprompt::predictor::files;
 use unprompt::train::checkpoint::write_atomically;
 
@@ -16,7 +17,13 @@ use crate::args::{EvaluateArgs, Global};
 use crate::output::stages::Stages;
 use crate::output::table;
 
+/// Training images that the baselines know, where no number is given.
+const KNOWN_IMAGES: usize = 5000;
+
 pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
+    if args.predictions {
+        return run_predictions(args, global);
+    }
     let Source::Pocket { prompts } = args.data else {
         bail!(
             "evaluate --data takes pocket or pocket:N; {} is no such source",
@@ -39,26 +46,6 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let model = predictor(&args.model, global)?;
     let mut stages = Stages::new(global.quiet);
     let mut observe = |what, done, total| stages.observe(what, done, total);
-    if args.predictions {
-        let truths = |split, count| -> Vec<Truth> {
-            let prompts = Prompts::new(args.seed, split).take(count);
-            prompts
-                .map(|prompt| Truth {
-                    image: prompt.render(),
-                    text: prompt.text,
-                })
-                .collect()
-        };
-        let (truths, known) = (
-            truths(Split::Test, args.images),
-            truths(Split::Train, prompts),
-        );
-        let figures = predictions(&model, &sentences, &truths, &known, &mut |done, total| {
-            observe("predicting", done, total)
-        })?;
-        drop(stages);
-        return print_predictions(&figures, args);
-    }
     if args.fit_confidence {
         let path = Path::new(&args.model).join(files::CONFIDENCE);
         let confidence = fit_confidence(model, &sentences, options, &mut observe)?;
@@ -79,6 +66,48 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         print(&evaluation)?;
     }
     Ok(())
+}
+
+fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
+    let sides = match &args.data {
+        Source::Pocket { prompts } => {
+            let draw = |split, count| -> Vec<Truth> {
+                let prompts = Prompts::new(args.seed, split).take(count);
+                let truth = |prompt: PocketPrompt| Truth {
+                    image: prompt.render(),
+                    text: prompt.text,
+                };
+                prompts.map(truth).collect()
+            };
+            (draw(Split::Test, args.images), draw(Split::Train, *prompts))
+        }
+        Source::Path(folder) => {
+            let read = |side, count: usize| -> Result<Vec<Truth>> {
+                let pairs = Pairs::of(folder, side)?;
+                let texts = pairs.prompts().take(count).enumerate();
+                let truth = |(number, text): (usize, &str)| {
+                    Ok(Truth {
+                        image: pairs.image(number)?,
+                        text: text.to_owned(),
+                    })
+                };
+                texts.map(truth).collect()
+            };
+            (
+                read(Split::Test, args.images)?,
+                read(Split::Train, KNOWN_IMAGES)?,
+            )
+        }
+    };
+    let (truths, known) = sides;
+    let sentences = sentence_encoder(global)?;
+    let model = predictor(&args.model, global)?;
+    let mut stages = Stages::new(global.quiet);
+    let figures = predictions(&model, &sentences, &truths, &known, &mut |done, total| {
+        stages.observe("predicting", done, total)
+    })?;
+    drop(stages);
+    print_predictions(&figures, args)
 }
 
 fn print_predictions(figures: &PredictionFigures, args: &EvaluateArgs) -> Result<()> {
