@@ -470,21 +470,14 @@ pub enum Error {
     },
 
     /// Easiness was recorded on other examples than those of this run.
-    #[error(
-        "{} tells the easiness of {found} examples, but there are {expected}: record it anew",
-        path.display()
-    )]
+    #[error("{} tells the easiness of other examples than these: record it anew", path.display())]
     OtherExamples {
         /// The file.
         path: PathBuf,
-        /// Examples it tells of.
-        found: usize,
-        /// Examples of the run.
-        expected: usize,
     },
 
     /// A model has no U-Net's way down that fits a diffusion model.
-    #[error("{encoder} is no white box (train --encoder unet) that began with {model}")]
+    #[error("{encoder} is no white box (train --encoder unet) of the sizes of {model}")]
     NoWayDown {
         /// The model that was to be the white box.
         encoder: String,
@@ -492,9 +485,9 @@ pub enum Error {
         model: String,
     },
 
-    /// An ensemble has no models.
-    #[error("{} names no models", path.display())]
-    EmptyEnsemble {
+    /// An ensemble has no models, or weights that are none.
+    #[error("{} needs models with weights of at least 0 that sum to 1", path.display())]
+    EnsembleWeights {
         /// The file.
         path: PathBuf,
     },
@@ -513,6 +506,60 @@ pub enum Error {
     NoVariable {
         /// The name.
         name: String,
+    },
+
+    /// A variable has no weights to begin with.
+    #[error("there are no weights for {name} to begin with")]
+    NothingToBegin {
+        /// The variable's name.
+        name: String,
+    },
+
+    /// An encoder was to begin with random numbers where it cannot.
+    #[error("{encoder} cannot begin with random numbers: nothing would train {variable}")]
+    NoStart {
+        /// The encoder.
+        encoder: &'static str,
+        /// A variable that training leaves as it is.
+        variable: String,
+    },
+
+    /// A model cannot caption images for the white box.
+    #[error("{model} cannot caption images: it needs a vocabulary, and pixels within [-1, 1]")]
+    NoCaptioner {
+        /// The model.
+        model: String,
+    },
+
+    /// Images came out that are no pictures.
+    #[error(
+        "the diffusion model made numbers that are no colours: its weights are damaged, or guidance is too strong"
+    )]
+    NoPicture,
+
+    /// More steps were asked for than a noise schedule has.
+    #[error("{asked} steps are more than the {most} of the noise schedule")]
+    TooManySteps {
+        /// Steps asked for.
+        asked: usize,
+        /// Steps there are.
+        most: usize,
+    },
+
+    /// A folder holds something that would be lost.
+    #[error("{} holds a model: give another folder", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// There is no sampler of this name.
+    #[error("no sampler is called {given}: take {}", known.join(" or "))]
+    UnknownSampler {
+        /// The name as it was given.
+        given: String,
+        /// Names of the samplers.
+        known: Vec<&'static str>,
     },
 
     /// A training run left the numbers that can be worked with.

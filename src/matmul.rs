@@ -1,8 +1,8 @@
 //! Products of matrices of `f32`, on the calling thread alone.
 //!
 //! candle spreads each product over the pool it is called in and wants tensors; the steps of a
-//! convolution work on slices, one worker a core. With `weights` the only module of this crate with
-//! `unsafe`.
+//! convolution work on slices, one worker a core. One of the modules with `unsafe` that ARCHITECTURE.md
+//! names.
 
 /// A matrix in a slice, by rows or transposed.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,8 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If there are not `rows * columns` values.
     pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(values.len(), rows * columns, "{rows} x {columns} values");
+        let size = rows.checked_mul(columns);
+        assert_eq!(Some(values.len()), size, "{rows} x {columns} values");
         Self {
             values,
             rows,
@@ -48,7 +49,8 @@ impl<'a> Matrix<'a> {
 /// If the sizes disagree.
 pub(crate) fn add_product(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
-    assert_eq!(out.len(), a.rows * b.columns, "the size of a product");
+    let size = a.rows.checked_mul(b.columns);
+    assert_eq!(Some(out.len()), size, "the size of a product");
     if out.is_empty() || a.columns == 0 {
         return;
     }
@@ -127,6 +129,12 @@ mod tests {
         let mut out = vec![1.0; 6];
         add_product(&mut out, Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 3));
         assert_eq!(out, vec![1.0; 6]);
+    }
+
+    #[test]
+    #[should_panic(expected = "values")]
+    fn sizes_that_overflow_are_refused() {
+        Matrix::new(&[], 1 << (usize::BITS / 2), 1 << (usize::BITS / 2));
     }
 
     #[test]

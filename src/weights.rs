@@ -1,7 +1,7 @@
 //! Weights in the safetensors format, read through a memory map. No other format is read: pickles run
 //! code, and safetensors are plain numbers behind a checked header.
 //!
-//! With `matmul` the only module of this crate with `unsafe`.
+//! One of the modules with `unsafe` that ARCHITECTURE.md names.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use self::embedded::BuiltIn;
 use crate::error::{Error, Result};
@@ -103,6 +104,24 @@ impl Bundle {
     pub fn tensors(&self, file: &str, device: &Device) -> Result<HashMap<String, Tensor>> {
         weights::in_single_precision(&self.bytes(file)?, device)
             .map_err(|source| self.failed(file, source))
+    }
+
+    /// SHA-256 of those of these files that there are, with their names: lower-case hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if one cannot be read.
+    pub fn digest(&self, files: &[&str]) -> Result<String> {
+        let mut hasher = Sha256::new();
+        for file in files.iter().filter(|file| self.has(file)) {
+            let bytes = self.bytes(file)?;
+            hasher.update(format!("{file} {}\n", bytes.len()));
+            hasher.update(&bytes);
+        }
+        Ok(hasher
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
     }
 
     /// Turns candle's error about a tensor of `file` into ours, which names it.

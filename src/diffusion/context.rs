@@ -11,7 +11,7 @@ pub struct Context {
     bias: Option<Tensor>,
 }
 
-/// Added to the score of a padded token: its weight after softmax is zero in every precision.
+/// Added to the score of a padded token, whose weight after softmax is then nothing.
 const NEVER: f32 = -1e4;
 
 impl Context {

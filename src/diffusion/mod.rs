@@ -1,8 +1,8 @@
 //! Latent diffusion (Rombach et al., 2022): text to image, and the network that the white-box encoder
 //! is taken from.
 //!
-//! Configurations and variables are named as in diffusers, so that the pocket model of `assets/` and
-//! published Stable Diffusion folders are read by the same code. Latents and pixels are (batch,
+//! Configurations and variables are named as in diffusers: U-Nets, autoencoders and schedules of published
+//! Stable Diffusion folders are read by the same code. Latents and pixels are (batch,
 //! channels, height, width) at every public function; inside, channels come last.
 
 mod attention;

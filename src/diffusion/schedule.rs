@@ -96,12 +96,26 @@ impl ScheduleConfig {
 pub struct NoiseSchedule {
     config: ScheduleConfig,
     /// `alpha_bar`, falling from nearly 1.
-    signal: Vec<f64>,
+    alpha_bar: Vec<f64>,
 }
 
 impl NoiseSchedule {
     /// The schedule of these settings.
-    pub fn new(config: &ScheduleConfig) -> Self {
+    ///
+    /// # Errors
+    /// If it has no steps, or a variance is not within (0, 1).
+    pub fn new(config: &ScheduleConfig) -> Result<Self> {
+        let inside = |beta: f64| beta > 0.0 && beta < 1.0;
+        if config.num_train_timesteps == 0
+            || ![config.beta_start, config.beta_end]
+                .map(inside)
+                .iter()
+                .all(|it| *it)
+        {
+            candle_core::bail!(
+                "a noise schedule needs num_train_timesteps above 0, beta_start and beta_end within (0, 1)"
+            );
+        }
         let count = config.num_train_timesteps;
         let along = |step: usize| step as f64 / (count.max(2) - 1) as f64;
         let between = |from: f64, to: f64, step| from + (to - from) * along(step);
@@ -118,16 +132,16 @@ impl NoiseSchedule {
                 (1.0 - left(step + 1) / left(step)).min(0.999)
             }
         };
-        let signal = (0..count)
+        let alpha_bar = (0..count)
             .scan(1.0, |signal, step| {
                 *signal *= 1.0 - beta(step);
                 Some(*signal)
             })
             .collect();
-        Self {
+        Ok(Self {
             config: config.clone(),
-            signal,
-        }
+            alpha_bar,
+        })
     }
 
     /// Its settings.
@@ -137,33 +151,33 @@ impl NoiseSchedule {
 
     /// Number of steps.
     pub fn len(&self) -> usize {
-        self.signal.len()
+        self.alpha_bar.len()
     }
 
     /// Whether there is no step.
     pub fn is_empty(&self) -> bool {
-        self.signal.is_empty()
+        self.alpha_bar.is_empty()
     }
 
     /// The signal's share of the variance at `step`.
     ///
     /// # Panics
     /// If there is no such step.
-    pub fn signal(&self, step: usize) -> f64 {
-        self.signal[step]
+    pub fn alpha_bar(&self, step: usize) -> f64 {
+        self.alpha_bar[step]
     }
 
     /// Signal-to-noise ratio at `step`.
     ///
     /// # Panics
     /// If there is no such step.
-    pub fn ratio(&self, step: usize) -> f64 {
-        self.signal[step] / (1.0 - self.signal[step])
+    pub fn snr(&self, step: usize) -> f64 {
+        self.alpha_bar[step] / (1.0 - self.alpha_bar[step])
     }
 
     /// The signal's share after the last step of sampling.
-    pub(super) fn final_signal(&self) -> f64 {
-        match self.signal.first() {
+    pub(super) fn final_alpha_bar(&self) -> f64 {
+        match self.alpha_bar.first() {
             Some(first) if !self.config.set_alpha_to_one => *first,
             _ => 1.0,
         }
@@ -213,7 +227,7 @@ impl NoiseSchedule {
         let column = |of: &dyn Fn(f64) -> f64| -> Result<Tensor> {
             let values: Vec<f32> = steps
                 .iter()
-                .map(|&step| of(self.signal[step]).sqrt() as f32)
+                .map(|&step| of(self.alpha_bar[step]).sqrt() as f32)
                 .collect();
             let mut dims = vec![1; x.rank()];
             dims[0] = steps.len();
@@ -227,7 +241,10 @@ impl NoiseSchedule {
     /// # Errors
     /// If the shapes disagree.
     pub fn clean(&self, output: &Tensor, noisy: &Tensor, step: usize) -> Result<Tensor> {
-        let (signal, noise) = (self.signal[step].sqrt(), (1.0 - self.signal[step]).sqrt());
+        let (signal, noise) = (
+            self.alpha_bar[step].sqrt(),
+            (1.0 - self.alpha_bar[step]).sqrt(),
+        );
         match self.config.prediction_type {
             PredictionType::Sample => Ok(output.clone()),
             PredictionType::Epsilon => (noisy - (output * noise)?)? / signal,
@@ -247,6 +264,7 @@ mod tests {
             beta_schedule,
             ..ScheduleConfig::pocket()
         })
+        .unwrap()
     }
 
     // diffusers 0.42: DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule=...)
@@ -260,7 +278,7 @@ mod tests {
         ] {
             let schedule = schedule(kind);
             for (step, expected) in [0, 500, 999].into_iter().zip(expected) {
-                let found = schedule.signal(step);
+                let found = schedule.alpha_bar(step);
                 assert!(
                     (found / expected - 1.0).abs() < 1e-4,
                     "{kind:?} {step}: {found}"
@@ -290,7 +308,8 @@ mod tests {
             let schedule = NoiseSchedule::new(&ScheduleConfig {
                 prediction_type,
                 ..ScheduleConfig::pocket()
-            });
+            })
+            .unwrap();
             let noisy = schedule.noisy(&clean, &noise, &[step; 2]).unwrap();
             let output = match prediction_type {
                 PredictionType::Epsilon => noise.clone(),
@@ -318,7 +337,8 @@ mod tests {
             let schedule = NoiseSchedule::new(&ScheduleConfig {
                 timestep_spacing: spacing,
                 ..ScheduleConfig::pocket()
-            });
+            })
+            .unwrap();
             for count in [1, 2, 7, 50, 1000] {
                 let steps = schedule.timesteps(count);
                 assert_eq!(steps.len(), count);

@@ -18,7 +18,6 @@ use super::unet::config::UNetConfig;
 use super::vae::{CodecConfig, LatentCodec};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
-use crate::models::digest::Hasher;
 use crate::random;
 use crate::text::{EncoderIdentity, SentenceEncoder, TokenStates};
 
@@ -134,7 +133,8 @@ impl TextToImage {
             unet: UNet::new(&unet_config, &unet_weights)
                 .map_err(|source| bundle.failed(files::UNET_WEIGHTS, source))?,
             unet_config,
-            schedule: NoiseSchedule::new(&schedule),
+            schedule: NoiseSchedule::new(&schedule)
+                .map_err(|source| bundle.failed(files::SCHEDULER_CONFIG, source))?,
             sentence_encoder: index.sentence_encoder,
             bundle,
             device: device.clone(),
@@ -146,16 +146,7 @@ impl TextToImage {
     /// # Errors
     /// [`Error::Io`] if a file cannot be read.
     pub fn digest(&self) -> Result<String> {
-        let mut hasher = Hasher::default();
-        for file in files::ALL {
-            // A codec without weights has no file of them.
-            if self.bundle.has(file) {
-                let bytes = self.bundle.bytes(file)?;
-                hasher.update(format!("{file} {}\n", bytes.len()).as_bytes());
-                hasher.update(&bytes);
-            }
-        }
-        Ok(hasher.finish())
+        self.bundle.digest(&files::ALL)
     }
 
     /// Width and height of its images in pixels.
@@ -168,8 +159,9 @@ impl TextToImage {
         self.codec.as_ref()
     }
 
-    /// Makes images, in the order they were asked for. An image depends on its order alone; those of
-    /// one [`way`](Order::way) are made together, so that orders are best given many at a time.
+    /// Makes images, in the order they were asked for. But for rounding, an image depends on its order
+    /// alone; those of one [`way`](Order::way) are made together, so that orders are best given many at
+    /// a time.
     ///
     /// # Errors
     /// [`Error::OtherEncoder`] if `sentences` is not the encoder that the model was trained with, else
@@ -181,13 +173,20 @@ impl TextToImage {
                 found: sentences.identity().name.clone(),
             });
         }
+        let most = self.schedule.len();
+        if let Some(order) = orders.iter().find(|order| order.options.steps > most) {
+            return Err(Error::TooManySteps {
+                asked: order.options.steps,
+                most,
+            });
+        }
         let states = |text: fn(&Order) -> &str| {
             let texts: Vec<&str> = orders.iter().map(text).collect();
             sentences.states_with(&texts, |_| ControlFlow::Continue(()))
         };
-        let told = states(|order| &order.prompt)?;
+        let conditional = states(|order| &order.prompt)?;
         let guided = |order: &Order| order.options.guidance != 1.0;
-        let untold = if orders.iter().any(guided) {
+        let unconditional = if orders.iter().any(guided) {
             Some(states(|order| &order.negative_prompt)?)
         } else {
             None
@@ -208,14 +207,20 @@ impl TextToImage {
                     Ok(Context::padded(&texts, states.dim(), &self.device)?)
                 };
                 let batch_orders: Vec<&Order> = batch.iter().map(|&place| &orders[place]).collect();
-                let told = context(&told)?;
-                let untold = untold
+                let conditional = context(&conditional)?;
+                let unconditional = unconditional
                     .as_ref()
                     .filter(|_| batch_orders.iter().any(|order| guided(order)))
                     .map(context)
                     .transpose()?;
-                let latents = self.sample(&batch_orders, &told, untold.as_ref())?;
-                Ok(to_images(&self.codec.decode(&latents)?)?)
+                let latents = self.sample(&batch_orders, &conditional, unconditional.as_ref())?;
+                let pixels = self.codec.decode(&latents)?;
+                // One number that is none makes the sum none.
+                if pixels.sum_all()?.to_scalar::<f32>()?.is_finite() {
+                    Ok(to_images(&pixels)?)
+                } else {
+                    Err(Error::NoPicture)
+                }
             })
             .collect::<Result<_>>()?;
         let mut images: Vec<(usize, RgbImage)> =
@@ -228,8 +233,8 @@ impl TextToImage {
     fn sample(
         &self,
         orders: &[&Order],
-        told: &Context,
-        untold: Option<&Context>,
+        conditional: &Context,
+        unconditional: Option<&Context>,
     ) -> candle_core::Result<Tensor> {
         let Some((kind, steps)) = orders.first().map(|order| order.way()) else {
             candle_core::bail!("a batch without orders")
@@ -256,12 +261,13 @@ impl TextToImage {
             let step = sampler.timestep(number);
             let steps = vec![step as f32; count];
             let predict = |context| self.unet.forward(&input, &steps, context);
-            let output = match untold {
-                None => predict(told)?,
-                Some(untold) => {
-                    let (told, untold) = rayon::join(|| predict(told), || predict(untold));
-                    let untold = untold?;
-                    (&untold + (told? - &untold)?.broadcast_mul(&guidance)?)?
+            let output = match unconditional {
+                None => predict(conditional)?,
+                Some(unconditional) => {
+                    let (conditional, unconditional) =
+                        rayon::join(|| predict(conditional), || predict(unconditional));
+                    let unconditional = unconditional?;
+                    (&unconditional + (conditional? - &unconditional)?.broadcast_mul(&guidance)?)?
                 }
             };
             let clean = self.schedule.clean(&output, &input, step)?;

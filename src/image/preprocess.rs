@@ -44,6 +44,9 @@ impl Preprocess {
     /// # Errors
     /// If the device refuses the tensor.
     pub fn batch(&self, images: &[RgbImage], device: &Device) -> Result<Tensor> {
+        if self.size == 0 {
+            return Err(candle_core::Error::Msg("images of size 0".into()).into());
+        }
         let plane = self.size * self.size;
         let mut values = vec![0f32; images.len() * 3 * plane];
         for (image, out) in images.iter().zip(values.chunks_exact_mut(3 * plane)) {

@@ -1,5 +1,7 @@
 //! Several models as one: the weighted mean of their unit embeddings, made a unit vector again.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Prediction;
@@ -35,20 +37,16 @@ pub fn combine(predictions: &[(f64, &Prediction)]) -> Prediction {
     }
     let norm = text::cosine(&embedding, &embedding).sqrt().max(1e-12);
     embedding.iter_mut().for_each(|value| *value /= norm);
-    let probability = |word: &str| -> f32 {
-        let of = |prediction: &Prediction| {
-            let found = prediction.words.iter().find(|(other, _)| other == word);
-            found.map_or(0.0, |(_, probability)| *probability)
-        };
-        let weighted = predictions
-            .iter()
-            .map(|(weight, prediction)| *weight as f32 * of(prediction));
-        weighted.sum()
-    };
+    let mut probabilities: HashMap<&str, f32> = HashMap::new();
+    for (weight, prediction) in predictions {
+        for (word, probability) in &prediction.words {
+            *probabilities.entry(word).or_default() += *weight as f32 * probability;
+        }
+    }
     let mut words: Vec<(String, f32)> = first
         .words
         .iter()
-        .map(|(word, _)| (word.clone(), probability(word)))
+        .map(|(word, _)| (word.clone(), probabilities[word.as_str()]))
         .collect();
     words.sort_by(|a, b| b.1.total_cmp(&a.1));
     Prediction { embedding, words }

@@ -39,6 +39,7 @@ pub mod files {
 /// A trained model, loaded.
 pub struct Predictor {
     name: String,
+    built_in: bool,
     /// The first model and, in an ensemble, the others, each with its weight.
     first: (f64, Model),
     others: Vec<(f64, Model)>,
@@ -69,6 +70,12 @@ impl Predictor {
         };
         let mut models = if bundle.has(files::ENSEMBLE) {
             let config: EnsembleConfig = bundle.json(files::ENSEMBLE)?;
+            let sum: f64 = config.members.iter().map(|member| member.weight).sum();
+            if !config.members.iter().all(|it| it.weight >= 0.0) || (sum - 1.0).abs() > 1e-6 {
+                return Err(Error::EnsembleWeights {
+                    path: bundle.path(files::ENSEMBLE),
+                });
+            }
             let open = |member: &Member| -> Result<_> {
                 let folder = bundle.path(&member.folder);
                 let own = Bundle::open(&folder.to_string_lossy(), files::CONFIG)?;
@@ -80,7 +87,7 @@ impl Predictor {
         }
         .into_iter();
         let Some(first) = models.next() else {
-            return Err(Error::EmptyEnsemble {
+            return Err(Error::EnsembleWeights {
                 path: bundle.path(files::ENSEMBLE),
             });
         };
@@ -106,6 +113,7 @@ impl Predictor {
         };
         Ok(Self {
             name: name_or_folder.to_owned(),
+            built_in: bundle.is_built_in(),
             first,
             others,
             confidence,
@@ -115,6 +123,11 @@ impl Predictor {
     /// The name or folder it was opened by.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is a model of the library, whose files cannot be written.
+    pub fn is_built_in(&self) -> bool {
+        self.built_in
     }
 
     /// Which sentence encoder's embeddings it predicts.

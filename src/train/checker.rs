@@ -83,7 +83,7 @@ impl CheckerRecipe {
         };
         let vars = parameters.all();
         let mut fit = Fit::new(&task, vars, device, self.fit.clone(), json.clone())?;
-        let outcome = fit.run(&self.folder, self.resume, observe, &mut || {
+        let outcome = fit.run(&self.folder, self.resume, observe, &mut |_| {
             write_atomically(&self.folder.join(files::CONFIG), json.as_bytes())?;
             let metadata = HashMap::from([("command".to_owned(), self.command.clone())]);
             let path = self.folder.join(files::WEIGHTS);

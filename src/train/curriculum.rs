@@ -32,16 +32,30 @@ impl Curriculum {
 }
 
 /// How well each example was predicted, after each epoch that improved validation.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Easiness {
-    /// Cosines by example, from the oldest; no more are kept than count.
-    records: Vec<Vec<f32>>,
+    /// What tells these examples from others.
+    examples: String,
+    /// Epochs with the cosines of all examples, from the oldest; no more are kept than count.
+    records: Vec<(usize, Vec<f32>)>,
 }
 
+const EXAMPLES: &str = "unprompt.examples";
+
 impl Easiness {
-    /// Takes up the cosines of all examples.
-    pub fn record(&mut self, cosines: Vec<f32>) {
-        self.records.push(cosines);
+    /// Nothing yet, of examples that `examples` tells from others.
+    pub fn new(examples: String) -> Self {
+        Self {
+            examples,
+            records: vec![],
+        }
+    }
+
+    /// Takes up the cosines of all examples after `epoch`. A run that was killed does an epoch again:
+    /// what it recorded of this one and later ones before is dropped.
+    pub fn record(&mut self, epoch: usize, cosines: Vec<f32>) {
+        self.records.retain(|(earlier, _)| *earlier < epoch);
+        self.records.push((epoch, cosines));
         let count = self.records.len();
         self.records.drain(..count.saturating_sub(WEIGHTS.len()));
     }
@@ -49,12 +63,12 @@ impl Easiness {
     /// The curriculum: examples by the weighted mean of their cosines, late ones weighing most; ties by
     /// number.
     pub fn curriculum(&self, stages: usize) -> Curriculum {
-        let count = self.records.last().map_or(0, Vec::len);
+        let count = self.records.last().map_or(0, |(_, cosines)| cosines.len());
         let weights = &WEIGHTS[WEIGHTS.len() - self.records.len()..];
         let ease = |example: usize| -> f64 {
             let recorded = self.records.iter().zip(weights);
             recorded
-                .map(|(cosines, weight)| f64::from(cosines[example]) * weight)
+                .map(|((_, cosines), weight)| f64::from(cosines[example]) * weight)
                 .sum()
         };
         let mut order: Vec<(f64, usize)> = (0..count).map(|i| (ease(i), i)).collect();
@@ -70,38 +84,49 @@ impl Easiness {
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let tensors = self
-            .records
-            .iter()
-            .enumerate()
-            .map(|(number, cosines)| {
-                let tensor = Tensor::from_slice(cosines, cosines.len(), &Device::Cpu)?;
-                Ok((number.to_string(), tensor))
-            })
-            .collect::<Result<HashMap<_, _>>>()?;
-        write_tensors(path, &tensors, HashMap::new())
+        let tensor = |(epoch, cosines): &(usize, Vec<f32>)| {
+            let tensor = Tensor::from_slice(cosines, cosines.len(), &Device::Cpu)?;
+            Ok((epoch.to_string(), tensor))
+        };
+        let tensors = self.records.iter().map(tensor);
+        let tensors = tensors.collect::<Result<HashMap<_, _>>>()?;
+        let metadata = HashMap::from([(EXAMPLES.to_owned(), self.examples.clone())]);
+        write_tensors(path, &tensors, metadata)
     }
 
-    /// Reads what [`Easiness::write`] has written, of `count` examples.
+    /// Reads what [`Easiness::write`] has written of the same `examples`.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Weights`] if the file cannot be read, [`Error::OtherExamples`] if it
     /// is of other examples.
-    pub fn read(path: &Path, count: usize) -> Result<Self> {
-        let tensors = weights::tensors(path, &Device::Cpu)?;
-        let records = (0..WEIGHTS.len())
-            .map_while(|number| tensors.get(&number.to_string()))
-            .map(|tensor| Ok(tensor.flatten_all()?.to_vec1()?))
-            .collect::<Result<Vec<Vec<f32>>>>()?;
-        let found = records.first().map_or(0, Vec::len);
-        if found != count || records.iter().any(|cosines| cosines.len() != count) {
-            return Err(Error::OtherExamples {
-                path: path.to_owned(),
-                found,
-                expected: count,
-            });
+    pub fn read(path: &Path, examples: &str) -> Result<Self> {
+        let other = || Error::OtherExamples {
+            path: path.to_owned(),
+        };
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let header = safetensors::SafeTensors::read_metadata(&bytes);
+        let (_, header) =
+            header.map_err(|error| weights::failed(path, candle_core::Error::wrap(error)))?;
+        let found = header.metadata().as_ref().and_then(|it| it.get(EXAMPLES));
+        if found.is_none_or(|found| found != examples) {
+            return Err(other());
         }
-        Ok(Self { records })
+        let mut records = weights::tensors(path, &Device::Cpu)?
+            .into_iter()
+            .map(|(epoch, tensor)| {
+                let epoch = epoch.parse().map_err(|_| other())?;
+                Ok((epoch, tensor.flatten_all()?.to_vec1()?))
+            })
+            .collect::<Result<Vec<(usize, Vec<f32>)>>>()?;
+        records.sort_by_key(|(epoch, _)| *epoch);
+        let even = |pair: &[(usize, Vec<f32>)]| pair[0].1.len() == pair[1].1.len();
+        if records.len() > WEIGHTS.len() || !records.windows(2).all(even) {
+            return Err(other());
+        }
+        Ok(Self {
+            examples: examples.to_owned(),
+            records,
+        })
     }
 }
 
@@ -111,15 +136,17 @@ mod tests {
 
     #[test]
     fn late_records_weigh_most_and_easy_examples_come_first() {
-        let mut easiness = Easiness::default();
+        let mut easiness = Easiness::new("these".into());
         // Only the last three count: by them example 2 is the easiest, then 0, then 1 and 3.
-        for cosines in [
-            [1.0, 0.0, 0.0, 0.0],
-            [0.5, 0.1, 0.0, 0.1],
-            [0.5, 0.2, 0.5, 0.2],
-            [0.5, 0.3, 0.9, 0.3],
+        for (epoch, cosines) in [
+            (0, [1.0, 0.0, 0.0, 0.0]),
+            (1, [0.5, 0.1, 0.0, 0.1]),
+            (3, [0.5, 0.2, 0.5, 0.2]),
+            (4, [9.0, 9.0, 9.0, 9.0]),
+            // Done again after a kill.
+            (4, [0.5, 0.3, 0.9, 0.3]),
         ] {
-            easiness.record(cosines.to_vec());
+            easiness.record(epoch, cosines.to_vec());
         }
         let curriculum = easiness.curriculum(3);
         assert_eq!(curriculum.order, [2, 0, 1, 3]);
@@ -133,12 +160,12 @@ mod tests {
     fn records_come_back_and_those_of_other_examples_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("easiness.safetensors");
-        let mut easiness = Easiness::default();
-        easiness.record(vec![0.25, 0.5]);
-        easiness.record(vec![0.75, 1.0]);
+        let mut easiness = Easiness::new("these".into());
+        easiness.record(2, vec![0.25, 0.5]);
+        easiness.record(10, vec![0.75, 1.0]);
         easiness.write(&path).unwrap();
-        assert_eq!(Easiness::read(&path, 2).unwrap(), easiness);
-        let error = Easiness::read(&path, 3).unwrap_err();
+        assert_eq!(Easiness::read(&path, "these").unwrap(), easiness);
+        let error = Easiness::read(&path, "others").unwrap_err();
         assert!(matches!(error, Error::OtherExamples { .. }), "{error}");
     }
 }

@@ -16,7 +16,7 @@ use crate::text::TokenStates;
 
 /// Share of examples that are told the empty prompt, for classifier-free guidance (Ho & Salimans,
 /// 2022, alg. 1).
-const UNTOLD: f64 = 0.1;
+const UNCONDITIONAL: f64 = 0.1;
 
 /// A step's weight is its signal-to-noise ratio within these bounds: below them the coarse layout would
 /// not be learnt, above them nothing else (Hang et al., 2023, s. 3.3).
@@ -69,7 +69,7 @@ impl DenoiseTask<'_> {
         let mut texts = vec![];
         for &index in batch {
             clean.extend(set.latents(index, draw.epoch));
-            texts.push(if draw.rng.random_bool(UNTOLD) {
+            texts.push(if draw.rng.random_bool(UNCONDITIONAL) {
                 self.empty.to_vec()
             } else {
                 set.states.text(index)
@@ -115,7 +115,7 @@ impl DenoiseTask<'_> {
 
     /// The weight of a step's squared error in clean latents, for what the network predicts.
     fn weight(&self, step: usize) -> f64 {
-        let ratio = self.schedule.ratio(step);
+        let ratio = self.schedule.snr(step);
         let weight = ratio.clamp(WEIGHTS.0, WEIGHTS.1);
         match self.schedule.config().prediction_type {
             PredictionType::Sample => weight,

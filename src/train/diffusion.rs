@@ -17,6 +17,7 @@ use super::checkpoint::{write_atomically, write_tensors};
 use super::denoise::{DenoiseTask, LatentSet};
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::parameters::Parameters;
+use crate::bundle::Bundle;
 use crate::diffusion::schedule::{NoiseSchedule, ScheduleConfig};
 use crate::diffusion::text_to_image::{ModelIndex, files};
 use crate::diffusion::unet::UNet;
@@ -218,7 +219,7 @@ impl DiffusionRecipe {
             &self.folder.join("vae"),
             self.resume,
             &mut |progress| observe(DiffusionEvent::Autoencoder(progress)),
-            &mut || self.keep(&parameters, files::VAE_WEIGHTS),
+            &mut |_| self.keep(&parameters, files::VAE_WEIGHTS),
         )
     }
 
@@ -311,20 +312,28 @@ impl DiffusionRecipe {
         let empty: TokenStates = sentences.states_with(&[""], |_| ControlFlow::Continue(()))?;
         let task = DenoiseTask {
             network: &network,
-            schedule: &NoiseSchedule::new(&schedule),
+            schedule: &NoiseSchedule::new(&schedule)?,
             device,
             training,
             validation,
             empty: &empty.text(0),
         };
         let (vars, options) = (parameters.all(), self.unet.clone());
-        let identity = self.to_json(&config, files::UNET_CONFIG)?;
+        let folder = self.folder.to_string_lossy();
+        let codec = Bundle::open(&folder, files::VAE_CONFIG)?;
+        let identity = format!(
+            "{}on the latents of {}, {} a prompt, told by {}",
+            self.to_json(&config, files::UNET_CONFIG)?,
+            codec.digest(&[files::VAE_CONFIG, files::VAE_WEIGHTS])?,
+            self.variants,
+            sentences.identity().sha256
+        );
         let mut fit = Fit::new(&task, vars, device, options, identity)?;
         fit.run(
             &self.folder.join("unet"),
             self.resume,
             &mut |progress| observe(DiffusionEvent::UNet(progress)),
-            &mut || self.keep(&parameters, files::UNET_WEIGHTS),
+            &mut |_| self.keep(&parameters, files::UNET_WEIGHTS),
         )
     }
 

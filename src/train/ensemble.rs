@@ -1,6 +1,7 @@
 //! An ensemble of trained models: weights chosen on validation images, and a folder of all of them.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use candle_core::Device;
@@ -27,23 +28,32 @@ pub struct EnsembleFit {
 const BATCH_IMAGES: usize = 256;
 
 /// Chooses the weights of `models` on the images of `validation`, and writes the ensemble to `folder`:
-/// those with a weight above 0.
+/// those with a weight above 0. `observe` is told of images done, of how many.
 ///
 /// # Errors
-/// What is wrong with a model or a file.
+/// [`Error::Cancelled`] if `observe` breaks, [`Error::Occupied`] if `folder` holds a model that is no
+/// ensemble; else what is wrong with a model or a file.
 pub fn ensemble(
     models: &[String],
     validation: &dyn TrainingSet,
     folder: &Path,
     device: &Device,
+    observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<EnsembleFit> {
     let truths: Vec<&[f32]> = (0..validation.len())
         .map(|image| validation.embedding(image))
         .collect();
-    let rows = models
-        .iter()
-        .map(|model| predict(model, validation, device))
-        .collect::<Result<Vec<_>>>()?;
+    if folder.join(files::CONFIG).exists() {
+        return Err(Error::Occupied {
+            path: folder.to_owned(),
+        });
+    }
+    let mut rows = vec![];
+    for (number, model) in models.iter().enumerate() {
+        rows.push(predict(model, validation, device, &mut |done| {
+            observe(number * truths.len() + done, models.len() * truths.len())
+        })?);
+    }
     let weights = fit_weights(&rows, &truths);
     let all: Vec<Prediction> = (0..truths.len())
         .map(|image| {
@@ -68,7 +78,13 @@ pub fn ensemble(
     Ok(fit)
 }
 
-fn predict(model: &str, set: &dyn TrainingSet, device: &Device) -> Result<Vec<Prediction>> {
+/// Embeddings alone: weights do not depend on words.
+fn predict(
+    model: &str,
+    set: &dyn TrainingSet,
+    device: &Device,
+    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Vec<Prediction>> {
     let predictor = Predictor::open(model, device)?;
     let all: Vec<usize> = (0..set.len()).collect();
     let mut predictions = Vec::with_capacity(all.len());
@@ -77,7 +93,14 @@ fn predict(model: &str, set: &dyn TrainingSet, device: &Device) -> Result<Vec<Pr
             .iter()
             .map(|&image| set.image(image, 0))
             .collect::<Result<Vec<_>>>()?;
-        predictions.extend(predictor.predict(&images)?);
+        let embedding = |prediction: Prediction| Prediction {
+            words: vec![],
+            ..prediction
+        };
+        predictions.extend(predictor.predict(&images)?.into_iter().map(embedding));
+        if observe(predictions.len()).is_break() {
+            return Err(Error::Cancelled);
+        }
     }
     Ok(predictions)
 }
@@ -108,6 +131,11 @@ fn write(fit: &EnsembleFit, folder: &Path) -> Result<()> {
             folder: own,
             weight: *weight,
         });
+    }
+    // A confidence that was fitted for other weights.
+    let confidence = folder.join(files::CONFIDENCE);
+    if confidence.exists() {
+        fs::remove_file(&confidence).map_err(Error::io("remove", &confidence))?;
     }
     let path = folder.join(files::ENSEMBLE);
     let json = to_json(&EnsembleConfig { members }, &path)?;

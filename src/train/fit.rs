@@ -200,7 +200,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Trains to the end or until `observe` breaks; checkpoints and log go to `folder`, and `keep`
-    /// is called whenever validation has improved.
+    /// is called, with the number of the epoch, whenever validation has improved.
     ///
     /// With `resume`, a run goes on from `folder`'s checkpoint, step for step as if it had never
     /// stopped.
@@ -214,7 +214,7 @@ impl<'a> Fit<'a> {
         folder: &Path,
         resume: bool,
         observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
-        keep: &mut dyn FnMut() -> Result<()>,
+        keep: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<FitOutcome> {
         let checkpoint_path = folder.join(CHECKPOINT);
         let epochs = self.epochs()?;
@@ -258,6 +258,9 @@ impl<'a> Fit<'a> {
             if state.step.is_multiple_of(LOG_EVERY) || epoch_ends {
                 let (parts, images_per_s) = meter.read(self.options.batch_size);
                 let validation = epoch_ends.then(|| self.validation_score()).transpose()?;
+                if validation.is_some_and(|score| !score.is_finite()) {
+                    return Err(Error::Diverged { step: state.step });
+                }
                 row = Some(log.append(LogRow {
                     step: state.step,
                     epoch,
@@ -271,7 +274,7 @@ impl<'a> Fit<'a> {
                 {
                     state.best_score = Some(score);
                     state.best_epoch = epoch;
-                    self.averaged(&mut *keep)?;
+                    self.averaged(|| keep(epoch))?;
                 }
             }
             let stop = observe(FitProgress {
@@ -329,8 +332,9 @@ impl<'a> Fit<'a> {
 
     /// Whether the score has not risen for too long; while a curriculum adds examples, it still may.
     fn is_over(&self, state: &RunState, epoch: usize) -> bool {
-        let stages = self.curriculum.as_ref().map_or(0, |it| it.stages);
-        let since = epoch.saturating_sub(state.best_epoch.max(stages) + 1);
+        // The last stage is the first epoch that sees all examples.
+        let stages = self.curriculum.as_ref().map_or(1, |it| it.stages);
+        let since = epoch.saturating_sub(state.best_epoch.max(stages.saturating_sub(1)) + 1);
         self.options
             .patience
             .is_some_and(|patience| since >= patience.max(1))

@@ -6,9 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use serde_json::json;
 
 use super::checkpoint::{write_atomically, write_tensors};
-use super::start::way_down;
+use super::start::encoder_half;
+use super::to_json;
 use crate::bundle::Bundle;
 use crate::diffusion::text_to_image::files as diffusion_files;
 use crate::error::{Error, Result};
@@ -22,7 +24,7 @@ const PREFIX: &str = "encoder.unet.";
 ///
 /// # Errors
 /// [`Error::UnknownBundle`] if a model is not there, [`Error::NoWayDown`] if `encoder` is no white box of
-/// this model; else what is wrong with a file.
+/// this shape, [`Error::Occupied`] if `out` holds a model; else what is wrong with a file.
 pub fn graft(model: &str, encoder: &str, share: f64, out: &Path, command: &str) -> Result<usize> {
     let device = Device::Cpu;
     let bundle = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
@@ -33,7 +35,7 @@ pub fn graft(model: &str, encoder: &str, share: f64, out: &Path, command: &str) 
         .into_iter()
         .filter_map(|(name, tensor)| Some((name.strip_prefix(PREFIX)?.to_owned(), tensor)))
         .collect();
-    let own = way_down(unet.clone());
+    let own = encoder_half(unet.clone());
     let fits = |(name, tensor): (&String, &Tensor)| {
         learnt
             .get(name)
@@ -48,6 +50,11 @@ pub fn graft(model: &str, encoder: &str, share: f64, out: &Path, command: &str) 
     for (name, own) in own {
         let mixed = ((&learnt[&name] * share)? + (own * (1.0 - share))?)?;
         unet.insert(name, mixed);
+    }
+    if out.join(diffusion_files::UNET_CONFIG).exists() {
+        return Err(Error::Occupied {
+            path: out.to_owned(),
+        });
     }
     let halves = unet
         .into_iter()
@@ -71,5 +78,14 @@ pub fn graft(model: &str, encoder: &str, share: f64, out: &Path, command: &str) 
             write_atomically(&out.join(file), &bundle.bytes(file)?)?;
         }
     }
+    let provenance = json!({
+        "command": command,
+        "unprompt_version": env!("CARGO_PKG_VERSION"),
+        "model_sha256": bundle.digest(&[diffusion_files::VAE_WEIGHTS, diffusion_files::UNET_WEIGHTS])?,
+        "encoder_sha256": white_box.digest(&[files::WEIGHTS])?,
+        "share": share,
+    });
+    let path = out.join("provenance.json");
+    write_atomically(&path, to_json(&provenance, &path)?.as_bytes())?;
     Ok(learnt.len())
 }

@@ -44,10 +44,11 @@ impl Parameters {
             .collect()
     }
 
-    /// Sets variables to `tensors`, whose names lack `prefix`.
+    /// Sets all variables whose names begin with `prefix` to `tensors`, whose names lack it.
     ///
     /// # Errors
-    /// [`Error::NoVariable`](crate::Error::NoVariable) for one that no network has asked for, else if
+    /// [`Error::NoVariable`](crate::Error::NoVariable) for a tensor that no network has asked for,
+    /// [`Error::NothingToBegin`](crate::Error::NothingToBegin) for a variable without a tensor, else if
     /// a shape differs.
     pub fn fill(
         &self,
@@ -62,7 +63,14 @@ impl Parameters {
             };
             var.set(tensor)?;
         }
-        Ok(())
+        let given = |name: &str| tensors.contains_key(&name[prefix.len()..]);
+        match vars
+            .keys()
+            .find(|name| name.starts_with(prefix) && !given(name))
+        {
+            Some(name) => Err(crate::error::Error::NothingToBegin { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// All variables as they are now, in half precision.

@@ -62,7 +62,7 @@ pub struct Recipe {
 /// Where a run records the easiness of its examples.
 const EASINESS: &str = "easiness.safetensors";
 
-/// Stages of a curriculum, as the paper has them for the U-Net.
+/// Stages of a curriculum, as the paper has them for the U-Net; a shorter run has one an epoch.
 const STAGES: usize = 4;
 
 /// What a recipe reports while it runs.
@@ -135,6 +135,7 @@ impl Recipe {
         let vocabulary = Vocabulary::of_prompts(&texts, max_words);
 
         let config = self.config(sentences);
+        let fingerprint = targets::fingerprint(&texts, sentences);
         let total = texts.len() + validation.texts().len();
         let mut done = 0;
         let mut set = |side: Side, file: &str| -> Result<Box<dyn TrainingSet>> {
@@ -159,14 +160,21 @@ impl Recipe {
             validation: validation.as_ref(),
             sentences,
             device,
+            data: &fingerprint,
             resume: self.resume,
         };
-        self.start.fill(&parameters, &ground, &mut |progress| {
-            observe(RecipeEvent::Pretraining(progress))
-        })?;
+        let trains = |name: &str| network.trains(name);
+        self.start
+            .fill(&parameters, &trains, &ground, &mut |progress| {
+                observe(RecipeEvent::Pretraining(progress))
+            })?;
         let json = to_json(&config, &self.folder.join(files::CONFIG))?;
         let data = self.data_set()?;
-        let mut identity = format!("{json}{} words, from {:?}", vocabulary.len(), self.start);
+        let (words, start) = (vocabulary.len(), self.start.identity()?);
+        let mut identity = format!(
+            "{json}{words} words, from {start}, on {fingerprint}, easiness recorded: {}",
+            self.record_easiness
+        );
         if let Some(data) = &data {
             identity = format!("{identity}, on {}", data.identity());
         }
@@ -182,22 +190,22 @@ impl Recipe {
         vars.retain(|(name, _)| network.trains(name));
         let mut fit = Fit::new(&task, vars, device, self.fit.clone(), identity)?;
         if let Some(folder) = &self.curriculum {
-            let easiness = Easiness::read(&folder.join(EASINESS), training.len())?;
-            fit = fit.with_curriculum(easiness.curriculum(STAGES));
+            let easiness = Easiness::read(&folder.join(EASINESS), &fingerprint)?;
+            fit = fit.with_curriculum(easiness.curriculum(STAGES.min(self.fit.epochs)));
         }
         let easiness_path = self.folder.join(EASINESS);
         let mut easiness = if self.record_easiness && self.resume && easiness_path.exists() {
-            Easiness::read(&easiness_path, training.len())?
+            Easiness::read(&easiness_path, &fingerprint)?
         } else {
-            Easiness::default()
+            Easiness::new(fingerprint.clone())
         };
         let outcome = fit.run(
             &self.folder,
             self.resume,
             &mut |progress| observe(RecipeEvent::Step(progress)),
-            &mut || {
+            &mut |epoch| {
                 if self.record_easiness {
-                    easiness.record(task.cosines(0)?);
+                    easiness.record(epoch, task.cosines(0)?);
                     easiness.write(&easiness_path)?;
                 }
                 self.keep(&json, &vocabulary, &parameters)

@@ -16,8 +16,11 @@ use super::parameters::Parameters;
 use super::set::TrainingSet;
 use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
-use crate::diffusion::text_to_image::files as diffusion_files;
+use crate::diffusion::text_to_image::{ModelIndex, files as diffusion_files};
+use crate::diffusion::unet::config::UNetConfig;
+use crate::diffusion::vae::CodecConfig;
 use crate::error::{Error, Result};
+use crate::image::Architecture;
 use crate::image::clip::{ClipConfig, ClipTower};
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
@@ -48,8 +51,8 @@ pub enum Start {
     },
 }
 
-/// Words of a caption.
-const CAPTION_WORDS: usize = 8;
+/// Pairs that are told from each other in pretraining: what one worker sees, the same on every machine.
+const CONTRASTED: usize = 32;
 
 /// The sizes of the white box that a diffusion model and a black-box model make.
 ///
@@ -58,21 +61,28 @@ const CAPTION_WORDS: usize = 8;
 pub fn white_box(model: &str, captioner: &str) -> Result<EncoderConfig> {
     let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
     let captioner = Bundle::open(captioner, files::CONFIG)?;
-    let unet: crate::diffusion::unet::config::UNetConfig =
-        model.json(diffusion_files::UNET_CONFIG)?;
+    let unet: UNetConfig = model.json(diffusion_files::UNET_CONFIG)?;
     let black_box: PredictorConfig = captioner.json(files::CONFIG)?;
     let vocabulary = words(&captioner)?.len();
+    // The white box gives the same pixels to codec and captioner.
+    let same_pixels = black_box.preprocess == Preprocess::symmetric(black_box.encoder.side());
+    if vocabulary == 0 || !same_pixels {
+        return Err(Error::NoCaptioner {
+            model: captioner.name().to_owned(),
+        });
+    }
+    let pocket = UNetEncoderConfig::pocket();
     Ok(EncoderConfig::UNet(UNetEncoderConfig {
         captioner: CaptionerConfig {
             encoder: Box::new(black_box.encoder),
             embedding: black_box.sentence_encoder.dim,
             vocabulary,
-            words: CAPTION_WORDS,
             context: unet.cross_attention_dim,
+            ..pocket.captioner
         },
         vae: model.json(diffusion_files::VAE_CONFIG)?,
         unet,
-        pool: 2,
+        pool: pocket.pool,
     }))
 }
 
@@ -89,26 +99,57 @@ pub(super) struct Ground<'a> {
     pub(super) validation: &'a dyn TrainingSet,
     pub(super) sentences: &'a SentenceEncoder,
     pub(super) device: &'a Device,
+    /// What tells the training examples from others.
+    pub(super) data: &'a str,
     pub(super) resume: bool,
 }
 
 impl Start {
-    /// Puts the first weights into `parameters`.
+    /// What a resumed run must share: the contents of the files that it begins with.
+    ///
+    /// # Errors
+    /// If a model is not there.
+    pub(super) fn identity(&self) -> Result<String> {
+        Ok(match self {
+            Self::Nothing => "nothing".to_owned(),
+            Self::Contrast { fit, .. } => format!("a tower by {fit:?}"),
+            Self::Diffusion { model, captioner } => {
+                let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
+                let captioner = Bundle::open(captioner, files::CONFIG)?;
+                let (codec, unet) = (diffusion_files::VAE_WEIGHTS, diffusion_files::UNET_WEIGHTS);
+                let own = model.digest(&[diffusion_files::VAE_CONFIG, codec, unet])?;
+                let words = captioner.digest(&[files::WEIGHTS, files::VOCABULARY])?;
+                format!("{own} captioned by {words}")
+            }
+        })
+    }
+
+    /// Puts the first weights into `parameters`; `trains` tells which of them the run will change.
     pub(super) fn fill(
         &self,
         parameters: &Parameters,
+        trains: &dyn Fn(&str) -> bool,
         ground: &Ground<'_>,
         observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         match (self, ground.encoder) {
             (Self::Contrast { fit, folder }, EncoderConfig::Clip(config)) => {
                 let tower = pretrained(config, fit, folder, ground, observe)?;
-                parameters.fill("encoder.", &tower)?;
+                parameters.fill("encoder.vision_model.", &below(&tower, "vision_model."))?;
+                let projection = below(&tower, "visual_projection.");
+                parameters.fill("encoder.visual_projection.", &projection)?;
             }
             (Self::Diffusion { model, captioner }, EncoderConfig::UNet(_)) => {
                 diffusion(parameters, model, captioner, ground)?;
             }
-            _ => {}
+            (_, encoder) => {
+                if let Some((name, _)) = parameters.all().iter().find(|(name, _)| !trains(name)) {
+                    return Err(Error::NoStart {
+                        encoder: encoder.name(),
+                        variable: name.clone(),
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -136,24 +177,32 @@ fn pretrained(
         training: ground.training,
         validation: ground.validation,
     };
-    let identity = format!("{:?}", config.vision_config);
+    let identity = format!(
+        "{:?}, {}, on {}",
+        config.vision_config,
+        ground.sentences.identity().sha256,
+        ground.data
+    );
     let path = folder.join(files::WEIGHTS);
-    let mut fit = Fit::new(
-        &task,
-        parameters.all(),
-        ground.device,
-        options.clone(),
-        identity,
-    )?;
+    let options = FitOptions {
+        threads: (options.batch_size / CONTRASTED).max(1),
+        ..options.clone()
+    };
+    let mut fit = Fit::new(&task, parameters.all(), ground.device, options, identity)?;
     // A tower that is whole, or half done, is gone on with: its checkpoint says whether it is this one.
     let resume = ground.resume || path.exists();
-    fit.run(folder, resume, observe, &mut || {
+    fit.run(folder, resume, observe, &mut |_| {
         write_tensors(&path, &parameters.halves()?, HashMap::new())
     })?;
-    let kept = weights::tensors(&path, ground.device)?;
-    let own =
-        |(name, tensor): (String, Tensor)| Some((name.strip_prefix("tower.")?.to_owned(), tensor));
-    Ok(kept.into_iter().filter_map(own).collect())
+    Ok(below(&weights::tensors(&path, ground.device)?, "tower."))
+}
+
+/// The tensors whose names begin with `prefix`, without it.
+fn below(tensors: &HashMap<String, Tensor>, prefix: &str) -> HashMap<String, Tensor> {
+    let own = |(name, tensor): (&String, &Tensor)| {
+        Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
+    };
+    tensors.iter().filter_map(own).collect()
 }
 
 /// Puts a diffusion model's way down, its codec and a captioner into the white box.
@@ -164,9 +213,17 @@ fn diffusion(
     ground: &Ground<'_>,
 ) -> Result<()> {
     let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
+    let index: ModelIndex = model.json(diffusion_files::INDEX)?;
+    if index.sentence_encoder != *ground.sentences.identity() {
+        return Err(Error::OtherEncoder {
+            expected: index.sentence_encoder.name,
+            found: ground.sentences.identity().name.clone(),
+        });
+    }
     let unet = model.tensors(diffusion_files::UNET_WEIGHTS, ground.device)?;
-    parameters.fill("encoder.unet.", &way_down(unet))?;
-    if model.has(diffusion_files::VAE_WEIGHTS) {
+    parameters.fill("encoder.unet.", &encoder_half(unet))?;
+    let codec: CodecConfig = model.json(diffusion_files::VAE_CONFIG)?;
+    if matches!(codec, CodecConfig::AutoencoderKl(_)) {
         let codec = model.tensors(diffusion_files::VAE_WEIGHTS, ground.device)?;
         parameters.fill("encoder.codec.", &codec)?;
     }
@@ -177,7 +234,7 @@ fn diffusion(
 }
 
 /// Those weights of a U-Net that its encoder half has.
-pub(super) fn way_down(unet: HashMap<String, Tensor>) -> HashMap<String, Tensor> {
+pub(super) fn encoder_half(unet: HashMap<String, Tensor>) -> HashMap<String, Tensor> {
     const PARTS: [&str; 4] = ["conv_in.", "time_embedding.", "down_blocks.", "mid_block."];
     let mut unet = unet;
     unet.retain(|name, _| PARTS.iter().any(|part| name.starts_with(part)));

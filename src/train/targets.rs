@@ -113,7 +113,8 @@ fn read(path: &Path, fingerprint: &str) -> Result<Option<Vec<f32>>> {
     }
 }
 
-fn fingerprint(texts: &[&str], sentences: &SentenceEncoder) -> String {
+/// What tells these texts, and the encoder of their embeddings, from others.
+pub(super) fn fingerprint(texts: &[&str], sentences: &SentenceEncoder) -> String {
     let mut hash = Xxh3::new();
     hash.update(sentences.identity().sha256.as_bytes());
     for text in texts {

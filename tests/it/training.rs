@@ -100,7 +100,7 @@ fn train(
                 ControlFlow::Continue(())
             }
         },
-        &mut || Ok(()),
+        &mut |_| Ok(()),
     );
     let vars = parameters
         .all()

@@ -68,7 +68,8 @@ pub(crate) struct SamplingArgs {
         long,
         value_name = "X",
         default_value_t = 3.0,
-        env = "UNPROMPT_GUIDANCE"
+        env = "UNPROMPT_GUIDANCE",
+        value_parser = guidance
     )]
     pub(crate) guidance: f64,
 
@@ -235,5 +236,12 @@ impl From<Codec> for CodecKind {
             Codec::Autoencoder => Self::Autoencoder,
             Codec::SpaceToDepth => Self::SpaceToDepth,
         }
+    }
+}
+
+fn guidance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(guidance) if (0.0..=100.0).contains(&guidance) => Ok(guidance),
+        _ => Err("a number from 0 to 100 is wanted".to_owned()),
     }
 }

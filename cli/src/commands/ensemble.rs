@@ -7,6 +7,7 @@ use unprompt::train::set::PocketSet;
 
 use super::sentence_encoder;
 use crate::args::{EnsembleArgs, Global};
+use crate::output::stages::Stages;
 
 pub(crate) fn run(args: &EnsembleArgs, global: &Global) -> Result<()> {
     let sentences = sentence_encoder(global)?;
@@ -21,7 +22,15 @@ pub(crate) fn run(args: &EnsembleArgs, global: &Global) -> Result<()> {
     let words = vec![vec![]; prompts.len()];
     let validation = PocketSet::new(prompts, embeddings, words);
     let device = global.device.open()?;
-    let fit = ensemble(&args.models, &validation, &args.out, &device)?;
+    let mut stages = Stages::new(global.quiet);
+    let fit = ensemble(
+        &args.models,
+        &validation,
+        &args.out,
+        &device,
+        &mut |done, total| stages.observe("predicting", done, total),
+    )?;
+    drop(stages);
     say!("{:>8}{:>10}  model", "weight", "cosine");
     for (model, weight, cosine) in &fit.members {
         say!("{weight:>8.2}{cosine:>10.4}  {model}");

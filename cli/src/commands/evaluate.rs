@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use unprompt::bundle::Bundle;
 use unprompt::data::pairs::Pairs;
 use unprompt::data::source::Source;
 use unprompt::evaluate::predictions::{PredictionFigures, Truth, predictions};
@@ -17,7 +16,7 @@ use crate::args::{EvaluateArgs, Global};
 use crate::output::stages::Stages;
 use crate::output::table;
 
-/// Training images that the baselines know, where no number is given.
+/// Training images of a folder that the baselines know.
 const KNOWN_IMAGES: usize = 5000;
 
 pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
@@ -36,14 +35,14 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         images: args.images,
         seed: args.seed,
     };
-    if args.fit_confidence && Bundle::open(&args.model, files::CONFIG)?.is_built_in() {
+    let sentences = sentence_encoder(global)?;
+    let model = predictor(&args.model, global)?;
+    if args.fit_confidence && model.is_built_in() {
         bail!(
             "{} is built in: give the folder of a model to fit its confidence",
             args.model
         );
     }
-    let sentences = sentence_encoder(global)?;
-    let model = predictor(&args.model, global)?;
     let mut stages = Stages::new(global.quiet);
     let mut observe = |what, done, total| stages.observe(what, done, total);
     if args.fit_confidence {

@@ -1,9 +1,12 @@
 //! `generate`: prompts in, images out.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use image::ImageFormat;
 use unprompt::diffusion::text_to_image::{Order, TextToImage};
+use unprompt::train::checkpoint::write_atomically;
 
 use super::sentence_encoder;
 use crate::args::{GenerateArgs, Global};
@@ -14,6 +17,13 @@ use crate::stop;
 const BATCH_IMAGES: usize = 64;
 
 pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
+    let extension = args.out.extension().unwrap_or_default();
+    if !extension.eq_ignore_ascii_case("png") {
+        bail!(
+            "--out {}: images are written as PNG, name a .png",
+            args.out.display()
+        );
+    }
     let sentences = sentence_encoder(global)?;
     let model = TextToImage::open(&args.model, &global.device.open()?)?;
     let options = args.sampling.options();
@@ -34,12 +44,14 @@ pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     for batch in orders.chunks(BATCH_IMAGES) {
         stages.at("generating", done, orders.len(), "");
         if stop::requested().is_break() {
-            anyhow::bail!("stopped after {done} of {} images", orders.len());
+            bail!("stopped after {done} of {} images", orders.len());
         }
         for (image, path) in model.generate(batch, &sentences)?.iter().zip(&mut paths) {
+            let mut png = Cursor::new(vec![]);
             image
-                .save(&path)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+                .write_to(&mut png, ImageFormat::Png)
+                .with_context(|| format!("cannot encode {}", path.display()))?;
+            write_atomically(&path, png.get_ref())?;
         }
         done += batch.len();
     }

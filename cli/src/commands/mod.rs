@@ -18,6 +18,8 @@ mod train;
 mod train_checker;
 mod train_diffusion;
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use unprompt::models::ModelStore;
 use unprompt::predictor::Predictor;
@@ -69,6 +71,15 @@ fn filter(args: &HitArgs) -> Result<Option<Filter>> {
 
 /// The command as it was typed, but for the path of the program.
 fn command_line() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quoted = |argument: OsString| {
+        let text = argument.to_string_lossy().into_owned();
+        let plain = |c: char| c.is_alphanumeric() || "-_=:./,".contains(c);
+        if !text.is_empty() && text.chars().all(plain) {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+    };
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(quoted).collect();
     format!("unprompt {}", arguments.join(" "))
 }

@@ -9,18 +9,21 @@ use crate::diffusion::schedule::NoiseSchedule;
 pub(super) struct Ddim {
     timesteps: Vec<usize>,
     /// The signal's share at each step, and after the last.
-    signals: Vec<f64>,
+    alpha_bars: Vec<f64>,
 }
 
 impl Ddim {
     pub(super) fn new(schedule: &NoiseSchedule, count: usize) -> Self {
         let timesteps = schedule.timesteps(count);
-        let mut signals: Vec<f64> = timesteps
+        let mut alpha_bars: Vec<f64> = timesteps
             .iter()
-            .map(|&step| schedule.signal(step))
+            .map(|&step| schedule.alpha_bar(step))
             .collect();
-        signals.push(schedule.final_signal());
-        Self { timesteps, signals }
+        alpha_bars.push(schedule.final_alpha_bar());
+        Self {
+            timesteps,
+            alpha_bars,
+        }
     }
 }
 
@@ -42,7 +45,7 @@ impl Sampler for Ddim {
     }
 
     fn step(&self, clean: &Tensor, latents: &Tensor, number: usize) -> Result<Tensor> {
-        let (now, next) = (self.signals[number], self.signals[number + 1]);
+        let (now, next) = (self.alpha_bars[number], self.alpha_bars[number + 1]);
         // The noise that stands beside the predicted signal is scaled to what the next step has.
         let keep = ((1.0 - next) / (1.0 - now)).sqrt();
         (clean * (next.sqrt() - keep * now.sqrt()))? + (latents * keep)?

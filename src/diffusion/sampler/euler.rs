@@ -18,7 +18,7 @@ impl Euler {
         let timesteps = schedule.timesteps(count);
         let mut sigmas: Vec<f64> = timesteps
             .iter()
-            .map(|&step| schedule.ratio(step).sqrt().recip())
+            .map(|&step| schedule.snr(step).sqrt().recip())
             .collect();
         sigmas.push(0.0);
         Self { timesteps, sigmas }

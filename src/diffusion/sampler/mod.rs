@@ -11,6 +11,7 @@ use candle_core::{Result, Tensor};
 use self::ddim::Ddim;
 use self::euler::Euler;
 use super::schedule::NoiseSchedule;
+use crate::error::Error;
 
 /// A way through the steps. Deterministic: all chance is in the first noise.
 pub trait Sampler {
@@ -82,13 +83,13 @@ impl fmt::Display for SamplerKind {
 }
 
 impl FromStr for SamplerKind {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, Error> {
         let known = Self::ALL.into_iter().find(|kind| kind.name() == text);
-        known.ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(" or ");
-            format!("no sampler is called {text}: take {names}")
+        known.ok_or_else(|| Error::UnknownSampler {
+            given: text.to_owned(),
+            known: Self::ALL.map(Self::name).to_vec(),
         })
     }
 }
@@ -104,7 +105,7 @@ mod tests {
     /// there, whatever the number of steps.
     #[test]
     fn a_perfect_network_leads_to_the_data() {
-        let schedule = NoiseSchedule::new(&ScheduleConfig::pocket());
+        let schedule = NoiseSchedule::new(&ScheduleConfig::pocket()).unwrap();
         let noise = Tensor::new(&[[0.3f32, -1.7, 2.2]], &Device::Cpu).unwrap();
         let truth = Tensor::new(&[[0.5f32, 1.0, -2.0]], &Device::Cpu).unwrap();
         for kind in SamplerKind::ALL {
@@ -129,14 +130,14 @@ mod tests {
     /// follow the same flow: with many steps they end at the same place, of variance v.
     #[test]
     fn with_many_steps_all_samplers_agree_on_normal_data() {
-        let schedule = NoiseSchedule::new(&ScheduleConfig::pocket());
+        let schedule = NoiseSchedule::new(&ScheduleConfig::pocket()).unwrap();
         let (noise, variance) = (Tensor::new(&[1f32], &Device::Cpu).unwrap(), 0.25f64);
         let end = |kind: SamplerKind| -> f64 {
             let sampler = kind.start(&schedule, 1000);
             let mut latents = sampler.start(&noise).unwrap();
             for number in 0..sampler.len() {
                 let input = sampler.input(&latents, number).unwrap();
-                let signal = schedule.signal(sampler.timestep(number));
+                let signal = schedule.alpha_bar(sampler.timestep(number));
                 let gain = signal.sqrt() * variance / (signal * variance + 1.0 - signal);
                 let clean = (input * gain).unwrap();
                 latents = sampler.step(&clean, &latents, number).unwrap();
@@ -155,13 +156,9 @@ mod tests {
     #[test]
     fn names_go_there_and_back() {
         for kind in SamplerKind::ALL {
-            assert_eq!(kind.name().parse(), Ok(kind));
+            assert_eq!(kind.name().parse::<SamplerKind>().unwrap(), kind);
         }
-        assert!(
-            "plms"
-                .parse::<SamplerKind>()
-                .unwrap_err()
-                .contains("ddim or k_euler")
-        );
+        let error = "plms".parse::<SamplerKind>().unwrap_err();
+        assert!(error.to_string().contains("ddim or k_euler"), "{error}");
     }
 }

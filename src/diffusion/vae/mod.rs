@@ -53,7 +53,7 @@ impl CodecConfig {
     pub fn open(&self, vb: &VarBuilder<'_>) -> Result<Box<dyn LatentCodec>> {
         Ok(match self {
             Self::AutoencoderKl(config) => Box::new(AutoencoderKl::new(config, vb)?),
-            Self::SpaceToDepth(config) => Box::new(SpaceToDepth::new(*config)),
+            Self::SpaceToDepth(config) => Box::new(SpaceToDepth::new(*config)?),
         })
     }
 }

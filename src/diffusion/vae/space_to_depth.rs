@@ -25,8 +25,14 @@ pub struct SpaceToDepth {
 
 impl SpaceToDepth {
     /// The codec of these settings.
-    pub fn new(config: SpaceToDepthConfig) -> Self {
-        Self { config }
+    ///
+    /// # Errors
+    /// If the factor or the scale is zero.
+    pub fn new(config: SpaceToDepthConfig) -> Result<Self> {
+        if config.factor == 0 || config.scaling_factor == 0.0 {
+            candle_core::bail!("factor and scaling_factor of a codec must not be zero");
+        }
+        Ok(Self { config })
     }
 }
 
@@ -78,7 +84,8 @@ mod tests {
             factor: 4,
             scaling_factor: 2.0,
             shift_factor: 0.1,
-        });
+        })
+        .unwrap();
         let latents = codec.encode(&pixels).unwrap();
         assert_eq!(latents.dims(), [2, 48, 2, 2]);
         assert_eq!((codec.channels(), codec.factor()), (48, 4));

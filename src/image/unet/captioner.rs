@@ -1,7 +1,7 @@
 //! Captions for the white box: the likeliest words of a black-box model, each told as the state that
 //! the sentence encoder gives it when it stands alone.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,14 @@ impl Captioner {
         })
     }
 
+    /// Numbers of the empty text's state and of those of the likeliest words.
+    fn likeliest(&self, logits: &[f32]) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        let words = order.iter().take(self.words).map(|&word| word as u32 + 1);
+        std::iter::once(0).chain(words).collect()
+    }
+
     /// The captions of a batch of pixels: the empty text's state and those of the likeliest words.
     ///
     /// # Errors
@@ -62,12 +70,11 @@ impl Captioner {
         let device = pixels.device();
         let numbers = match output.word_logits {
             Some(logits) if self.words > 0 => {
-                let order = logits.detach().arg_sort_last_dim(false)?;
-                let words = order.narrow(D::Minus1, 0, self.words)?.affine(1.0, 1.0)?;
-                let empty = Tensor::zeros((batch, 1), words.dtype(), device)?;
-                Tensor::cat(&[&empty, &words.contiguous()?], 1)?
+                let rows: Vec<Vec<f32>> = logits.detach().to_vec2()?;
+                let numbers = rows.iter().flat_map(|row| self.likeliest(row)).collect();
+                Tensor::from_vec(numbers, (batch, self.words + 1), device)?
             }
-            _ => Tensor::zeros((batch, 1), candle_core::DType::U32, device)?,
+            _ => Tensor::zeros((batch, 1), DType::U32, device)?,
         };
         let count = numbers.dim(1)?;
         let states = self.states.index_select(&numbers.flatten_all()?, 0)?;
