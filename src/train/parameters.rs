@@ -141,3 +141,34 @@ impl SimpleBackend for Parameters {
             .contains_key(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn weights_to_begin_with_are_all_there_and_all_wanted() {
+        let parameters = Parameters::new(1);
+        let vb = parameters.builder(&Device::Cpu);
+        for name in ["a.x", "a.y", "b.x"] {
+            vb.get_with_hints(2, name, Init::Const(0.0)).unwrap();
+        }
+        let ones = Tensor::ones(2, DType::F32, &Device::Cpu).unwrap();
+        let tensors = |names: &[&str]| -> HashMap<String, Tensor> {
+            names
+                .iter()
+                .map(|name| ((*name).to_owned(), ones.clone()))
+                .collect()
+        };
+        parameters.fill("a.", &tensors(&["x", "y"])).unwrap();
+        for (name, var) in parameters.all() {
+            let expected = if name.starts_with("a.") { 1.0 } else { 0.0 };
+            assert_eq!(var.to_vec1::<f32>().unwrap(), [expected; 2], "{name}");
+        }
+        let error = parameters.fill("a.", &tensors(&["x"])).unwrap_err();
+        assert!(matches!(error, Error::NothingToBegin { name } if name == "a.y"));
+        let error = parameters.fill("b.", &tensors(&["x", "z"])).unwrap_err();
+        assert!(matches!(error, Error::NoVariable { name } if name == "b.z"));
+    }
+}

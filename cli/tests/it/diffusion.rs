@@ -46,6 +46,8 @@ fn a_diffusion_model_is_trained_used_judged_and_learnt_from() {
     let dir = folder.path();
     train_diffusion(dir);
 
+    let said = generate(dir, ["a red cat", "--out", "a.jpg"]).failed(1);
+    assert!(said.contains("PNG"), "{said}");
     generate(dir, ["a red cat", "--out", "a.png"]).ok();
     generate(dir, ["a red cat", "--out", "again.png"]).ok();
     generate(dir, ["a red cat", "--out", "other.png", "--seed", "2"]).ok();
@@ -117,6 +119,37 @@ fn a_diffusion_model_is_trained_used_judged_and_learnt_from() {
         )
     };
     assert_ne!(weights("sd").unwrap(), weights("grafted").unwrap());
+    // With nothing of the white box taken, the model stays what it was.
+    let own = [
+        "graft",
+        "--model",
+        "sd",
+        "--encoder",
+        "wb",
+        "--share",
+        "0",
+        "--out",
+        "own",
+    ];
+    unprompt(dir, own).ok();
+    let same = [
+        "generate",
+        "--model",
+        "own",
+        "--steps",
+        "2",
+        "a red cat",
+        "--out",
+        "own.png",
+    ];
+    unprompt(dir, same).ok();
+    assert_eq!(read("own.png"), read("a.png"));
+    let said = unprompt(
+        dir,
+        ["graft", "--model", "sd", "--encoder", "wb", "--out", "sd"],
+    )
+    .failed(1);
+    assert!(said.contains("holds a model"), "{said}");
     let untouched = ["graft", "--model", "sd", "--encoder", "vit", "--out", "no"];
     let said = unprompt(dir, untouched).failed(1);
     assert!(said.contains("no white box"), "{said}");
