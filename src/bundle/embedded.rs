@@ -20,9 +20,15 @@ macro_rules! built_in {
     };
 }
 
-const MODELS: &[BuiltIn] = &[built_in!(
-    "vit": "config.json", "vocabulary.txt", "confidence.json", "model.safetensors"
-)];
+const MODELS: &[BuiltIn] = &[
+    built_in!("vit": "config.json", "vocabulary.txt", "confidence.json", "model.safetensors"),
+    built_in!(
+        "pocket": "model_index.json", "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors", "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"
+    ),
+    built_in!("checker": "checker.json", "model.safetensors"),
+];
 
 impl BuiltIn {
     /// The contents of a file.
