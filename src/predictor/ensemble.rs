@@ -80,7 +80,7 @@ pub fn fit_weights(rows: &[Vec<Prediction>], truths: &[&[f32]]) -> Vec<f64> {
                 .sum()
         };
         let scores: Vec<f64> = rows.iter().map(|row| score(row)).collect();
-        let best = (0..rows.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        let best = (0..rows.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
         let Some(best) = best else {
             return vec![];
         };
@@ -125,7 +125,8 @@ mod tests {
         let rows = vec![
             vec![prediction([1.0, 0.0], &[])],
             vec![prediction([0.0, 1.0], &[])],
-            vec![prediction([-1.0, 0.0], &[])],
+            // At right angles to the truth.
+            vec![prediction([0.6, -0.8], &[])],
         ];
         let weights = fit_weights(&rows, &[&truth]);
         assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
