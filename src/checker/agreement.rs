@@ -16,14 +16,14 @@ impl Agreement {
     pub fn of(shown: &[Meaning], said: &[Meaning]) -> Self {
         let pairs = || shown.iter().zip(said);
         let count = pairs().count().max(1) as f64;
-        let mut attributes = [0.0; Meaning::RADICES.len()];
+        let mut right = [0usize; Meaning::RADICES.len()];
         for (shown, said) in pairs() {
-            for ((share, a), b) in attributes.iter_mut().zip(shown.values()).zip(said.values()) {
-                *share += f64::from(u8::from(a == b)) / count;
+            for ((right, a), b) in right.iter_mut().zip(shown.values()).zip(said.values()) {
+                *right += usize::from(a == b);
             }
         }
         Self {
-            attributes,
+            attributes: right.map(|right| right as f64 / count),
             all: pairs().filter(|(shown, said)| shown == said).count() as f64 / count,
         }
     }
