@@ -108,7 +108,7 @@ impl CheckerRecipe {
     }
 }
 
-/// A third of the pocket Swin transformer's width: to tell attributes apart is easier than to word
+/// Half the pocket Swin transformer's width: to tell attributes apart is easier than to word
 /// them.
 fn config() -> CheckerConfig {
     let swin = SwinConfig {

@@ -102,7 +102,7 @@ mod defaults {
 }
 
 impl UNetConfig {
-    /// The pocket size: 5.9 M parameters on 16 x 16 latents of `channels`, told by token states of
+    /// The pocket size: 6.0 M parameters on 16 x 16 latents of `channels`, told by token states of
     /// `context` numbers.
     pub fn pocket(channels: usize, context: usize) -> Self {
         Self {
