@@ -7,6 +7,7 @@ macro_rules! say {
     };
 }
 
+mod allocator;
 mod args;
 mod commands;
 mod output;
@@ -20,12 +21,8 @@ use clap::Parser;
 use crate::args::Cli;
 use crate::output::status::Failure;
 
-// Tensors come and go in megabytes: with the system's allocator a fifth of a training step goes
-// into mapping and clearing pages.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_memory();
     threads::one_thread_per_worker();
     let cli = Cli::parse();
     output::logging::start(&cli.global);

@@ -52,9 +52,7 @@ pub fn adherence(
     options: AdherenceOptions,
     observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Adherence> {
-    let prompts: Vec<PocketPrompt> = Prompts::new(options.seed, Split::Test)
-        .take(options.images)
-        .collect();
+    let prompts = prompts(options);
     let mut images = vec![];
     for batch in prompts.chunks(BATCH_IMAGES) {
         if observe(images.len(), prompts.len()).is_break() {
@@ -80,11 +78,40 @@ pub fn rendered(
     sentences: &SentenceEncoder,
     options: AdherenceOptions,
 ) -> Result<Adherence> {
-    let prompts: Vec<PocketPrompt> = Prompts::new(options.seed, Split::Test)
-        .take(options.images)
-        .collect();
+    let prompts = prompts(options);
     let images = prompts.iter().map(PocketPrompt::render).collect();
     judge(prompts, images, checker, predictor, sentences)
+}
+
+/// The same figures for rendered images that went through the model's codec and back: what they come to
+/// where the U-Net has no part in what is lost.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `observe` breaks, else if a tensor operation fails.
+pub fn reconstructed(
+    model: &TextToImage,
+    checker: &Checker,
+    predictor: &Predictor,
+    sentences: &SentenceEncoder,
+    options: AdherenceOptions,
+    observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Adherence> {
+    let prompts = prompts(options);
+    let mut images = vec![];
+    for batch in prompts.chunks(BATCH_IMAGES) {
+        if observe(images.len(), prompts.len()).is_break() {
+            return Err(Error::Cancelled);
+        }
+        let rendered: Vec<RgbImage> = batch.iter().map(PocketPrompt::render).collect();
+        images.extend(model.reconstruct(&rendered)?);
+    }
+    judge(prompts, images, checker, predictor, sentences)
+}
+
+fn prompts(options: AdherenceOptions) -> Vec<PocketPrompt> {
+    Prompts::new(options.seed, Split::Test)
+        .take(options.images)
+        .collect()
 }
 
 fn judge(

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use unprompt::checker::Checker;
 use unprompt::diffusion::text_to_image::TextToImage;
-use unprompt::evaluate::adherence::{Adherence, AdherenceOptions, adherence, rendered};
+use unprompt::evaluate::adherence::{Adherence, AdherenceOptions, adherence, reconstructed, rendered};
 use unprompt::pocket::Meaning;
 
 use super::{predictor, sentence_encoder};
@@ -43,6 +43,17 @@ pub(crate) fn run(args: &AdherenceArgs, global: &Global) -> Result<()> {
         options,
         &mut observe,
     )?;
+    let reconstructed = reconstructed(
+        &model,
+        &checker,
+        &predictor,
+        &sentences,
+        options,
+        &mut |done, total| {
+            stages.at("reconstructing", done, total, "");
+            stop::requested()
+        },
+    )?;
     drop(stages);
     let rendered = rendered(&checker, &predictor, &sentences, options)?;
     if args.json {
@@ -70,11 +81,12 @@ pub(crate) fn run(args: &AdherenceArgs, global: &Global) -> Result<()> {
                 "guidance": args.sampling.guidance,
                 "sampler": args.sampling.sampler.name(),
                 "generated": figures(&generated),
+                "reconstructed": figures(&reconstructed),
                 "rendered": figures(&rendered),
             })
         );
     } else {
-        print_table(&generated, &rendered)?;
+        print_table([&generated, &reconstructed, &rendered])?;
     }
     if let Some(path) = &args.sheet {
         let entries: Vec<Entry> = entries(&generated, &checker)?;
@@ -85,24 +97,25 @@ pub(crate) fn run(args: &AdherenceArgs, global: &Global) -> Result<()> {
     Ok(())
 }
 
-fn print_table(generated: &Adherence, rendered: &Adherence) -> Result<()> {
-    let row = |name: &str, generated: f64, rendered: f64| -> Result<()> {
-        say!("{name:<28}{generated:>12.3}{rendered:>12.3}");
+fn print_table(kinds: [&Adherence; 3]) -> Result<()> {
+    let row = |name: &str, value: &dyn Fn(&Adherence) -> f64| -> Result<()> {
+        let [generated, reconstructed, rendered] = kinds.map(value);
+        say!("{name:<28}{generated:>12.3}{reconstructed:>15.3}{rendered:>12.3}");
         Ok(())
     };
     say!(
-        "{:<28}{:>12}{:>12}",
+        "{:<28}{:>12}{:>15}{:>12}",
         "share that is right",
         "generated",
+        "reconstructed",
         "rendered"
     );
-    let (ours, theirs) = (&generated.agreement, &rendered.agreement);
     for (number, name) in Meaning::ATTRIBUTES.iter().enumerate() {
-        row(name, ours.attributes[number], theirs.attributes[number])?;
+        row(name, &|kind| kind.agreement.attributes[number])?;
     }
-    row("mean of the attributes", ours.mean(), theirs.mean())?;
-    row("all attributes at once", ours.all, theirs.all)?;
-    row("cosine of a predictor", generated.cosine, rendered.cosine)
+    row("mean of the attributes", &|kind| kind.agreement.mean())?;
+    row("all attributes at once", &|kind| kind.agreement.all)?;
+    row("cosine of a predictor", &|kind| kind.cosine)
 }
 
 fn entries(generated: &Adherence, checker: &Checker) -> Result<Vec<Entry>> {
