@@ -170,7 +170,9 @@ impl TextToImage {
             .par_chunks(BATCH_IMAGES)
             .map(|images| {
                 let pixels = preprocess.batch(images, &self.device)?;
-                Ok(to_images(&self.codec.decode(&self.codec.encode(&pixels)?)?)?)
+                Ok(to_images(
+                    &self.codec.decode(&self.codec.encode(&pixels)?)?,
+                )?)
             })
             .collect::<Result<_>>()?;
         Ok(pieces.into_iter().flatten().collect())

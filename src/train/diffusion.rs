@@ -202,7 +202,7 @@ impl DiffusionRecipe {
         observe: Observe<'_>,
     ) -> Result<FitOutcome> {
         let config = AutoencoderConfig::pocket();
-        let parameters = Parameters::new(self.autoencoder.seed);
+        let parameters = Parameters::orthogonal(self.autoencoder.seed);
         let network = AutoencoderKl::new(&config, &parameters.builder(device))?;
         let preprocess = Preprocess::symmetric(render::SIDE as usize);
         let task = AutoencoderTask {

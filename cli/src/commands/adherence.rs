@@ -4,7 +4,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use unprompt::checker::Checker;
 use unprompt::diffusion::text_to_image::TextToImage;
-use unprompt::evaluate::adherence::{Adherence, AdherenceOptions, adherence, reconstructed, rendered};
+use unprompt::evaluate::adherence::{
+    Adherence, AdherenceOptions, adherence, reconstructed, rendered,
+};
 use unprompt::pocket::Meaning;
 
 use super::{predictor, sentence_encoder};

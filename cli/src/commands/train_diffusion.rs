@@ -32,7 +32,8 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
         commit: env!("UNPROMPT_COMMIT").to_owned(),
         autoencoder: FitOptions {
             epochs: args.autoencoder_epochs,
-            batch_size: 32,
+            // Many small steps: an autoencoder learns slowly, and gains little by steadier gradients.
+            batch_size: 8,
             learning_rate: 2e-3,
             seed: args.seed,
             weight_decay: 0.0,
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
         },
         unet: FitOptions {
             epochs: args.epochs,
+            batch_size: 32,
             learning_rate: args.learning_rate,
             seed: args.seed,
             weight_decay: 0.01,

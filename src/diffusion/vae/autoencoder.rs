@@ -43,10 +43,10 @@ fn stable_diffusion_scale() -> f64 {
 }
 
 impl AutoencoderConfig {
-    /// The pocket size: 64 x 64 pixels to 16 x 16 latents of 8 channels.
+    /// The pocket size: 64 x 64 pixels to 16 x 16 latents of 16 channels.
     pub fn pocket() -> Self {
         Self {
-            latent_channels: 8,
+            latent_channels: 16,
             block_out_channels: vec![16, 32, 64],
             layers_per_block: 1,
             norm_num_groups: 8,
