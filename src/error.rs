@@ -501,6 +501,30 @@ pub enum Error {
         first: String,
     },
 
+    /// A domain is empty.
+    #[error("an adaptation needs images to adapt from and images to adapt to: there are none")]
+    NothingToAdapt,
+
+    /// Equations without a solution.
+    #[error("the kernel's equations have no solution: take a larger alpha")]
+    Singular,
+
+    /// An adaptation belongs to another model.
+    #[error("{} was fitted to another model than the one beside it: run unprompt adapt again", path.display())]
+    OtherAdaptation {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// An adaptation is not as `adapt` writes it.
+    #[error("{}: not an adaptation: {why}; run unprompt adapt again", path.display())]
+    Adaptation {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+
     /// Weights to begin with belong to no variable of the network.
     #[error("the network has no variable {name}, for which there are weights to begin with")]
     NoVariable {

@@ -44,6 +44,8 @@ pub mod indexing;
 
 pub mod search;
 
+pub mod adapt;
+
 pub mod predictor;
 
 pub mod checker;

@@ -56,6 +56,21 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+/// The dot product of two rows, over the shorter of them, in double precision.
+#[inline(always)]
+pub(crate) fn dot_in_double(a: &[f32], b: &[f32]) -> f64 {
+    let mut lanes = [0f64; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rests = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    let rest: f64 = rests.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += f64::from(*a) * f64::from(*b);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
 /// Folds a row in [`LANES`] interleaved parts, which the compiler may not do by itself with floats.
 #[inline(always)]
 fn fold(row: &[f32], start: f32, of: impl Fn(f32) -> f32, with: impl Fn(f32, f32) -> f32) -> f32 {
@@ -161,6 +176,9 @@ mod tests {
                 vectorised(|| dot(&a, &b)),
                 wide_a.zip(wide_b).map(|(x, y)| x * y).sum(),
             );
+            let both = || a.iter().zip(&b);
+            let exact: f64 = both().map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+            assert!((vectorised(|| dot_in_double(&a, &b)) - exact).abs() < 1e-12);
             assert_eq!(
                 largest(&a),
                 a.iter().copied().fold(f32::NEG_INFINITY, f32::max)

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::id::{EntryId, Scored};
 
-/// How the lists of a search by vector and by keywords become one.
+/// How the lists of a search by vectors and by keywords become one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fusion {
     /// Sum of 1 / (k + rank), rank from 1.
@@ -21,7 +21,7 @@ pub enum Fusion {
     },
     /// Weighted sum of scores normalised by their distribution.
     WeightedSum {
-        /// Share of the vector list, in [0, 1]; the keyword list has the rest.
+        /// Share of the vectors' lists together, in [0, 1]; the keyword list has the rest.
         vector: f32,
     },
 }
@@ -60,16 +60,22 @@ impl Fusion {
         })
     }
 
-    /// Fuses what was found by vector and by keywords, both best first. Best first, ties by entry.
+    /// Fuses what was found by each vector and by keywords, all best first. Best first, ties by entry.
     ///
     /// # Errors
     /// [`Error::Option`] for constants out of range.
-    pub fn fuse(self, by_vector: &[Scored], by_keywords: &[Scored]) -> Result<Vec<Fused>> {
+    pub fn fuse(self, by_vectors: &[&[Scored]], by_keywords: &[Scored]) -> Result<Vec<Fused>> {
         self.check()?;
         Ok(match self {
-            Fusion::ReciprocalRank { k } => reciprocal_rank(&[by_vector, by_keywords], k),
+            Fusion::ReciprocalRank { k } => {
+                let lists: Vec<_> = by_vectors.iter().copied().chain([by_keywords]).collect();
+                reciprocal_rank(&lists, k)
+            }
             Fusion::WeightedSum { vector } => {
-                weighted_sum(&[(by_vector, vector), (by_keywords, 1.0 - vector)])
+                let share = vector / by_vectors.len().max(1) as f32;
+                let mut lists: Vec<_> = by_vectors.iter().map(|list| (*list, share)).collect();
+                lists.push((by_keywords, 1.0 - vector));
+                weighted_sum(&lists)
             }
         })
     }
@@ -161,9 +167,9 @@ mod tests {
         // Second in one list by a hair, first in the other by far.
         let a = list(&[(1, 0.901), (2, 0.900), (3, 0.5), (4, 0.4)]);
         let b = list(&[(2, 20.0), (1, 9.0), (5, 8.0), (6, 8.0)]);
-        let ranks = Fusion::default().fuse(&a, &b).unwrap();
+        let ranks = Fusion::default().fuse(&[&a], &b).unwrap();
         assert_eq!(ranks[0].score, ranks[1].score);
-        let sums = Fusion::WeightedSum { vector: 0.5 }.fuse(&a, &b).unwrap();
+        let sums = Fusion::WeightedSum { vector: 0.5 }.fuse(&[&a], &b).unwrap();
         assert_eq!(order(&sums)[..2], [2, 1]);
         assert!(sums.iter().all(|f| (0.0..=1.0).contains(&f.score)));
     }
@@ -179,7 +185,7 @@ mod tests {
         assert!(equal.iter().all(|f| f.score == 0.5));
         let alone = Fusion::WeightedSum { vector: 1.0 };
         assert_eq!(
-            order(&alone.fuse(&scores, &list(&[(3, 1.0)])).unwrap()),
+            order(&alone.fuse(&[&scores], &list(&[(3, 1.0)])).unwrap()),
             [1, 2, 3]
         );
     }
@@ -187,10 +193,10 @@ mod tests {
     #[test]
     fn constants_out_of_range_are_refused() {
         for k in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-            assert!(Fusion::ReciprocalRank { k }.fuse(&[], &[]).is_err());
+            assert!(Fusion::ReciprocalRank { k }.fuse(&[&[]], &[]).is_err());
         }
         for vector in [-0.1, 1.1, f32::NAN] {
-            assert!(Fusion::WeightedSum { vector }.fuse(&[], &[]).is_err());
+            assert!(Fusion::WeightedSum { vector }.fuse(&[&[]], &[]).is_err());
         }
     }
 }

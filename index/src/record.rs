@@ -33,7 +33,7 @@ pub struct ImageRecord {
     pub timestamp: Option<i64>,
 }
 
-/// The single scores behind a hit. Where a search by vector takes part, every hit has its cosine,
+/// The single scores behind a hit. Where a search by a vector takes part, every hit has its cosine,
 /// found by that search or not; else `None` where a search did not take part or did not find it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
@@ -51,6 +51,8 @@ pub struct Scores {
 pub struct Ranks {
     /// Place by cosine.
     pub vector: Option<usize>,
+    /// Place by cosine after domain adaptation.
+    pub kernel: Option<usize>,
     /// Place by BM25.
     pub keyword: Option<usize>,
 }
@@ -93,7 +95,7 @@ mod tests {
             },
             ranks: Ranks {
                 vector: Some(1),
-                keyword: None,
+                ..Ranks::default()
             },
             images: vec![ImageRecord {
                 image_name: "cat.png".into(),
@@ -108,7 +110,7 @@ mod tests {
         let expected = format!(
             "{{\"rank\":1,\"id\":\"{}\",\"prompt\":\"a cat\",\"score\":0.5,\
              \"scores\":{{\"vector\":0.5,\"kernel\":null,\"keyword\":null}},\
-             \"ranks\":{{\"vector\":1,\"keyword\":null}},\"images\":[{{\"image_name\":\"cat.png\",\"part_id\":null,\
+             \"ranks\":{{\"vector\":1,\"kernel\":null,\"keyword\":null}},\"images\":[{{\"image_name\":\"cat.png\",\"part_id\":null,\
              \"seed\":18446744073709551615,\"step\":null,\"cfg\":7.5,\"sampler\":null,\
              \"width\":null,\"height\":null,\"image_nsfw\":null}}],\"image_count\":1}}",
             hit.id

@@ -42,6 +42,14 @@ impl Bundle {
         })
     }
 
+    /// The folder, whatever built-in models are called.
+    pub fn folder(path: &Path) -> Self {
+        Self {
+            name: path.to_string_lossy().into_owned(),
+            built_in: None,
+        }
+    }
+
     /// The name or folder it was opened by.
     pub fn name(&self) -> &str {
         &self.name

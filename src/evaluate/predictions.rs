@@ -28,6 +28,8 @@ pub struct PredictionFigures {
     pub images: usize,
     /// Mean cosine between predicted and true embedding.
     pub mean_cosine: f64,
+    /// The same after adaptation, if the model has been adapted.
+    pub adapted_cosine: Option<f64>,
     /// Micro F1 of the words.
     pub words_f1: WordsF1,
     /// Share of images whose nearest known prompt agrees with the true one, by attribute; of images
@@ -100,6 +102,11 @@ pub fn predictions(
         }
     }
     let share = |agreeing: usize| agreeing as f64 / with_meaning.max(1) as f64;
+    let adapted: Option<Vec<f64>> = found
+        .iter()
+        .zip(true_ones.rows())
+        .map(|(found, truth)| Some(f64::from(cosine(found.adapted.as_ref()?, truth))))
+        .collect();
     let pairs = truths
         .iter()
         .zip(&found)
@@ -107,6 +114,7 @@ pub fn predictions(
     Ok(PredictionFigures {
         images: truths.len(),
         mean_cosine,
+        adapted_cosine: adapted.map(|cosines| cosines.iter().sum::<f64>() / count),
         words_f1: figures::words_f1(pairs, predictor.vocabulary()),
         attributes: Meaning::ATTRIBUTES
             .into_iter()

@@ -49,7 +49,11 @@ pub fn combine(predictions: &[(f64, &Prediction)]) -> Prediction {
         .map(|(word, _)| (word.clone(), probabilities[word.as_str()]))
         .collect();
     words.sort_by(|a, b| b.1.total_cmp(&a.1));
-    Prediction { embedding, words }
+    Prediction {
+        embedding,
+        adapted: None,
+        words,
+    }
 }
 
 /// So many parts the weight is dealt out in.
@@ -104,6 +108,7 @@ mod tests {
     fn prediction(embedding: [f32; 2], words: &[(&str, f32)]) -> Prediction {
         Prediction {
             embedding: embedding.to_vec(),
+            adapted: None,
             words: words.iter().map(|&(word, p)| (word.into(), p)).collect(),
         }
     }

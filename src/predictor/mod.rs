@@ -1,10 +1,13 @@
 //! A trained model: images in, embeddings and words out.
 //!
 //! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`
-//! once its [`Confidence`] has been fitted; or `ensemble.json` with several such folders beside it. The pocket models of `assets/` are built into the library.
+//! once its [`Confidence`] has been fitted; or `ensemble.json` with several such folders beside it. An
+//! [`Adaptation`] to other images is a file beside them. The pocket models of `assets/` are built into
+//! the library.
 
 pub mod confidence;
 pub mod config;
+pub(crate) mod copy;
 pub mod ensemble;
 mod model;
 pub mod network;
@@ -13,10 +16,12 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::RgbImage;
+use rayon::prelude::*;
 
 use self::confidence::Confidence;
 use self::ensemble::{EnsembleConfig, Member};
 use self::model::Model;
+use crate::adapt::Adaptation;
 use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
@@ -34,6 +39,8 @@ pub mod files {
     pub const CONFIDENCE: &str = "confidence.json";
     /// The models that an ensemble consists of.
     pub const ENSEMBLE: &str = "ensemble.json";
+    /// The domain-adaptive kernel.
+    pub const ADAPTATION: &str = "adaptation.safetensors";
 }
 
 /// A trained model, loaded.
@@ -44,6 +51,7 @@ pub struct Predictor {
     first: (f64, Model),
     others: Vec<(f64, Model)>,
     confidence: Option<Confidence>,
+    adaptation: Option<Adaptation>,
 }
 
 /// What an image tells about its prompt.
@@ -51,6 +59,8 @@ pub struct Predictor {
 pub struct Prediction {
     /// The predicted sentence embedding, a unit vector.
     pub embedding: Vec<f32>,
+    /// The same after domain adaptation, if the model has been adapted: a unit vector.
+    pub adapted: Option<Vec<f32>>,
     /// The vocabulary's words with the probability that the prompt holds them, likeliest first.
     pub words: Vec<(String, f32)>,
 }
@@ -60,32 +70,25 @@ impl Predictor {
     ///
     /// # Errors
     /// [`Error::UnknownBundle`] if it is neither, [`Error::OtherTargets`] for an ensemble of models that
-    /// do not predict the same; else what is wrong with a file.
+    /// do not predict the same, [`Error::Adaptation`] and [`Error::OtherAdaptation`] for an adaptation
+    /// that is damaged or of another model; else what is wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
-        let ensemble = Path::new(name_or_folder).join(files::ENSEMBLE);
-        let bundle = if ensemble.is_file() {
-            Bundle::open(name_or_folder, files::ENSEMBLE)?
-        } else {
-            Bundle::open(name_or_folder, files::CONFIG)?
-        };
-        let mut models = if bundle.has(files::ENSEMBLE) {
-            let config: EnsembleConfig = bundle.json(files::ENSEMBLE)?;
-            let sum: f64 = config.members.iter().map(|member| member.weight).sum();
-            if !config.members.iter().all(|it| it.weight >= 0.0) || (sum - 1.0).abs() > 1e-6 {
-                return Err(Error::EnsembleWeights {
-                    path: bundle.path(files::ENSEMBLE),
-                });
-            }
-            let open = |member: &Member| -> Result<_> {
-                let folder = bundle.path(&member.folder);
-                let own = Bundle::open(&folder.to_string_lossy(), files::CONFIG)?;
-                Ok((member.weight, Model::open(&own, device)?))
-            };
-            config.members.iter().map(open).collect::<Result<_>>()?
-        } else {
-            vec![(1.0, Model::open(&bundle, device)?)]
-        }
-        .into_iter();
+        let bundle = bundle(name_or_folder)?;
+        let mut predictor = Self::open_unadapted(&bundle, device)?;
+        predictor.adaptation = adaptation(&bundle, predictor.sentence_encoder().dim)?;
+        Ok(predictor)
+    }
+
+    /// Loads a model without its adaptation, even if that is damaged.
+    ///
+    /// # Errors
+    /// As for [`Predictor::open`].
+    pub(crate) fn open_unadapted(bundle: &Bundle, device: &Device) -> Result<Self> {
+        let mut models = members(bundle)?
+            .into_iter()
+            .map(|(member, own)| Ok((member.weight, Model::open(&own, device)?)))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter();
         let Some(first) = models.next() else {
             return Err(Error::EnsembleWeights {
                 path: bundle.path(files::ENSEMBLE),
@@ -112,11 +115,12 @@ impl Predictor {
             None
         };
         Ok(Self {
-            name: name_or_folder.to_owned(),
+            name: bundle.name().to_owned(),
             built_in: bundle.is_built_in(),
             first,
             others,
             confidence,
+            adaptation: None,
         })
     }
 
@@ -145,11 +149,27 @@ impl Predictor {
         self.confidence.as_ref()
     }
 
+    /// Its adaptation to other images than it was trained on; `None` if there has been none.
+    pub fn adaptation(&self) -> Option<&Adaptation> {
+        self.adaptation.as_ref()
+    }
+
     /// A prediction for each image, in order.
     ///
     /// # Errors
     /// If a tensor operation fails.
     pub fn predict(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
+        let mut predictions = self.predict_unadapted(images)?;
+        if let Some(adaptation) = &self.adaptation {
+            predictions.par_iter_mut().for_each(|prediction| {
+                prediction.adapted = Some(adaptation.apply(&prediction.embedding));
+            });
+        }
+        Ok(predictions)
+    }
+
+    /// As [`predict`](Self::predict), without the adapted embedding.
+    pub(crate) fn predict_unadapted(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
         if self.others.is_empty() {
             return self.first.1.predict(images);
         }
@@ -166,4 +186,64 @@ impl Predictor {
         };
         Ok((0..images.len()).map(image).collect())
     }
+}
+
+/// The files of the model or ensemble of this name, or in this folder.
+///
+/// # Errors
+/// [`Error::UnknownBundle`] if there is neither.
+pub(crate) fn bundle(name_or_folder: &str) -> Result<Bundle> {
+    let ensemble = Path::new(name_or_folder).join(files::ENSEMBLE);
+    let main = if ensemble.is_file() {
+        files::ENSEMBLE
+    } else {
+        files::CONFIG
+    };
+    Bundle::open(name_or_folder, main)
+}
+
+/// Whether a model of this name is built into the library.
+pub fn is_built_in(name_or_folder: &str) -> bool {
+    bundle(name_or_folder).is_ok_and(|bundle| bundle.is_built_in())
+}
+
+/// The members of an ensemble, or the one model with all the weight.
+fn members(bundle: &Bundle) -> Result<Vec<(Member, Bundle)>> {
+    if !bundle.has(files::ENSEMBLE) {
+        let (folder, weight) = (String::new(), 1.0);
+        return Ok(vec![(Member { folder, weight }, bundle.clone())]);
+    }
+    let config: EnsembleConfig = bundle.json(files::ENSEMBLE)?;
+    let sum: f64 = config.members.iter().map(|member| member.weight).sum();
+    if !config.members.iter().all(|it| it.weight >= 0.0) || (sum - 1.0).abs() > 1e-6 {
+        return Err(Error::EnsembleWeights {
+            path: bundle.path(files::ENSEMBLE),
+        });
+    }
+    let open = |member: Member| {
+        let own = Bundle::folder(&bundle.path(&member.folder));
+        (member, own)
+    };
+    Ok(config.members.into_iter().map(open).collect())
+}
+
+fn adaptation(bundle: &Bundle, dim: usize) -> Result<Option<Adaptation>> {
+    if !bundle.has(files::ADAPTATION) {
+        return Ok(None);
+    }
+    let path = bundle.path(files::ADAPTATION);
+    let refused = |why| Error::Adaptation {
+        path: path.clone(),
+        why,
+    };
+    let read = Adaptation::from_bytes(&bundle.bytes(files::ADAPTATION)?);
+    let (adaptation, record) = read.map_err(refused)?;
+    if record.model != copy::identity(bundle)? {
+        return Err(Error::OtherAdaptation { path });
+    }
+    if adaptation.dim() != dim {
+        let found = adaptation.dim();
+        return Err(refused(format!("{found} numbers, not {dim}")));
+    }
+    Ok(Some(adaptation))
 }

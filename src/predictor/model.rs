@@ -68,7 +68,11 @@ impl Model {
                 let words = self.vocabulary.words().iter().cloned();
                 let mut words: Vec<(String, f32)> = words.zip(probabilities).collect();
                 words.sort_by(|a, b| b.1.total_cmp(&a.1));
-                predictions.push(Prediction { embedding, words });
+                predictions.push(Prediction {
+                    embedding,
+                    adapted: None,
+                    words,
+                });
             }
         }
         Ok(predictions)

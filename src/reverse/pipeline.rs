@@ -144,6 +144,7 @@ impl Reverser {
             .collect();
         let mut hits = self.index.search(&SearchRequest {
             vector: Some(prediction.embedding.clone()),
+            kernel: prediction.adapted.clone(),
             keywords: Some(KeywordQuery::Weighted(weights)),
             // The answer is the first hit, whether or not it is to be listed.
             k: options.k.max(1),

@@ -1,16 +1,17 @@
 //! An ensemble of trained models: weights chosen on validation images, and a folder of all of them.
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use candle_core::Device;
 
 use super::checkpoint::write_atomically;
+use super::predict::predict;
 use super::set::TrainingSet;
 use super::to_json;
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
+use crate::predictor::copy::{copy_network, remove_fitted};
 use crate::predictor::ensemble::{EnsembleConfig, Member, combine, fit_weights};
 use crate::predictor::{Prediction, Predictor, files};
 use crate::text;
@@ -23,9 +24,6 @@ pub struct EnsembleFit {
     /// Mean cosine of all together.
     pub cosine: f64,
 }
-
-/// Images decoded at once.
-const BATCH_IMAGES: usize = 256;
 
 /// Chooses the weights of `models` on the images of `validation`, and writes the ensemble to `folder`:
 /// those with a weight above 0. `observe` is told of images done, of how many.
@@ -50,7 +48,9 @@ pub fn ensemble(
     }
     let mut rows = vec![];
     for (number, model) in models.iter().enumerate() {
-        rows.push(predict(model, validation, device, &mut |done| {
+        let predictor = Predictor::open(model, device)?;
+        let image = |number| validation.image(number, 0);
+        rows.push(predict(&predictor, truths.len(), &image, &mut |done| {
             observe(number * truths.len() + done, models.len() * truths.len())
         })?);
     }
@@ -78,33 +78,6 @@ pub fn ensemble(
     Ok(fit)
 }
 
-/// Embeddings alone: weights do not depend on words.
-fn predict(
-    model: &str,
-    set: &dyn TrainingSet,
-    device: &Device,
-    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
-) -> Result<Vec<Prediction>> {
-    let predictor = Predictor::open(model, device)?;
-    let all: Vec<usize> = (0..set.len()).collect();
-    let mut predictions = Vec::with_capacity(all.len());
-    for batch in all.chunks(BATCH_IMAGES) {
-        let images = batch
-            .iter()
-            .map(|&image| set.image(image, 0))
-            .collect::<Result<Vec<_>>>()?;
-        let embedding = |prediction: Prediction| Prediction {
-            words: vec![],
-            ..prediction
-        };
-        predictions.extend(predictor.predict(&images)?.into_iter().map(embedding));
-        if observe(predictions.len()).is_break() {
-            return Err(Error::Cancelled);
-        }
-    }
-    Ok(predictions)
-}
-
 fn mean_cosine(predictions: &[Prediction], truths: &[&[f32]]) -> f64 {
     let cosines = predictions
         .iter()
@@ -123,20 +96,13 @@ fn write(fit: &EnsembleFit, folder: &Path) -> Result<()> {
         let name = Path::new(model).file_name().unwrap_or_default();
         let own = format!("{}-{}", number + 1, name.to_string_lossy());
         let path = folder.join(&own);
-        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
-        for file in [files::WEIGHTS, files::VOCABULARY, files::CONFIG] {
-            write_atomically(&path.join(file), &bundle.bytes(file)?)?;
-        }
+        copy_network(&bundle, &path)?;
         members.push(Member {
             folder: own,
             weight: *weight,
         });
     }
-    // A confidence that was fitted for other weights.
-    let confidence = folder.join(files::CONFIDENCE);
-    if confidence.exists() {
-        fs::remove_file(&confidence).map_err(Error::io("remove", &confidence))?;
-    }
+    remove_fitted(folder)?;
     let path = folder.join(files::ENSEMBLE);
     let json = to_json(&EnsembleConfig { members }, &path)?;
     write_atomically(&path, json.as_bytes())

@@ -1,5 +1,6 @@
 //! Training: loss, optimiser, checkpoints, and the loop that ties them together.
 
+pub mod adapt;
 pub mod attributes;
 pub mod autoencoder;
 mod average;
@@ -19,6 +20,7 @@ pub mod log;
 pub mod loss;
 pub mod optim;
 pub mod parameters;
+mod predict;
 pub mod recipe;
 pub mod schedule;
 pub mod set;

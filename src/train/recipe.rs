@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
 use crate::predictor::config::PredictorConfig;
+use crate::predictor::copy::remove_fitted;
 use crate::predictor::files;
 use crate::predictor::network::Network;
 use crate::text::SentenceEncoder;
@@ -223,16 +224,10 @@ impl Recipe {
         }
     }
 
-    /// Writes the model as it is now, its weights in half precision. A confidence that was fitted
-    /// for earlier weights goes first.
+    /// Writes the model as it is now, its weights in half precision. What was fitted to earlier weights
+    /// goes first.
     fn keep(&self, config: &str, vocabulary: &Vocabulary, parameters: &Parameters) -> Result<()> {
-        let confidence = self.folder.join(files::CONFIDENCE);
-        match fs::remove_file(&confidence) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &confidence)(error));
-            }
-            _ => {}
-        }
+        remove_fitted(&self.folder)?;
         write_atomically(&self.folder.join(files::CONFIG), config.as_bytes())?;
         let words = vocabulary.to_text();
         write_atomically(&self.folder.join(files::VOCABULARY), words.as_bytes())?;

@@ -18,6 +18,9 @@ mod gradients;
 /// The diffusion networks against the reference implementation.
 mod diffusion;
 
+/// The domain-adaptive kernel against scikit-learn.
+mod adapt;
+
 /// Data sets that a diffusion model makes.
 mod dataset;
 

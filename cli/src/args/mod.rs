@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it means. One struct a command.
 
+mod adapt;
 mod dataset;
 mod diffusion;
 mod ensemble;
@@ -12,6 +13,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
+pub(crate) use adapt::AdaptArgs;
 pub(crate) use dataset::DatasetArgs;
 pub(crate) use diffusion::{AdherenceArgs, GenerateArgs, TrainCheckerArgs, TrainDiffusionArgs};
 pub(crate) use ensemble::{EnsembleArgs, GraftArgs};
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Ensemble(EnsembleArgs),
     /// Put what the white box has learnt back into the diffusion model.
     Graft(GraftArgs),
+    /// Fit the domain-adaptive kernel of a model to your own images.
+    Adapt(AdaptArgs),
     /// How good a model is: cosines, recall, calibration, latency.
     Evaluate(EvaluateArgs),
     /// Model weights: where they are, fetch and verify them.

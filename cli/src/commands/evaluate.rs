@@ -129,14 +129,17 @@ fn print_predictions(figures: &PredictionFigures, args: &EvaluateArgs) -> Result
             figures.mean_cosine,
         ),
         (
-            "the same of its 10 nearest images' prompts",
+            "that of its 10 nearest images' prompts",
             figures.encoder_neighbours,
         ),
-        ("the same of the mean embedding", figures.mean_embedding),
+        ("that of the mean embedding", figures.mean_embedding),
         ("F1 of the predicted words", figures.words_f1.all),
         ("F1 of words that leave a trace", figures.words_f1.traced),
         ("F1 of words that leave none", figures.words_f1.untraced),
     ];
+    if let Some(cosine) = figures.adapted_cosine {
+        rows.insert(1, ("that of the adapted embedding", cosine));
+    }
     let attributes: Vec<(String, f64)> = figures
         .attributes
         .iter()

@@ -45,7 +45,7 @@ const IMAGE_EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"]
 
 /// The given files, and the image files of the given folders and those below, in order of name. A
 /// folder that cannot be read stands for itself, so that it fails like a file and the rest goes on.
-fn files(paths: &[PathBuf]) -> Vec<PathBuf> {
+pub(super) fn files(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut files = vec![];
     for path in paths {
         if path.is_dir() {

@@ -1,5 +1,6 @@
 //! One file a command: from arguments to output.
 
+mod adapt;
 mod adherence;
 mod dataset;
 mod demo;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Graft(args) => graft::run(args),
         Command::Generate(args) => generate::run(args, global),
         Command::Dataset(args) => dataset::run(args, global),
+        Command::Adapt(args) => adapt::run(args, global),
         Command::Evaluate(args) => evaluate::run(args, global),
         Command::Models(command) => models::run(command, global),
     }

@@ -10,22 +10,30 @@ use unprompt_index::Hit;
 /// Width of a table where there is no terminal to ask.
 const DEFAULT_WIDTH: u16 = 120;
 
-/// Hits: rank, score, cosine, images, prompt.
+/// Hits: rank, score, cosine (and after domain adaptation, if there was one), BM25, images, prompt.
 pub(crate) fn hits(hits: &[Hit]) -> Table {
+    let adapted = hits.iter().any(|hit| hit.scores.kernel.is_some());
     let number = |value: Option<f32>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
     let row = |hit: &Hit| {
-        vec![
+        let mut row = vec![
             hit.rank.to_string(),
             format!("{:.4}", hit.score),
             number(hit.scores.vector),
             number(hit.scores.keyword),
             hit.image_count.to_string(),
             printable(&hit.prompt),
-        ]
+        ];
+        if adapted {
+            row.insert(3, number(hit.scores.kernel));
+        }
+        row
     };
-    let header = ["rank", "score", "cosine", "keyword", "images", "prompt"];
+    let mut header = vec!["rank", "score", "cosine", "keyword", "images", "prompt"];
+    if adapted {
+        header.insert(3, "adapted");
+    }
     let mut table = rows(&header, hits.iter().map(row).collect());
-    for column in table.column_iter_mut().take(5) {
+    for column in table.column_iter_mut().take(header.len() - 1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table

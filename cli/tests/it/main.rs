@@ -1,5 +1,6 @@
 //! The binary as a user runs it.
 
+mod adapt; // a model to other images
 mod diffusion; // text to image, and what learns from it
 mod index; // building, changing and exporting indexes
 

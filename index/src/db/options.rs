@@ -113,6 +113,8 @@ impl Default for VectorOptions {
 pub struct SearchRequest {
     /// The query as a unit vector.
     pub vector: Option<Vec<f32>>,
+    /// A second query by vector, fused with the first: the same after domain adaptation.
+    pub kernel: Option<Vec<f32>>,
     /// The query as words.
     pub keywords: Option<KeywordQuery>,
     /// Hits wanted.
@@ -128,7 +130,7 @@ pub struct SearchRequest {
     pub exact: bool,
     /// Which prompts and images may be answered.
     pub filter: Option<Filter>,
-    /// How the two lists of a search by vector and by keywords become one.
+    /// How the lists of a search by vectors and by keywords become one.
     pub fusion: Fusion,
     /// Images listed with a hit.
     pub images_per_hit: usize,
@@ -138,6 +140,7 @@ impl Default for SearchRequest {
     fn default() -> SearchRequest {
         SearchRequest {
             vector: None,
+            kernel: None,
             keywords: None,
             k: 10,
             offset: 0,

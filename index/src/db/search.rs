@@ -72,52 +72,39 @@ impl Index {
         Ok(scored(&self.worded(query, k, &self.select(filter)?)?))
     }
 
-    /// A page of hits. With a vector alone their score is the cosine, with keywords alone BM25;
-    /// with both, the first 100 of each search are fused (the first 1000, if the page lies beyond,
-    /// and so on), and every hit has its cosine, found by that search or not. Equal scores stand in the order of their [`PromptId`](crate::PromptId).
+    /// A page of hits. With one query by vector alone their score is the cosine, with keywords alone
+    /// BM25; with several queries, the first 100 of each search are fused (the first 1000, if the page
+    /// lies beyond, and so on), and every hit has its cosines, found by that search or not. Equal
+    /// scores stand in the order of their [`PromptId`](crate::PromptId).
     ///
     /// # Errors
-    /// [`Error::Option`] without vector and keywords, or with a constant of the fusion out of
-    /// range; [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
+    /// [`Error::Option`] without any query, or with a constant of the fusion out of range;
+    /// [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
     pub fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
         request.fusion.check()?;
         let wanted = request.offset.saturating_add(request.k);
-        let depth = match (&request.vector, &request.keywords) {
-            (Some(_), Some(_)) => depth(wanted),
-            _ => wanted,
-        };
+        let queries = usize::from(request.vector.is_some())
+            + usize::from(request.kernel.is_some())
+            + usize::from(request.keywords.is_some());
+        let depth = if queries > 1 { depth(wanted) } else { wanted };
         let depth = depth.min(self.len());
         let selections = self.select(request.filter.as_ref())?;
-        let by_vector = match &request.vector {
-            Some(query) => {
-                let options = VectorOptions {
-                    k: depth,
-                    ef: request.ef,
-                    exact: request.exact,
-                };
-                Some(self.nearest(query, &options, &selections)?)
-            }
-            None => None,
+        let options = VectorOptions {
+            k: depth,
+            ef: request.ef,
+            exact: request.exact,
         };
-        let by_words = match &request.keywords {
-            Some(words) => Some(self.worded(words, depth, &selections)?),
-            None => None,
+        let near = |query: &Option<Vec<f32>>| -> Result<Option<Vec<Found>>> {
+            let near = |query: &Vec<f32>| self.nearest(query, &options, &selections);
+            query.as_ref().map(near).transpose()
         };
-        let ranked = match (by_vector, by_words) {
-            (Some(by_vector), None) => ranked(&by_vector, &by_vector, &[]),
-            (None, Some(by_words)) => ranked(&by_words, &[], &by_words),
-            (Some(by_vector), Some(by_words)) => {
-                let fused = fused(request.fusion, &by_vector, &by_words)?;
-                ranked(&fused, &by_vector, &by_words)
-            }
-            (None, None) => {
-                let why = "neither a vector nor keywords are given".into();
-                return Err(Error::Option {
-                    name: "vector",
-                    why,
-                });
-            }
+        let words = |words| self.worded(words, depth, &selections);
+        let lists = Lists {
+            vector: near(&request.vector)?,
+            kernel: near(&request.kernel)?,
+            words: request.keywords.as_ref().map(words).transpose()?,
         };
+        let ranked = lists.ranked(request.fusion)?;
         let good = |hit: &Ranked| {
             request
                 .min_score
@@ -141,8 +128,10 @@ impl Index {
             keyword,
             ranks,
         } = ranked;
-        let query = request.vector.as_ref();
-        let vector = query.map(|query| self.cosine(entry, query)).transpose()?;
+        let cosine = |query: &Option<Vec<f32>>| {
+            let cosine = |query: &Vec<f32>| self.cosine(entry, query);
+            query.as_ref().map(cosine).transpose()
+        };
         let selection = selections
             .get(entry.segment as usize)
             .and_then(Option::as_ref);
@@ -155,8 +144,8 @@ impl Index {
             prompt: self.prompt(entry)?,
             score,
             scores: Scores {
-                vector,
-                kernel: None,
+                vector: cosine(&request.vector)?,
+                kernel: cosine(&request.kernel)?,
                 keyword,
             },
             ranks,
@@ -217,40 +206,72 @@ fn scored(found: &[Found]) -> Vec<Scored> {
     found.iter().map(|found| found.scored()).collect()
 }
 
-/// The hits of `found` with what the single lists know of them.
-fn ranked(found: &[Found], by_vector: &[Found], by_words: &[Found]) -> Vec<Ranked> {
-    let places = |list: &[Found]| -> HashMap<EntryId, (usize, f32)> {
-        let ranks = list.iter().zip(1..);
-        ranks.map(|(f, rank)| (f.entry, (rank, f.score))).collect()
-    };
-    let (vector, words) = (places(by_vector), places(by_words));
-    let ranked = |found: &Found| Ranked {
-        found: *found,
-        keyword: words.get(&found.entry).map(|(_, score)| *score),
-        ranks: Ranks {
-            vector: vector.get(&found.entry).map(|(rank, _)| *rank),
-            keyword: words.get(&found.entry).map(|(rank, _)| *rank),
-        },
-    };
-    found.iter().map(ranked).collect()
+/// What each query of a search has found, best first; `None` where there was no such query.
+struct Lists {
+    vector: Option<Vec<Found>>,
+    kernel: Option<Vec<Found>>,
+    words: Option<Vec<Found>>,
 }
 
-/// Both lists as one, ties by id.
-fn fused(fusion: Fusion, by_vector: &[Found], by_words: &[Found]) -> Result<Vec<Found>> {
-    let found: HashMap<EntryId, Found> = by_vector
-        .iter()
-        .chain(by_words)
-        .map(|found| (found.entry, *found))
-        .collect();
-    let fused = fusion.fuse(&scored(by_vector), &scored(by_words))?;
-    let with_id = fused.iter().filter_map(|fused| {
-        let found = found.get(&fused.entry)?;
-        Some(Found {
-            score: fused.score,
-            ..*found
-        })
-    });
-    let mut fused: Vec<Found> = with_id.collect();
-    fused.sort_by(|a, b| b.cmp(a));
-    Ok(fused)
+impl Lists {
+    /// All that was found, best first: in the order of the only list, or fused.
+    fn ranked(&self, fusion: Fusion) -> Result<Vec<Ranked>> {
+        let lists = [&self.vector, &self.kernel, &self.words];
+        let given: Vec<&Vec<Found>> = lists.into_iter().flatten().collect();
+        let found = match given[..] {
+            [] => {
+                let why = "neither a vector nor keywords are given".into();
+                return Err(Error::Option {
+                    name: "vector",
+                    why,
+                });
+            }
+            [only] => only.clone(),
+            _ => self.fused(fusion)?,
+        };
+        let [vector, kernel, words] = lists.map(places);
+        let ranked = |found: &Found| Ranked {
+            found: *found,
+            keyword: words.get(&found.entry).map(|(_, score)| *score),
+            ranks: Ranks {
+                vector: vector.get(&found.entry).map(|(rank, _)| *rank),
+                kernel: kernel.get(&found.entry).map(|(rank, _)| *rank),
+                keyword: words.get(&found.entry).map(|(rank, _)| *rank),
+            },
+        };
+        Ok(found.iter().map(ranked).collect())
+    }
+
+    /// All lists as one, ties by id.
+    fn fused(&self, fusion: Fusion) -> Result<Vec<Found>> {
+        let vectors: Vec<&Vec<Found>> =
+            [&self.vector, &self.kernel].into_iter().flatten().collect();
+        let words = self.words.as_deref().unwrap_or_default();
+        let found: HashMap<EntryId, Found> = vectors
+            .iter()
+            .copied()
+            .flatten()
+            .chain(words)
+            .map(|found| (found.entry, *found))
+            .collect();
+        let by_vectors: Vec<Vec<Scored>> = vectors.iter().map(|list| scored(list)).collect();
+        let by_vectors: Vec<&[Scored]> = by_vectors.iter().map(Vec::as_slice).collect();
+        let fused = fusion.fuse(&by_vectors, &scored(words))?;
+        let with_id = fused.iter().filter_map(|fused| {
+            let found = found.get(&fused.entry)?;
+            Some(Found {
+                score: fused.score,
+                ..*found
+            })
+        });
+        let mut fused: Vec<Found> = with_id.collect();
+        fused.sort_by(|a, b| b.cmp(a));
+        Ok(fused)
+    }
+}
+
+/// The rank, from 1, and the score of each entry of a list.
+fn places(list: &Option<Vec<Found>>) -> HashMap<EntryId, (usize, f32)> {
+    let ranks = list.iter().flatten().zip(1..);
+    ranks.map(|(f, rank)| (f.entry, (rank, f.score))).collect()
 }

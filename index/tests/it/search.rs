@@ -119,6 +119,48 @@ fn by_both_ranks_are_fused_and_every_hit_has_its_cosine() {
 }
 
 #[test]
+fn a_second_vector_is_a_list_of_its_own() {
+    let built = animals();
+    let mut both = request(Some(0.0), Some("panda"));
+    both.kernel = Some(at(45.0));
+    both.fusion = Fusion::ReciprocalRank { k: 5.0 };
+    let hits = built.index.search(&both).unwrap();
+    for hit in &hits {
+        let ranks = [hit.ranks.vector, hit.ranks.kernel, hit.ranks.keyword];
+        let shares = ranks
+            .iter()
+            .flatten()
+            .map(|&rank| 1.0 / (5.0 + rank as f32));
+        assert!((hit.score - shares.sum::<f32>()).abs() < 1e-6, "{hit:?}");
+        let entry = built.index.find(&hit.id).unwrap().unwrap();
+        let cosine = |query: &[f32]| Some(built.index.cosine(entry, query).unwrap());
+        assert_eq!(hit.scores.vector, cosine(&at(0.0)));
+        assert_eq!(hit.scores.kernel, cosine(&at(45.0)));
+    }
+    assert!(hits.iter().any(|hit| hit.ranks.vector != hit.ranks.kernel));
+
+    // By vectors alone: each has half of a weighted sum.
+    both.keywords = None;
+    both.fusion = Fusion::WeightedSum { vector: 1.0 };
+    let by_both = built.index.search(&both).unwrap();
+    assert_eq!(by_both.len(), 4);
+    let mut swapped = both.clone();
+    std::mem::swap(&mut swapped.vector, &mut swapped.kernel);
+    let by_swapped = built.index.search(&swapped).unwrap();
+    for (hit, other) in by_both.iter().zip(&by_swapped) {
+        assert_eq!((&hit.prompt, hit.score), (&other.prompt, other.score));
+    }
+
+    let mut alone = both.clone();
+    alone.vector = None;
+    let hits = built.index.search(&alone).unwrap();
+    assert_eq!(hits.len(), 4);
+    assert!(hits.iter().all(|hit| hit.scores.kernel == Some(hit.score)));
+    both.kernel = Some(vec![1.0]);
+    assert!(built.index.search(&both).is_err());
+}
+
+#[test]
 fn a_hit_found_by_words_alone_has_its_cosine_too() {
     let vectors = clustered(3, 2000, 8, 5);
     let texts: Vec<String> = (0..2000).map(|i| format!("number {i}")).collect();

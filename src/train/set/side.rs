@@ -1,5 +1,7 @@
 //! One side of a run's data before its targets are known.
 
+use image::RgbImage;
+
 use super::folder::{FolderSet, KEPT_BYTES};
 use super::{PocketSet, TrainingSet};
 use crate::data::pairs::Pairs;
@@ -44,6 +46,17 @@ impl Side {
         match self {
             Self::Pocket(prompts) => prompts.iter().map(|prompt| prompt.text.as_str()).collect(),
             Self::Folder(pairs) => pairs.prompts().collect(),
+        }
+    }
+
+    /// The image of a prompt by number, as a file has it.
+    ///
+    /// # Errors
+    /// If the image cannot be read.
+    pub(in crate::train) fn image(&self, number: usize) -> Result<RgbImage> {
+        match self {
+            Self::Pocket(prompts) => Ok(prompts[number].render()),
+            Self::Folder(pairs) => pairs.image(number),
         }
     }
 
