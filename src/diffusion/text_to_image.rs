@@ -18,7 +18,6 @@ use super::unet::config::UNetConfig;
 use super::vae::{CodecConfig, LatentCodec};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
-use crate::image::preprocess::Preprocess;
 use crate::random;
 use crate::text::{EncoderIdentity, SentenceEncoder, TokenStates};
 
@@ -160,22 +159,14 @@ impl TextToImage {
         self.codec.as_ref()
     }
 
-    /// Images through the codec and back: as good as the model's own can get.
+    /// Pixels (batch, 3, height, width) in [-1, 1] through the codec and back, as images: as good as the
+    /// model's own can get.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub fn reconstruct(&self, images: &[RgbImage]) -> Result<Vec<RgbImage>> {
-        let preprocess = Preprocess::symmetric(self.side());
-        let pieces: Vec<Vec<RgbImage>> = images
-            .par_chunks(BATCH_IMAGES)
-            .map(|images| {
-                let pixels = preprocess.batch(images, &self.device)?;
-                Ok(to_images(
-                    &self.codec.decode(&self.codec.encode(&pixels)?)?,
-                )?)
-            })
-            .collect::<Result<_>>()?;
-        Ok(pieces.into_iter().flatten().collect())
+    pub fn reconstruct(&self, pixels: &Tensor) -> Result<Vec<RgbImage>> {
+        let latents = self.codec.encode(&pixels.to_device(&self.device)?)?;
+        Ok(to_images(&self.codec.decode(&latents)?)?)
     }
 
     /// Makes images, in the order they were asked for. But for rounding, an image depends on its order

@@ -3,12 +3,15 @@
 
 use std::ops::ControlFlow;
 
+use candle_core::Device;
 use image::RgbImage;
+use rayon::prelude::*;
 
 use crate::checker::Checker;
 use crate::checker::agreement::Agreement;
 use crate::diffusion::text_to_image::{GenerateOptions, Order, TextToImage};
 use crate::error::{Error, Result};
+use crate::image::preprocess::Preprocess;
 use crate::pocket::{Meaning, PocketPrompt, Prompts, Split};
 use crate::predictor::Predictor;
 use crate::text::{self, SentenceEncoder};
@@ -39,6 +42,9 @@ pub struct Adherence {
 
 /// Images made at once, between two looks at `observe`.
 const BATCH_IMAGES: usize = 64;
+
+/// Images that go through the codec together.
+const PIECE_IMAGES: usize = 8;
 
 /// Generates images of test prompts and judges them; `observe` is told of those done, of how many.
 ///
@@ -97,13 +103,17 @@ pub fn reconstructed(
     observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Adherence> {
     let prompts = prompts(options);
+    let preprocess = Preprocess::symmetric(model.side());
     let mut images = vec![];
     for batch in prompts.chunks(BATCH_IMAGES) {
         if observe(images.len(), prompts.len()).is_break() {
             return Err(Error::Cancelled);
         }
-        let rendered: Vec<RgbImage> = batch.iter().map(PocketPrompt::render).collect();
-        images.extend(model.reconstruct(&rendered)?);
+        let pieces = batch.par_chunks(PIECE_IMAGES).map(|piece| {
+            let rendered: Vec<RgbImage> = piece.iter().map(PocketPrompt::render).collect();
+            model.reconstruct(&preprocess.batch(&rendered, &Device::Cpu)?)
+        });
+        images.extend(pieces.collect::<Result<Vec<_>>>()?.into_iter().flatten());
     }
     judge(prompts, images, checker, predictor, sentences)
 }
