@@ -37,7 +37,9 @@ fn a_model_is_adapted_and_its_second_prediction_searched_for() {
     write_blurred(&dir.join("pictures"), 40);
     fs::write(dir.join("pictures/broken.png"), "no picture").unwrap();
 
-    let fit = ["--out", "mine", "--centroids", "100", "--alpha", "0.1"];
+    // The defaults are for thousands of centroids: with so few they would leave the mean alone.
+    let fit = "--out mine --centroids 100 --gamma 1 --alpha 0.1";
+    let fit: [&str; 8] = fit.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let said = adapt(dir, fit).ok();
     assert!(said.contains("to 40 images by 100 centroids"), "{said}");
     let arguments = "evaluate --predictions --model mine --data pocket:64 --images 64 --json";
