@@ -1,4 +1,4 @@
-//! A model adapted to images of another world.
+//! A model adapted to images of a target domain.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use unprompt::pocket::{Prompts, Split};
 
 use super::{json_lines, unprompt};
 
-/// Test images that have been small: the blur is the other world.
+/// Test images that have been small: the blur is the target domain.
 fn write_blurred(folder: &Path, count: usize) {
     fs::create_dir_all(folder).unwrap();
     for (number, prompt) in Prompts::new(5, Split::Test).take(count).enumerate() {
@@ -20,14 +20,9 @@ fn write_blurred(folder: &Path, count: usize) {
     }
 }
 
-fn adapt<const N: usize>(folder: &Path, more: [&str; N]) -> super::Run {
-    let mut all = vec!["adapt", "--target", "pictures", "--data", "pocket:300"];
-    all.extend(more);
-    let output = assert_cmd::cargo::cargo_bin_cmd!("unprompt")
-        .current_dir(folder)
-        .args(all)
-        .output();
-    super::Run::from(output.unwrap())
+fn adapt(folder: &Path, more: &str) -> super::Run {
+    let all = "adapt --target pictures --data pocket:300";
+    unprompt(folder, all.split(' ').chain(more.split(' ')))
 }
 
 #[test]
@@ -38,14 +33,10 @@ fn a_model_is_adapted_and_its_second_prediction_searched_for() {
     fs::write(dir.join("pictures/broken.png"), "no picture").unwrap();
 
     // The defaults are for thousands of centroids: with so few they would leave the mean alone.
-    let fit = "--out mine --centroids 100 --gamma 1 --alpha 0.1";
-    let fit: [&str; 8] = fit.split(' ').collect::<Vec<_>>().try_into().unwrap();
-    let said = adapt(dir, fit).ok();
+    let said = adapt(dir, "--out mine --centroids 100 --gamma 1 --alpha 0.1").ok();
     assert!(said.contains("to 40 images by 100 centroids"), "{said}");
     let arguments = "evaluate --predictions --model mine --data pocket:64 --images 64 --json";
-    let arguments: Vec<&str> = arguments.split(' ').collect();
-    let arguments: [&str; 9] = arguments.try_into().unwrap();
-    let figures = json_lines(&unprompt(dir, arguments).ok()).remove(0);
+    let figures = json_lines(&unprompt(dir, arguments.split(' ')).ok()).remove(0);
     let cosine = |name: &str| figures[name].as_f64().unwrap();
     let least = cosine("mean_embedding") + 0.02;
     assert!(cosine("adapted_cosine") > least, "{figures}");
@@ -82,8 +73,7 @@ fn a_model_is_adapted_and_its_second_prediction_searched_for() {
     let search = ["reverse", "x.idx", "pictures/000.png", "--model", "mine"];
     let said = unprompt(dir, search).failed(1);
     assert!(said.contains("not an adaptation"), "{said}");
-    let again = ["--model", "mine", "--out", "mine", "--centroids", "50"];
-    adapt(dir, again).ok();
+    adapt(dir, "--model mine --out mine --centroids 50").ok();
     unprompt(dir, search).ok();
     let words = dir.join("mine/vocabulary.txt");
     let other = fs::read_to_string(&words)
@@ -92,7 +82,7 @@ fn a_model_is_adapted_and_its_second_prediction_searched_for() {
     fs::write(&words, other).unwrap();
     let said = unprompt(dir, search).failed(1);
     assert!(said.contains("another model"), "{said}");
-    let said = adapt(dir, ["--out", "mine"]).failed(1);
+    let said = adapt(dir, "--out mine").failed(1);
     assert!(said.contains("give another folder"), "{said}");
 }
 
@@ -101,19 +91,19 @@ fn what_cannot_be_adapted_to_is_one_clear_line() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     fs::create_dir(dir.join("pictures")).unwrap();
-    let said = adapt(dir, ["--out", "mine"]).failed(1);
+    let said = adapt(dir, "--out mine").failed(1);
     assert!(said.contains("no image files"), "{said}");
     fs::write(dir.join("pictures/a.png"), "no picture").unwrap();
-    let said = adapt(dir, ["--out", "mine"]).failed(1);
+    let said = adapt(dir, "--out mine").failed(1);
     assert!(said.contains("there are none"), "{said}");
     assert!(!dir.join("mine").exists());
     fs::create_dir(dir.join("other")).unwrap();
     for file in ["config.json", "model.safetensors", "vocabulary.txt"] {
         fs::write(dir.join("other").join(file), "{}").unwrap();
     }
-    let said = adapt(dir, ["--out", "other"]).failed(1);
+    let said = adapt(dir, "--out other").failed(1);
     assert!(said.contains("give another folder"), "{said}");
-    let said = adapt(dir, ["--target", "nothing", "--out", "mine"]).failed(1);
+    let said = adapt(dir, "--target nothing --out mine").failed(1);
     assert!(said.contains("no such file"), "{said}");
-    adapt(dir, ["--out", "mine", "--gamma", "0"]).failed(2);
+    adapt(dir, "--out mine --gamma 0").failed(2);
 }

@@ -32,13 +32,8 @@ fn train_diffusion(folder: &Path) {
 }
 
 fn generate<const N: usize>(folder: &Path, arguments: [&str; N]) -> super::Run {
-    let mut all = vec!["generate", "--model", "sd", "--steps", "2"];
-    all.extend(arguments);
-    let output = assert_cmd::cargo::cargo_bin_cmd!("unprompt")
-        .current_dir(folder)
-        .args(all)
-        .output();
-    super::Run::from(output.unwrap())
+    let all = ["generate", "--model", "sd", "--steps", "2"];
+    unprompt(folder, all.into_iter().chain(arguments))
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Run {
     }
 }
 
-fn unprompt<const N: usize>(folder: &Path, arguments: [&str; N]) -> Run {
+fn unprompt<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Run {
     let output = cargo_bin_cmd!("unprompt")
         .current_dir(folder)
         .args(arguments)
