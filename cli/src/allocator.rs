@@ -2,7 +2,7 @@
 //!
 //! Tensors come and go in megabytes: with the system's allocator a fifth of a training step goes into
 //! mapping and clearing pages. mimalloc gives pages back after a second of disuse, and a training step
-//! takes about as long; kept for ten, a step is an eighth faster and a server still shrinks when idle.
+//! takes about as long; kept for ten, a step is an eighth faster and a process that has become idle still shrinks.
 
 use libmimalloc_sys::mi_option_t;
 

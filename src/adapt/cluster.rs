@@ -1,5 +1,5 @@
-//! Bisecting k-means (Steinbach, Karypis and Kumar, 2000, s. 5): one cluster after the other is split in two
-//! until there are enough: the one of the largest inertia, the sum of squared distances to its mean.
+//! Bisecting k-means (Steinbach, Karypis and Kumar, 2000): the cluster of the largest inertia, the sum of
+//! squared distances to its mean, is split in two until there are enough.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

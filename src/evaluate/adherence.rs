@@ -59,17 +59,13 @@ pub fn adherence(
     observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Adherence> {
     let prompts = prompts(options);
-    let mut images = vec![];
-    for batch in prompts.chunks(BATCH_IMAGES) {
-        if observe(images.len(), prompts.len()).is_break() {
-            return Err(Error::Cancelled);
-        }
+    let images = in_batches(&prompts, observe, |batch| {
         let orders: Vec<Order> = batch
             .iter()
             .map(|prompt| order(prompt, options.generate))
             .collect();
-        images.extend(model.generate(&orders, sentences)?);
-    }
+        model.generate(&orders, sentences)
+    })?;
     judge(prompts, images, checker, predictor, sentences)
 }
 
@@ -104,18 +100,30 @@ pub fn reconstructed(
 ) -> Result<Adherence> {
     let prompts = prompts(options);
     let preprocess = Preprocess::symmetric(model.side());
+    let images = in_batches(&prompts, observe, |batch| {
+        let pieces = batch.par_chunks(PIECE_IMAGES).map(|piece| {
+            let rendered: Vec<RgbImage> = piece.iter().map(PocketPrompt::render).collect();
+            model.reconstruct(&preprocess.batch(&rendered, &Device::Cpu)?)
+        });
+        Ok(pieces.collect::<Result<Vec<_>>>()?.concat())
+    })?;
+    judge(prompts, images, checker, predictor, sentences)
+}
+
+/// What `make` makes of the prompts, a batch at a time.
+fn in_batches(
+    prompts: &[PocketPrompt],
+    observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    make: impl Fn(&[PocketPrompt]) -> Result<Vec<RgbImage>>,
+) -> Result<Vec<RgbImage>> {
     let mut images = vec![];
     for batch in prompts.chunks(BATCH_IMAGES) {
         if observe(images.len(), prompts.len()).is_break() {
             return Err(Error::Cancelled);
         }
-        let pieces = batch.par_chunks(PIECE_IMAGES).map(|piece| {
-            let rendered: Vec<RgbImage> = piece.iter().map(PocketPrompt::render).collect();
-            model.reconstruct(&preprocess.batch(&rendered, &Device::Cpu)?)
-        });
-        images.extend(pieces.collect::<Result<Vec<_>>>()?.into_iter().flatten());
+        images.extend(make(batch)?);
     }
-    judge(prompts, images, checker, predictor, sentences)
+    Ok(images)
 }
 
 fn prompts(options: AdherenceOptions) -> Vec<PocketPrompt> {

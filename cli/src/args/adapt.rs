@@ -17,7 +17,7 @@ pub(crate) struct AdaptArgs {
     )]
     pub(crate) model: String,
 
-    /// Images to adapt to: files and folders, without their prompts. Some hundreds do.
+    /// Images to adapt to: files and folders, without their prompts.
     #[arg(long, required = true, num_args = 1.., value_name = "IMAGES", env = "UNPROMPT_TARGET")]
     pub(crate) target: Vec<PathBuf>,
 
