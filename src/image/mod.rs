@@ -20,7 +20,24 @@ pub trait ImageEncoder: Send + Sync {
     ///
     /// # Errors
     /// If the input has another shape.
-    fn forward(&self, pixels: &Tensor) -> Result<Tensor>;
+    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+        self.learnt(&self.given(pixels)?)
+    }
+
+    /// The part of [`forward`](ImageEncoder::forward) that training leaves as it is: (batch, ..),
+    /// without a gradient; the pixels themselves if nothing is frozen.
+    ///
+    /// # Errors
+    /// If the input has another shape.
+    fn given(&self, pixels: &Tensor) -> Result<Tensor> {
+        Ok(pixels.clone())
+    }
+
+    /// The rest of it, from what is given to features.
+    ///
+    /// # Errors
+    /// If the input has another shape.
+    fn learnt(&self, given: &Tensor) -> Result<Tensor>;
 
     /// Length of a feature vector.
     fn width(&self) -> usize;

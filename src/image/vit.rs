@@ -122,7 +122,7 @@ impl Vit {
 }
 
 impl ImageEncoder for Vit {
-    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+    fn learnt(&self, pixels: &Tensor) -> Result<Tensor> {
         let embedded = self.patches.forward(pixels)?;
         let (batch, _, dim) = embedded.dims3()?;
         let class_token = self.class_token.broadcast_as((batch, 1, dim))?;

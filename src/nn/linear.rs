@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 
-use super::ops;
+use super::{conv, ops};
 
 /// `y = x W^T + b`, with `weight` (outputs, inputs) and, unless it was made without, `bias` (outputs).
 #[derive(Clone, Debug)]
@@ -64,12 +64,17 @@ impl Linear {
 impl Module for Linear {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (outputs, inputs) = self.weight.dims2()?;
-        let rows = x.elem_count() / inputs.max(1);
         // One large product: candle repeats the weight for every leading dimension otherwise.
-        let mut y = x.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
-        if let Some(bias) = &self.bias {
-            y = ops::add_bias(&y, bias)?;
-        }
+        let rows = x.reshape((x.elem_count() / inputs.max(1), inputs))?;
+        let y = match &self.bias {
+            Some(bias) if ops::fused(x) => conv::linear(&rows, &self.weight, bias)?,
+            None if ops::fused(x) => {
+                let bias = Tensor::zeros(outputs, x.dtype(), x.device())?;
+                conv::linear(&rows, &self.weight, &bias)?
+            }
+            Some(bias) => rows.matmul(&self.weight.t()?)?.broadcast_add(bias)?,
+            None => rows.matmul(&self.weight.t()?)?,
+        };
         let mut dims = x.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last = outputs;

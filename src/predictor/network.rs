@@ -31,6 +31,27 @@ impl Network {
         !name.strip_prefix("encoder.").is_some_and(frozen)
     }
 
+    /// Whether training leaves any variable as it is.
+    pub fn has_frozen(&self) -> bool {
+        !self.encoder.frozen().is_empty()
+    }
+
+    /// What frozen variables make of (batch, 3, side, side): (batch, ..).
+    ///
+    /// # Errors
+    /// If the input has another shape.
+    pub fn given(&self, pixels: &Tensor) -> Result<Tensor> {
+        self.encoder.given(pixels)
+    }
+
+    /// Outputs from what [`given`](Self::given) makes.
+    ///
+    /// # Errors
+    /// If the input has another shape.
+    pub fn learnt(&self, given: &Tensor) -> Result<JointOutput> {
+        self.heads.forward(&self.encoder.learnt(given)?)
+    }
+
     /// In (batch, 3, side, side), preprocessed.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::attributes::AttributeTask;
 use super::checkpoint::{write_atomically, write_tensors};
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::parameters::Parameters;
+use super::provenance::{Origin, Ran};
 use super::to_json;
 use crate::checker::{CheckerConfig, CheckerNetwork, files};
 use crate::error::{Error, Result};
@@ -42,16 +43,12 @@ pub struct CheckerRecipe {
 /// `provenance.json`: where weights come from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Provenance<'a> {
-    command: &'a str,
-    commit: &'a str,
-    unprompt_version: &'static str,
-    seed: u64,
-    epochs: usize,
-    learning_rate: f64,
+    #[serde(flatten)]
+    origin: Origin<'a>,
+    #[serde(flatten)]
+    ran: Ran,
     train_prompts: usize,
     validation_prompts: usize,
-    steps: usize,
-    batch_size: usize,
     best_validation_accuracy: f64,
 }
 
@@ -90,16 +87,10 @@ impl CheckerRecipe {
             write_tensors(&path, &parameters.halves()?, metadata)
         })?;
         let provenance = Provenance {
-            command: &self.command,
-            commit: &self.commit,
-            unprompt_version: env!("CARGO_PKG_VERSION"),
-            seed: self.fit.seed,
-            epochs: self.fit.epochs,
-            learning_rate: self.fit.learning_rate,
+            origin: Origin::new(&self.command, &self.commit),
+            ran: Ran::new(&self.fit, &outcome),
             train_prompts: self.prompts,
             validation_prompts: self.validation_prompts,
-            steps: outcome.steps,
-            batch_size: self.fit.batch_size,
             best_validation_accuracy: outcome.best_score,
         };
         let path = self.folder.join("provenance.json");

@@ -17,6 +17,7 @@ use super::checkpoint::{write_atomically, write_tensors};
 use super::denoise::{DenoiseTask, LatentSet};
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::parameters::Parameters;
+use super::provenance::{Origin, Ran};
 use crate::bundle::Bundle;
 use crate::diffusion::schedule::{NoiseSchedule, ScheduleConfig};
 use crate::diffusion::text_to_image::{ModelIndex, files};
@@ -91,10 +92,8 @@ pub struct DiffusionOutcome {
 /// `provenance.json`: where weights come from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Provenance<'a> {
-    command: &'a str,
-    commit: &'a str,
-    unprompt_version: &'static str,
-    seed: u64,
+    #[serde(flatten)]
+    origin: Origin<'a>,
     train_prompts: usize,
     validation_prompts: usize,
     images_per_prompt: usize,
@@ -104,10 +103,8 @@ struct Provenance<'a> {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Part {
-    epochs: usize,
-    batch_size: usize,
-    learning_rate: f64,
-    steps: usize,
+    #[serde(flatten)]
+    ran: Ran,
     score: &'static str,
     best_validation_score: f64,
 }
@@ -115,10 +112,7 @@ struct Part {
 impl Part {
     fn new(options: &FitOptions, outcome: &FitOutcome, score: &'static str) -> Self {
         Self {
-            epochs: options.epochs,
-            batch_size: options.batch_size,
-            learning_rate: options.learning_rate,
-            steps: outcome.steps,
+            ran: Ran::new(options, outcome),
             score,
             best_validation_score: outcome.best_score,
         }
@@ -354,10 +348,7 @@ impl DiffusionRecipe {
 
     fn write_provenance(&self, autoencoder: Option<&FitOutcome>, unet: &FitOutcome) -> Result<()> {
         let provenance = Provenance {
-            command: &self.command,
-            commit: &self.commit,
-            unprompt_version: env!("CARGO_PKG_VERSION"),
-            seed: self.unet.seed,
+            origin: Origin::new(&self.command, &self.commit),
             train_prompts: self.prompts,
             validation_prompts: self.validation_prompts,
             images_per_prompt: self.variants,

@@ -19,6 +19,7 @@ use super::schedule::CosineSchedule;
 use super::task::{Draw, Loss, Task};
 use super::workers::{self, Workers};
 use crate::error::{Error, Result};
+pub use crate::matmul::Precision;
 
 /// Settings of a run. Defaults are for the pocket ViT.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +49,8 @@ pub struct FitOptions {
     pub checkpoint_every: usize,
     /// Epochs without a better validation score after which the run ends; `None` to never end early.
     pub patience: Option<usize>,
+    /// How precise the products of a step are on the CPU; validation is in full precision.
+    pub precision: Precision,
 }
 
 impl Default for FitOptions {
@@ -65,6 +68,7 @@ impl Default for FitOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             checkpoint_every: 250,
             patience: None,
+            precision: Precision::Full,
         }
     }
 }
@@ -427,8 +431,10 @@ impl<'a> Fit<'a> {
                 epoch,
                 rng: self.chance(step, worker),
             };
-            let Loss { total, parts } = self.task.loss(part, &mut draw)?;
-            let gradients = total.backward()?;
+            let (parts, gradients) = self.options.precision.within(|| {
+                let Loss { total, parts } = self.task.loss(part, &mut draw)?;
+                Ok::<_, Error>((parts, total.backward()?))
+            })?;
             let gradients = self
                 .optimiser
                 .vars()

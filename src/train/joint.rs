@@ -3,11 +3,11 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use super::given::Given;
 use super::loss::JointLoss;
 use super::set::TrainingSet;
 use super::task::{Draw, Loss, Task};
 use crate::error::Result;
-use crate::heads::joint::JointOutput;
 use crate::image::preprocess::Preprocess;
 use crate::predictor::network::Network;
 
@@ -16,26 +16,39 @@ const BATCH_IMAGES: usize = 32;
 
 /// A network between images and the targets of their prompts.
 pub struct JointTask<'a> {
-    /// What learns.
-    pub network: &'a Network,
-    /// How images are made ready for it.
-    pub preprocess: &'a Preprocess,
-    /// Where it runs.
-    pub device: &'a Device,
-    /// What it learns from.
-    pub training: &'a dyn TrainingSet,
-    /// What it is judged by.
-    pub validation: &'a dyn TrainingSet,
-    /// Whether it has a vocabulary head.
-    pub with_words: bool,
+    network: &'a Network,
+    device: &'a Device,
+    training: Given<'a>,
+    validation: Given<'a>,
+    with_words: bool,
 }
 
-impl JointTask<'_> {
-    fn loss_on(&self, set: &dyn TrainingSet, batch: &[usize], epoch: usize) -> Result<Loss> {
-        let output = self.predict(set, batch, epoch)?;
-        let embeddings = self.embeddings(set, batch)?;
+impl<'a> JointTask<'a> {
+    /// `network`, which takes images of `preprocess`, learns from `training` on `device` and is judged
+    /// by `validation`; `with_words` says whether it has a vocabulary head.
+    pub fn new(
+        network: &'a Network,
+        preprocess: &'a Preprocess,
+        device: &'a Device,
+        training: &'a dyn TrainingSet,
+        validation: &'a dyn TrainingSet,
+        with_words: bool,
+    ) -> Self {
+        let given = |set| Given::new(set, network, preprocess, device);
+        Self {
+            network,
+            device,
+            training: given(training),
+            validation: given(validation),
+            with_words,
+        }
+    }
+
+    fn loss_on(&self, set: &Given<'_>, batch: &[usize], epoch: usize) -> Result<Loss> {
+        let output = self.network.learnt(&set.batch(batch, epoch)?)?;
+        let embeddings = self.embeddings(set.set(), batch)?;
         let words = match &output.word_logits {
-            Some(logits) => Some(self.words(set, batch, logits.dims2()?.1)?),
+            Some(logits) => Some(self.words(set.set(), batch, logits.dims2()?.1)?),
             None => None,
         };
         let loss = JointLoss::new(&output, &embeddings, words.as_ref())?;
@@ -55,22 +68,14 @@ impl JointTask<'_> {
     /// # Errors
     /// If an image cannot be read or a tensor operation fails.
     pub fn cosines(&self, epoch: usize) -> Result<Vec<f32>> {
-        let all: Vec<usize> = (0..self.training.len()).collect();
+        let all: Vec<usize> = (0..self.len()).collect();
         let cosines = all.par_chunks(BATCH_IMAGES).map(|batch| {
-            let found = self.predict(self.training, batch, epoch)?.embedding;
-            let true_ones = self.embeddings(self.training, batch)?;
+            let given = self.training.batch(batch, epoch)?;
+            let found = self.network.learnt(&given)?.embedding;
+            let true_ones = self.embeddings(self.training.set(), batch)?;
             Ok((found * true_ones)?.sum(1)?.to_vec1()?)
         });
         Ok(cosines.collect::<Result<Vec<Vec<f32>>>>()?.concat())
-    }
-
-    fn predict(&self, set: &dyn TrainingSet, batch: &[usize], epoch: usize) -> Result<JointOutput> {
-        let images = batch
-            .iter()
-            .map(|&index| set.image(index, epoch))
-            .collect::<Result<Vec<_>>>()?;
-        let pixels = self.preprocess.batch(&images, self.device)?;
-        Ok(self.network.forward(&pixels)?)
     }
 
     /// (batch, dim)
@@ -98,11 +103,11 @@ impl JointTask<'_> {
 
 impl Task for JointTask<'_> {
     fn len(&self) -> usize {
-        self.training.len()
+        self.training.set().len()
     }
 
     fn validation_len(&self) -> usize {
-        self.validation.len()
+        self.validation.set().len()
     }
 
     fn parts(&self) -> Vec<&'static str> {
@@ -114,11 +119,11 @@ impl Task for JointTask<'_> {
     }
 
     fn loss(&self, batch: &[usize], draw: &mut Draw) -> Result<Loss> {
-        self.loss_on(self.training, batch, draw.epoch)
+        self.loss_on(&self.training, batch, draw.epoch)
     }
 
     fn validate(&self, batch: &[usize]) -> Result<Loss> {
-        self.loss_on(self.validation, batch, 0)
+        self.loss_on(&self.validation, batch, 0)
     }
 
     fn score_name(&self) -> &'static str {

@@ -13,6 +13,7 @@ use super::curriculum::Easiness;
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::joint::JointTask;
 use super::parameters::Parameters;
+use super::provenance::{Origin, Ran};
 use super::set::{Side, TrainingSet, mean_embedding_cosine};
 use super::start::{Ground, Start};
 use super::{targets, to_json};
@@ -80,20 +81,16 @@ pub enum RecipeEvent<'a> {
 /// `provenance.json`: where weights come from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Provenance<'a> {
-    command: &'a str,
-    commit: &'a str,
-    unprompt_version: &'static str,
+    #[serde(flatten)]
+    origin: Origin<'a>,
     /// What it was trained on, unless it is the pocket world.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<DataSet>,
-    seed: u64,
-    epochs: usize,
-    learning_rate: f64,
+    #[serde(flatten)]
+    ran: Ran,
     curriculum: bool,
     train_prompts: usize,
     validation_prompts: usize,
-    steps: usize,
-    batch_size: usize,
     best_validation_cosine: f64,
     /// What always answering the mean training embedding gives on the same validation images.
     mean_embedding_cosine: f64,
@@ -179,14 +176,14 @@ impl Recipe {
         if let Some(data) = &data {
             identity = format!("{identity}, on {}", data.identity());
         }
-        let task = JointTask {
-            network: &network,
-            preprocess: &config.preprocess,
+        let task = JointTask::new(
+            &network,
+            &config.preprocess,
             device,
-            training: training.as_ref(),
-            validation: validation.as_ref(),
-            with_words: self.with_vocabulary,
-        };
+            training.as_ref(),
+            validation.as_ref(),
+            self.with_vocabulary,
+        );
         let mut vars = parameters.all();
         vars.retain(|(name, _)| network.trains(name));
         let mut fit = Fit::new(&task, vars, device, self.fit.clone(), identity)?;
@@ -255,18 +252,12 @@ impl Recipe {
         validation: &dyn TrainingSet,
     ) -> Result<()> {
         let provenance = Provenance {
-            command: &self.command,
-            commit: &self.commit,
-            unprompt_version: env!("CARGO_PKG_VERSION"),
+            origin: Origin::new(&self.command, &self.commit),
             data,
-            seed: self.fit.seed,
-            epochs: self.fit.epochs,
-            learning_rate: self.fit.learning_rate,
+            ran: Ran::new(&self.fit, outcome),
             curriculum: self.curriculum.is_some(),
             train_prompts: training.len(),
             validation_prompts: validation.len(),
-            steps: outcome.steps,
-            batch_size: self.fit.batch_size,
             best_validation_cosine: outcome.best_score,
             mean_embedding_cosine: mean_embedding_cosine(training, validation),
         };

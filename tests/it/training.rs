@@ -79,14 +79,14 @@ fn train(
     let parameters = Parameters::new(9);
     let network = Network::new(&config, WORDS, &parameters.builder(&device)).unwrap();
     let (training, validation) = (set(Split::Train, 320), set(Split::Validation, 96));
-    let task = JointTask {
-        network: &network,
-        preprocess: &config.preprocess,
-        device: &device,
-        training: &training,
-        validation: &validation,
-        with_words: true,
-    };
+    let task = JointTask::new(
+        &network,
+        &config.preprocess,
+        &device,
+        &training,
+        &validation,
+        true,
+    );
     let mut fit = Fit::new(&task, parameters.all(), &device, options, "test".into()).unwrap();
     let outcome = fit.run(
         folder,

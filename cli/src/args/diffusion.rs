@@ -11,6 +11,7 @@ use unprompt::diffusion::text_to_image::GenerateOptions;
 use unprompt::train::diffusion::CodecKind;
 
 use super::flag;
+use super::run::RunArgs;
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
@@ -161,13 +162,8 @@ pub(crate) struct TrainCheckerArgs {
     #[arg(long, value_name = "N", default_value_t = 5, env = "UNPROMPT_EPOCHS")]
     pub(crate) epochs: usize,
 
-    /// Seed of the data, the network and the order.
-    #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
-    pub(crate) seed: u64,
-
-    /// Go on from the folder's checkpoint.
-    #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]
-    pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// Arguments of `train-diffusion`.
@@ -212,13 +208,8 @@ pub(crate) struct TrainDiffusionArgs {
     )]
     pub(crate) learning_rate: f64,
 
-    /// Seed of the data, the networks and the noise.
-    #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
-    pub(crate) seed: u64,
-
-    /// Go on from the folder's checkpoints.
-    #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]
-    pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// What makes latents.

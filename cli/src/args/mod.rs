@@ -7,6 +7,7 @@ mod ensemble;
 mod index;
 mod models;
 mod query;
+mod run;
 mod train;
 
 use clap::builder::FalseyValueParser;

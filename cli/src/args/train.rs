@@ -8,6 +8,7 @@ use unprompt::data::source::Source;
 use unprompt::image::encoders::{ENCODERS, EncoderConfig};
 
 use super::flag;
+use super::run::RunArgs;
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
@@ -74,10 +75,6 @@ pub(crate) struct TrainArgs {
     )]
     pub(crate) learning_rate: f64,
 
-    /// Seed of the data, the network and the order.
-    #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
-    pub(crate) seed: u64,
-
     /// Leave the vocabulary head out of the loss.
     #[arg(long, env = "UNPROMPT_NO_VOCABULARY", value_parser = flag())]
     pub(crate) no_vocabulary: bool,
@@ -103,9 +100,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", env = "UNPROMPT_PATIENCE")]
     pub(crate) patience: Option<usize>,
 
-    /// Go on from the folder's checkpoint.
-    #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]
-    pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// The name of an encoder, as its pocket size.

@@ -25,9 +25,8 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         epochs: args.epochs,
         batch_size: args.batch_size,
         learning_rate: args.learning_rate,
-        seed: args.seed,
         patience: args.patience,
-        ..FitOptions::default()
+        ..args.run.fit()
     };
     let (encoder, start) = match &args.encoder {
         EncoderConfig::UNet(_) => {
@@ -52,7 +51,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         data: args.data.clone(),
         validation_prompts,
         folder: args.out.clone(),
-        resume: args.resume,
+        resume: args.run.resume,
         with_vocabulary: !args.no_vocabulary,
         record_easiness: args.record_easiness,
         curriculum: args
@@ -63,7 +62,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         fit,
     };
     if !global.quiet {
-        eprintln!("seed {}", args.seed);
+        eprintln!("seed {}", args.run.seed);
     }
     let mut stages = Stages::new(global.quiet);
     let mut note = String::new();

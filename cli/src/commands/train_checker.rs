@@ -24,18 +24,17 @@ pub(crate) fn run(args: &TrainCheckerArgs, global: &Global) -> Result<()> {
         prompts,
         validation_prompts: VALIDATION_PROMPTS.min(prompts.max(1)),
         folder: args.out.clone(),
-        resume: args.resume,
+        resume: args.run.resume,
         command: command_line(),
         commit: env!("UNPROMPT_COMMIT").to_owned(),
         fit: FitOptions {
             epochs: args.epochs,
             learning_rate: 2e-3,
-            seed: args.seed,
-            ..FitOptions::default()
+            ..args.run.fit()
         },
     };
     if !global.quiet {
-        eprintln!("seed {}", args.seed);
+        eprintln!("seed {}", args.run.seed);
     }
     let mut stages = Stages::new(global.quiet);
     let mut note = String::new();

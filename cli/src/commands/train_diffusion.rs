@@ -27,7 +27,7 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
         variants: args.variants as usize,
         codec: args.codec.into(),
         folder: args.out.clone(),
-        resume: args.resume,
+        resume: args.run.resume,
         command: command_line(),
         commit: env!("UNPROMPT_COMMIT").to_owned(),
         autoencoder: FitOptions {
@@ -35,23 +35,21 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
             // Many small steps: an autoencoder learns slowly, and gains little by steadier gradients.
             batch_size: 8,
             learning_rate: 2e-3,
-            seed: args.seed,
             weight_decay: 0.0,
             average: Some(0.998),
-            ..FitOptions::default()
+            ..args.run.fit()
         },
         unet: FitOptions {
             epochs: args.epochs,
             batch_size: 32,
             learning_rate: args.learning_rate,
-            seed: args.seed,
             weight_decay: 0.01,
             average: Some(0.9995),
-            ..FitOptions::default()
+            ..args.run.fit()
         },
     };
     if !global.quiet {
-        eprintln!("seed {}", args.seed);
+        eprintln!("seed {}", args.run.seed);
     }
     let mut stages = Stages::new(global.quiet);
     let mut note = String::new();

@@ -79,12 +79,20 @@ impl Clip {
 }
 
 impl ImageEncoder for Clip {
-    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
-        let mut features = self.tower.forward(pixels)?;
+    fn given(&self, pixels: &Tensor) -> Result<Tensor> {
         if self.frozen {
-            features = features.detach();
+            Ok(self.tower.forward(pixels)?.detach())
+        } else {
+            Ok(pixels.clone())
         }
-        self.trunk.forward(&features)
+    }
+
+    fn learnt(&self, given: &Tensor) -> Result<Tensor> {
+        if self.frozen {
+            self.trunk.forward(given)
+        } else {
+            self.trunk.forward(&self.tower.forward(given)?)
+        }
     }
 
     fn width(&self) -> usize {

@@ -159,7 +159,7 @@ impl Swin {
 }
 
 impl ImageEncoder for Swin {
-    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+    fn learnt(&self, pixels: &Tensor) -> Result<Tensor> {
         let mut tokens = self.norm_before.forward(&self.patches.forward(pixels)?)?;
         for stage in &self.stages {
             for block in &stage.blocks {

@@ -60,24 +60,36 @@ impl Captioner {
         std::iter::once(0).chain(words).collect()
     }
 
-    /// The captions of a batch of pixels: the empty text's state and those of the likeliest words.
+    /// States of a caption: that of the empty text and those of the words.
+    pub(super) fn length(&self) -> usize {
+        self.words + 1
+    }
+
+    /// The captions of a batch of pixels, as numbers of states: (batch, length).
     ///
     /// # Errors
     /// If the pixels have another shape.
-    pub fn caption(&self, pixels: &Tensor) -> Result<Context> {
+    pub(super) fn caption(&self, pixels: &Tensor) -> Result<Tensor> {
         let batch = pixels.dim(0)?;
         let output = self.heads.forward(&self.encoder.forward(pixels)?)?;
         let device = pixels.device();
-        let numbers = match output.word_logits {
+        match output.word_logits {
             Some(logits) if self.words > 0 => {
                 let rows: Vec<Vec<f32>> = logits.detach().to_vec2()?;
                 let numbers = rows.iter().flat_map(|row| self.likeliest(row)).collect();
-                Tensor::from_vec(numbers, (batch, self.words + 1), device)?
+                Tensor::from_vec(numbers, (batch, self.length()), device)
             }
-            _ => Tensor::zeros((batch, 1), DType::U32, device)?,
-        };
-        let count = numbers.dim(1)?;
-        let states = self.states.index_select(&numbers.flatten_all()?, 0)?;
+            _ => Tensor::zeros((batch, self.length()), DType::U32, device),
+        }
+    }
+
+    /// What captions of these numbers say, (batch, length).
+    ///
+    /// # Errors
+    /// If a number is that of no state.
+    pub(super) fn states(&self, caption: &Tensor) -> Result<Context> {
+        let (batch, count) = caption.dims2()?;
+        let states = self.states.index_select(&caption.flatten_all()?, 0)?;
         Ok(Context::even(states.reshape((batch, count, ()))?.detach()))
     }
 }

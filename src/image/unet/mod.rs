@@ -5,7 +5,7 @@
 
 mod captioner;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
@@ -82,10 +82,27 @@ impl WhiteBox {
 }
 
 impl ImageEncoder for WhiteBox {
-    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+    /// Latents and, behind them, the numbers of the caption's states: (batch, values).
+    fn given(&self, pixels: &Tensor) -> Result<Tensor> {
         let caption = self.captioner.caption(pixels)?;
-        let latents = self.codec.encode(pixels)?.detach();
-        let steps = vec![0f32; pixels.dim(0)?];
+        let latents = self.codec.encode(pixels)?.detach().flatten_from(1)?;
+        Tensor::cat(&[latents, caption.to_dtype(DType::F32)?], 1)
+    }
+
+    fn learnt(&self, given: &Tensor) -> Result<Tensor> {
+        let (batch, values) = given.dims2()?;
+        let told = self.captioner.length();
+        let Some(length) = values.checked_sub(told) else {
+            candle_core::bail!("{values} values are no latents and {told} words");
+        };
+        let channels = self.codec.channels();
+        let side = (length / channels.max(1)).isqrt();
+        let latents = given
+            .narrow(1, 0, length)?
+            .reshape((batch, channels, side, side))?;
+        let caption = given.narrow(1, length, told)?.to_dtype(DType::U32)?;
+        let caption = self.captioner.states(&caption)?;
+        let steps = vec![0f32; batch];
         let bottom = self.unet.forward(&latents, &steps, &caption)?.bottom;
         let (batch, height, width, channels) = bottom.dims4()?;
         let (rows, columns) = (height / self.pool, width / self.pool);

@@ -11,6 +11,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 
 use gather::Geometry;
+pub(super) use op::linear;
 
 /// How a kernel moves over the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,12 @@
 //! candle's own on the CPU is two to eight times slower (it neither blocks for the cache nor reuses
 //! gathered rows in the backward pass). On other devices the same value is composed of it.
 
+use std::borrow::Cow;
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
 use super::{ConvConfig, Geometry};
-use crate::matmul::{Matrix, add_product};
+use crate::matmul::{Factor, Matrix, add_product, write_product};
 use crate::nn::ops::{self, values};
 
 /// Convolves `x` (batch, height, width, inputs) with `weight` (outputs, inputs, kernel, kernel) and
@@ -48,11 +50,24 @@ pub(super) fn conv2d(
         .broadcast_add(bias)
 }
 
+/// Rows `x` (rows, inputs) times the transposed `weight` (outputs, inputs), plus `bias` (outputs): a
+/// convolution of one line with 1 x 1 kernels. On the CPU only.
+pub(in crate::nn) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (rows, inputs) = x.dims2()?;
+    let (outputs, _) = weight.dims2()?;
+    let x = x.reshape((1, 1, rows, inputs))?;
+    let weight = weight.reshape((outputs, inputs, 1, 1))?;
+    conv2d(&x, &weight, bias, ConvConfig::POINTWISE)?.reshape((rows, outputs))
+}
+
 /// (outputs, inputs, kernel, kernel) to (outputs, kernel, kernel, inputs).
-fn channels_last(weight: &[f32], geometry: &Geometry) -> Vec<f32> {
+fn channels_last<'a>(weight: &'a [f32], geometry: &Geometry) -> Cow<'a, [f32]> {
+    if area(geometry) == 1 {
+        return Cow::Borrowed(weight);
+    }
     let mut out = vec![0f32; weight.len()];
     transpose_each(weight, &mut out, geometry.channels, area(geometry));
-    out
+    Cow::Owned(out)
 }
 
 fn area(geometry: &Geometry) -> usize {
@@ -94,10 +109,10 @@ impl CustomOp3 for Conv {
         let weight = channels_last(values(weight, weight_layout, self.name())?, geometry);
         let bias = values(bias, bias_layout, self.name())?;
         let (outputs, row) = (bias.len(), geometry.row());
-        let weight = Matrix::new(&weight, outputs, row).transposed();
+        let weight = Factor::new(Matrix::new(&weight, outputs, row).transposed());
         let mut out = bias.repeat(geometry.lines() * geometry.out_width);
         if geometry.is_identity() {
-            add_product(&mut out, Matrix::new(x, x.len() / row.max(1), row), weight);
+            add_product(&mut out, Matrix::new(x, x.len() / row.max(1), row), &weight);
         } else {
             let mut rows = vec![];
             for lines in geometry.chunks() {
@@ -107,7 +122,7 @@ impl CustomOp3 for Conv {
                 add_product(
                     &mut out[start..start + positions * outputs],
                     Matrix::new(&rows, positions, row),
-                    weight,
+                    &weight,
                 );
             }
         }
@@ -166,7 +181,7 @@ impl CustomOp2 for InputGrad {
         let grad = values(grad, grad_layout, self.name())?;
         let row = geometry.row();
         let outputs = weight.len() / row.max(1);
-        let weight = Matrix::new(&weight, outputs, row);
+        let weight = Factor::new(Matrix::new(&weight, outputs, row));
         let Geometry {
             batch,
             height,
@@ -177,16 +192,15 @@ impl CustomOp2 for InputGrad {
         let mut dx = vec![0f32; batch * height * width * channels];
         if geometry.is_identity() {
             let positions = grad.len() / outputs.max(1);
-            add_product(&mut dx, Matrix::new(grad, positions, outputs), weight);
+            write_product(&mut dx, Matrix::new(grad, positions, outputs), &weight);
         } else {
             let mut rows = vec![];
             for lines in geometry.chunks() {
                 let positions = lines.len() * geometry.out_width;
                 let start = lines.start * geometry.out_width * outputs;
                 let grad = &grad[start..start + positions * outputs];
-                rows.clear();
                 rows.resize(positions * row, 0.0);
-                add_product(&mut rows, Matrix::new(grad, positions, outputs), weight);
+                write_product(&mut rows, Matrix::new(grad, positions, outputs), &weight);
                 geometry.spread(&rows, lines, &mut dx);
             }
         }
@@ -231,10 +245,16 @@ impl CustomOp2 for WeightGrad {
                 geometry.gather(x, lines, &mut rows);
                 &rows
             };
-            add_product(&mut sums, grad, Matrix::new(gathered, positions, row));
+            let gathered = Factor::new(Matrix::new(gathered, positions, row));
+            add_product(&mut sums, grad, &gathered);
         }
-        let mut dweight = vec![0f32; sums.len()];
-        transpose_each(&sums, &mut dweight, area(geometry), geometry.channels);
+        let dweight = if area(geometry) == 1 {
+            sums
+        } else {
+            let mut dweight = vec![0f32; sums.len()];
+            transpose_each(&sums, &mut dweight, area(geometry), geometry.channels);
+            dweight
+        };
         let kernel = geometry.config.kernel;
         let shape = (outputs, geometry.channels, kernel, kernel);
         Ok((CpuStorage::F32(dweight), Shape::from(shape)))
