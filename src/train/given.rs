@@ -108,3 +108,113 @@ impl<'a> Given<'a> {
             .is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+
+    use super::*;
+    use crate::image::clip::{ClipConfig, ClipVisionConfig};
+    use crate::image::encoders::EncoderConfig;
+    use crate::nn::mlp::Activation;
+    use crate::predictor::config::PredictorConfig;
+    use crate::text::EncoderIdentity;
+    use crate::train::parameters::Parameters;
+
+    /// Eight images, and how often one was asked for.
+    struct Counted {
+        changes: bool,
+        asked: AtomicUsize,
+    }
+
+    impl TrainingSet for Counted {
+        fn len(&self) -> usize {
+            8
+        }
+
+        fn image(&self, index: usize, _: usize) -> Result<RgbImage> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let shade = |x: u32| (x as usize * 9 + index * 30) as u8;
+            Ok(RgbImage::from_fn(8, 8, |x, y| Rgb([shade(x), shade(y), 0])))
+        }
+
+        fn changes(&self) -> bool {
+            self.changes
+        }
+
+        fn embedding(&self, _: usize) -> &[f32] {
+            &[]
+        }
+
+        fn words(&self, _: usize) -> &[u32] {
+            &[]
+        }
+    }
+
+    fn config() -> PredictorConfig {
+        PredictorConfig {
+            preprocess: Preprocess::symmetric(8),
+            encoder: EncoderConfig::Clip(ClipConfig {
+                vision_config: ClipVisionConfig {
+                    image_size: 8,
+                    patch_size: 4,
+                    hidden_size: 8,
+                    num_hidden_layers: 1,
+                    num_attention_heads: 2,
+                    intermediate_size: 16,
+                    projection_dim: 6,
+                    hidden_act: Activation::QuickGelu,
+                    layer_norm_eps: 1e-5,
+                },
+                frozen: true,
+                trunk_widths: vec![4],
+            }),
+            sentence_encoder: EncoderIdentity {
+                name: "test".into(),
+                sha256: String::new(),
+                dim: 4,
+            },
+        }
+    }
+
+    /// Rows of three batches of the same images in another order, and how often one was asked for.
+    fn rows(changes: bool, room_bytes: usize) -> (Vec<Vec<f32>>, usize) {
+        let config = config();
+        let parameters = Parameters::new(1);
+        let network = Network::new(&config, 0, &parameters.builder(&Device::Cpu)).unwrap();
+        let set = Counted {
+            changes,
+            asked: AtomicUsize::new(0),
+        };
+        let given = Given {
+            room_bytes: AtomicUsize::new(room_bytes),
+            ..Given::new(&set, &network, &config.preprocess, &Device::Cpu)
+        };
+        let mut rows = vec![];
+        for batch in [[0, 1, 2], [2, 3, 0], [3, 1, 0]] {
+            let made = given.batch(&batch, 0).unwrap();
+            rows.extend(made.to_vec2::<f32>().unwrap());
+        }
+        (rows, set.asked.into_inner())
+    }
+
+    #[test]
+    fn what_is_kept_is_what_would_be_made_anew() {
+        let (kept, asked) = rows(false, KEPT_BYTES);
+        assert_eq!(asked, 4);
+        let (made, asked) = rows(true, KEPT_BYTES);
+        assert_eq!(asked, 9);
+        // Two rows of six numbers fit: of images 0 and 1.
+        let (few, asked) = rows(false, 2 * 6 * size_of::<f32>() + 5);
+        assert_eq!(asked, 6);
+        assert_eq!(made[0].len(), 6);
+        assert_ne!(made[0], made[1]);
+        for other in [kept, few] {
+            let pairs = made.concat().into_iter().zip(other.concat());
+            assert!(made.len() == other.len());
+            for (made, other) in pairs {
+                assert!((made - other).abs() < 1e-6, "{made} {other}");
+            }
+        }
+    }
+}
