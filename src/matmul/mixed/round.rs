@@ -56,8 +56,8 @@ fn across(first: &[f32], second: &[f32], to: &mut [u32]) {
 #[allow(unsafe_code)]
 mod avx512 {
     use std::arch::x86_64::{
-        __m512i, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_loadu_ps,
-        _mm512_or_si512, _mm512_slli_epi32, _mm512_storeu_si512,
+        __m256i, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
+        _mm512_loadu_ps, _mm512_or_si512, _mm512_slli_epi32, _mm512_storeu_si512,
     };
     use std::mem::transmute;
 
@@ -99,8 +99,8 @@ mod avx512 {
         for ((to, first), second) in vectors.iter_mut().zip(first).zip(second) {
             // SAFETY: 16 numbers are read of each, 16 written; the types that change are of one size.
             unsafe {
-                let low = transmute(_mm512_cvtneps_pbh(_mm512_loadu_ps(first.as_ptr())));
-                let high = transmute(_mm512_cvtneps_pbh(_mm512_loadu_ps(second.as_ptr())));
+                let low: __m256i = transmute(_mm512_cvtneps_pbh(_mm512_loadu_ps(first.as_ptr())));
+                let high: __m256i = transmute(_mm512_cvtneps_pbh(_mm512_loadu_ps(second.as_ptr())));
                 let (low, high) = (_mm512_cvtepu16_epi32(low), _mm512_cvtepu16_epi32(high));
                 let pairs = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
                 _mm512_storeu_si512(to.as_mut_ptr().cast(), pairs);
