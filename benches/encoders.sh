@@ -1,6 +1,7 @@
 #!/bin/sh
 # The table of encoders: every encoder, with regression alone, with the vocabulary, and with the
-# curriculum on top, over several seeds. Writes a line of JSON a run to OUT/table.jsonl.
+# curriculum on top, over several seeds. Writes a line of JSON a run to OUT/RUN/done, and all of
+# them to OUT/table.jsonl in the end.
 #
 #   benches/encoders.sh DATA OUT [SEEDS] [EPOCHS]
 #
@@ -24,18 +25,22 @@ run() { # NAME SEED TRAIN-ARGUMENTS...
     [ -e "$out/$name/checkpoint.safetensors" ] && resume=--resume
     "$unprompt" train -q --data "$data" --epochs "$epochs" --seed "$seed" --out "$out/$name" $resume "$@"
     "$unprompt" evaluate -q --predictions --data "$data" --model "$out/$name" --images 2000 --json \
-        >>"$out/table.jsonl"
+        >"$out/$name/line.json"
+    mv "$out/$name/line.json" "$out/$name/done"
     rm -f "$out/$name/checkpoint.safetensors"
-    touch "$out/$name/done"
 }
 
 share() { # FOLDER FILE...: copies those that it lacks
     folder=$1
     shift
     for file in "$@"; do
-        [ -e "$file" ] && [ ! -e "$folder/${file##*/}" ] && cp -R "$file" "$folder"
+        target=$folder/${file##*/}
+        if [ -e "$file" ] && [ ! -e "$target" ]; then
+            rm -rf "$target.part"
+            cp -R "$file" "$target.part"
+            mv "$target.part" "$target"
+        fi
     done
-    return 0
 }
 
 for seed in $seeds; do
@@ -46,3 +51,4 @@ for seed in $seeds; do
             --curriculum --easiness "$out/$encoder-$seed-vocabulary"
     done
 done
+cat "$out"/*/done >"$out/table.jsonl"

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::Device;
+pub use candle_core::Device;
 
 use crate::error::{Error, Result};
 

@@ -19,7 +19,7 @@ pub(crate) struct Factor<'a> {
     panels: Option<mixed::Panels>,
 }
 
-/// Factors with a side below this are not worth rounding.
+/// Right factors with a side below this are not worth rounding.
 const SHORTEST_MIXED: usize = 8;
 
 impl<'a> Factor<'a> {

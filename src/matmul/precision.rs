@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
+use candle_core::Device;
+
 use super::mixed;
 
 thread_local! {
@@ -17,7 +19,7 @@ pub enum Precision {
     #[default]
     Full,
     /// Factors rounded to bfloat16, sums in `f32` (Micikevicius et al., 2018; Kalamkar et al., 2019):
-    /// twice as many products a second on processors that have them.
+    /// twice as many products a second on processors with instructions for it, slow on others.
     Mixed,
 }
 
@@ -25,9 +27,9 @@ impl Precision {
     /// Every precision.
     pub const ALL: [Self; 2] = [Self::Full, Self::Mixed];
 
-    /// The fastest that this processor has instructions for.
-    pub fn fastest() -> Self {
-        if mixed::is_fast() {
+    /// The fastest on a device: mixed on a processor that has instructions for it.
+    pub fn fastest(device: &Device) -> Self {
+        if device.is_cpu() && mixed::is_fast() {
             Self::Mixed
         } else {
             Self::Full

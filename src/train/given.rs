@@ -11,8 +11,8 @@ use crate::image::preprocess::Preprocess;
 use crate::matmul::Precision;
 use crate::predictor::network::Network;
 
-/// The most that is kept of a set, in bytes: 200 000 images of CLIP's pocket tower, 65 000 of the white
-/// box.
+/// The most that is kept of a set, in bytes: a million images of CLIP's pocket tower, 65 000 of the
+/// white box.
 const KEPT_BYTES: usize = 1 << 30;
 
 /// A set of images as the trainable part of a network is given them.
@@ -23,6 +23,8 @@ pub(super) struct Given<'a> {
     device: &'a Device,
     /// Empty if nothing is kept.
     kept: Vec<OnceLock<Vec<f32>>>,
+    /// Of what is given of one image.
+    shape: OnceLock<Vec<usize>>,
     room_bytes: AtomicUsize,
 }
 
@@ -41,6 +43,7 @@ impl<'a> Given<'a> {
             network,
             preprocess,
             device,
+            shape: OnceLock::new(),
             kept: (0..count).map(|_| OnceLock::new()).collect(),
             room_bytes: AtomicUsize::new(KEPT_BYTES),
         }
@@ -62,31 +65,29 @@ impl<'a> Given<'a> {
             .collect();
         let mut made = vec![].into_iter();
         if !missing.is_empty() {
-            made = self
-                .make(&missing, epoch)?
-                .flatten_from(1)?
-                .to_vec2::<f32>()?
-                .into_iter();
+            let given = self.make(&missing, epoch)?;
+            self.shape.get_or_init(|| given.dims()[1..].to_vec());
+            made = given.flatten_from(1)?.to_vec2::<f32>()?.into_iter();
         }
         let mut rows = vec![];
         let mut missing = missing.into_iter().peekable();
         for &index in batch {
             // What another worker has kept meanwhile was made here all the same.
-            let row = match missing.next_if_eq(&index) {
-                Some(_) => made.next(),
-                None => None,
-            };
-            match row {
-                Some(row) => {
-                    rows.extend_from_slice(&row);
-                    if self.take_room(row.len() * size_of::<f32>()) {
-                        let _ = self.kept[index].set(row);
-                    }
-                }
-                None => rows.extend(self.kept[index].get().into_iter().flatten()),
+            if missing.next_if_eq(&index).is_none() {
+                let row = self.kept[index].get();
+                rows.extend(row.expect("what is not missing is kept"));
+                continue;
+            }
+            let row = made.next().expect("a row for each that was missing");
+            rows.extend_from_slice(&row);
+            let bytes = row.len() * size_of::<f32>();
+            if self.take_room(bytes) && self.kept[index].set(row).is_err() {
+                self.room_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
         }
-        Ok(Tensor::from_vec(rows, (batch.len(), ()), self.device)?)
+        let mut shape = vec![batch.len()];
+        shape.extend(self.shape.get().into_iter().flatten());
+        Ok(Tensor::from_vec(rows, shape, self.device)?)
     }
 
     /// In full precision, as it is made when images are answered.

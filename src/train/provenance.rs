@@ -1,4 +1,4 @@
-//! What every `provenance.json` says: what made the weights beside it, and how.
+//! What the `provenance.json` of a training run says: what made the weights beside it, and how.
 
 use serde::Serialize;
 
@@ -35,6 +35,7 @@ pub(super) struct Ran {
 }
 
 impl Ran {
+    /// A loop with these settings that came to `outcome`.
     pub(super) fn new(options: &FitOptions, outcome: &FitOutcome) -> Self {
         Self {
             seed: options.seed,

@@ -13,7 +13,7 @@ use unprompt::pocket::{Prompts, Split};
 use unprompt::predictor::config::PredictorConfig;
 use unprompt::predictor::network::Network;
 use unprompt::text::EncoderIdentity;
-use unprompt::train::fit::{Fit, FitOptions, FitOutcome};
+use unprompt::train::fit::{Fit, FitOptions, FitOutcome, Precision};
 use unprompt::train::joint::JointTask;
 use unprompt::train::parameters::Parameters;
 use unprompt::train::set::PocketSet;
@@ -176,4 +176,25 @@ fn a_run_that_no_longer_gets_better_ends() {
     let (outcome, _) = train(folder.path(), false, usize::MAX, still);
     // The first epoch is the best, two more bring nothing; each has ten steps.
     assert_eq!(outcome.unwrap().steps, 30);
+}
+
+#[test]
+fn mixed_precision_changes_steps_a_little() {
+    let [full, mixed] = [Precision::Full, Precision::Mixed].map(|precision| {
+        let folder = tempfile::tempdir().unwrap();
+        let options = FitOptions {
+            precision,
+            ..options()
+        };
+        let (outcome, vars) = train(folder.path(), false, usize::MAX, options);
+        let flat: Vec<Tensor> = vars.iter().map(|var| var.flatten_all().unwrap()).collect();
+        let values: Vec<f32> = Tensor::cat(&flat, 0).unwrap().to_vec1().unwrap();
+        (outcome.unwrap().best_score, values)
+    });
+    assert!((full.0 - mixed.0).abs() < 0.03, "{} {}", full.0, mixed.0);
+    let pairs = || full.1.iter().zip(&mixed.1);
+    let difference: f32 = pairs().map(|(a, b)| (a - b).powi(2)).sum();
+    let size: f32 = full.1.iter().map(|a| a.powi(2)).sum();
+    let share = (difference / size).sqrt();
+    assert!(share > 1e-5 && share < 0.2, "{share}");
 }

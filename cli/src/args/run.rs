@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use unprompt::device::Device;
 use unprompt::train::fit::{FitOptions, Precision};
 
 use super::flag;
@@ -14,7 +15,8 @@ pub(crate) struct RunArgs {
     pub(crate) seed: u64,
 
     /// How precise products of matrices are on the processor: full is single precision, mixed rounds
-    /// their factors to bfloat16; auto is mixed where the processor has instructions for it.
+    /// their factors to bfloat16; auto is mixed where the processor has instructions for it, without
+    /// which it is slow. A run is gone on with as it began.
     #[arg(long, default_value = "auto", env = "UNPROMPT_PRECISION", value_parser = precision())]
     precision: PrecisionArg,
 
@@ -28,11 +30,12 @@ pub(crate) struct RunArgs {
 struct PrecisionArg(Option<Precision>);
 
 impl RunArgs {
-    /// Settings of a loop, all others as they are by default.
-    pub(crate) fn fit(&self) -> FitOptions {
+    /// Settings of a loop on a device, all others as they are by default.
+    pub(crate) fn fit(&self, device: &Device) -> FitOptions {
+        let fastest = || Precision::fastest(device);
         FitOptions {
             seed: self.seed,
-            precision: self.precision.0.unwrap_or_else(Precision::fastest),
+            precision: self.precision.0.unwrap_or_else(fastest),
             ..FitOptions::default()
         }
     }
@@ -42,5 +45,6 @@ fn precision() -> impl TypedValueParser<Value = PrecisionArg> {
     let names = ["auto"]
         .into_iter()
         .chain(Precision::ALL.map(Precision::name));
-    PossibleValuesParser::new(names).map(|name| PrecisionArg(name.parse().ok()))
+    PossibleValuesParser::new(names)
+        .map(|name| PrecisionArg(Precision::ALL.into_iter().find(|it| it.name() == name)))
 }

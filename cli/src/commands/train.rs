@@ -21,12 +21,13 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         Source::Path(_) => 0,
     };
     let sentences = sentence_encoder(global)?;
+    let device = global.device.open()?;
     let fit = FitOptions {
         epochs: args.epochs,
         batch_size: args.batch_size,
         learning_rate: args.learning_rate,
         patience: args.patience,
-        ..args.run.fit()
+        ..args.run.fit(&device)
     };
     let (encoder, start) = match &args.encoder {
         EncoderConfig::UNet(_) => {
@@ -62,11 +63,10 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         fit,
     };
     if !global.quiet {
-        eprintln!("seed {}", args.run.seed);
+        eprintln!("seed {}, {} precision", args.run.seed, recipe.fit.precision);
     }
     let mut stages = Stages::new(global.quiet);
     let mut note = String::new();
-    let device = global.device.open()?;
     let mut observe = |event: RecipeEvent<'_>| {
         match event {
             RecipeEvent::Targets(done, total) => stages.at("embedding prompts", done, total, ""),

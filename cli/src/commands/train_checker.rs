@@ -20,6 +20,7 @@ pub(crate) fn run(args: &TrainCheckerArgs, global: &Global) -> Result<()> {
             args.data
         );
     };
+    let device = global.device.open()?;
     let recipe = CheckerRecipe {
         prompts,
         validation_prompts: VALIDATION_PROMPTS.min(prompts.max(1)),
@@ -30,15 +31,15 @@ pub(crate) fn run(args: &TrainCheckerArgs, global: &Global) -> Result<()> {
         fit: FitOptions {
             epochs: args.epochs,
             learning_rate: 2e-3,
-            ..args.run.fit()
+            ..args.run.fit(&device)
         },
     };
     if !global.quiet {
-        eprintln!("seed {}", args.run.seed);
+        eprintln!("seed {}, {} precision", args.run.seed, recipe.fit.precision);
     }
     let mut stages = Stages::new(global.quiet);
     let mut note = String::new();
-    let outcome = recipe.run(&global.device.open()?, &mut |progress| {
+    let outcome = recipe.run(&device, &mut |progress| {
         if let Some(row) = progress.row {
             note = format!(
                 "accuracy {:.4}, {:.0} images/s",

@@ -21,6 +21,7 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
         );
     };
     let sentences = sentence_encoder(global)?;
+    let device = global.device.open()?;
     let recipe = DiffusionRecipe {
         prompts,
         validation_prompts: VALIDATION_PROMPTS.min(prompts.max(1)),
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
             learning_rate: 2e-3,
             weight_decay: 0.0,
             average: Some(0.998),
-            ..args.run.fit()
+            ..args.run.fit(&device)
         },
         unet: FitOptions {
             epochs: args.epochs,
@@ -45,11 +46,14 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
             learning_rate: args.learning_rate,
             weight_decay: 0.01,
             average: Some(0.9995),
-            ..args.run.fit()
+            ..args.run.fit(&device)
         },
     };
     if !global.quiet {
-        eprintln!("seed {}", args.run.seed);
+        eprintln!(
+            "seed {}, {} precision",
+            args.run.seed, recipe.unet.precision
+        );
     }
     let mut stages = Stages::new(global.quiet);
     let mut note = String::new();
@@ -69,7 +73,7 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
             }
             stages.at(name, progress.step, progress.total_steps, &note);
         };
-    let outcome = recipe.run(&sentences, &global.device.open()?, &mut |event| {
+    let outcome = recipe.run(&sentences, &device, &mut |event| {
         match event {
             DiffusionEvent::Autoencoder(progress) => {
                 fit(

@@ -210,6 +210,22 @@ fn every_black_box_trains_and_easy_examples_may_come_first() {
         train(dir, "1", &arguments).ok();
         assert!(dir.join(encoder).join("model.safetensors").is_file());
     }
+    let mixed = [
+        "--encoder",
+        "swin",
+        "--precision",
+        "mixed",
+        "--out",
+        "mixed",
+    ];
+    train(dir, "1", &mixed).ok();
+    let provenance = fs::read_to_string(dir.join("mixed/provenance.json")).unwrap();
+    assert!(
+        provenance.contains(r#""precision": "mixed""#),
+        "{provenance}"
+    );
+    let half = ["--encoder", "swin", "--precision", "half", "--out", "half"];
+    train(dir, "1", &half).failed(2);
     assert!(dir.join("clip/tower/model.safetensors").is_file());
     let curriculum = [
         "--encoder",

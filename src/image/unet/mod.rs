@@ -82,7 +82,8 @@ impl WhiteBox {
 }
 
 impl ImageEncoder for WhiteBox {
-    /// Latents and, behind them, the numbers of the caption's states: (batch, values).
+    /// Latents and, behind them, the numbers of the caption's states: (batch, values). Numbers of
+    /// states are whole numbers far below 2^24, which `f32` holds exactly.
     fn given(&self, pixels: &Tensor) -> Result<Tensor> {
         let caption = self.captioner.caption(pixels)?;
         let latents = self.codec.encode(pixels)?.detach().flatten_from(1)?;
@@ -97,6 +98,9 @@ impl ImageEncoder for WhiteBox {
         };
         let channels = self.codec.channels();
         let side = (length / channels.max(1)).isqrt();
+        if channels * side * side != length {
+            candle_core::bail!("{length} values are no square of {channels} channels");
+        }
         let latents = given
             .narrow(1, 0, length)?
             .reshape((batch, channels, side, side))?;

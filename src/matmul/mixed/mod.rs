@@ -1,8 +1,9 @@
 //! Products of factors that are rounded to bfloat16, summed in `f32`.
 //!
 //! The processor's instruction multiplies and adds *pairs* at once, two neighbours along the inner
-//! dimension. The right factor lies in panels of up to 64 columns, pair by pair; the left one in rows of pairs, or pair by pair
-//! where it is transposed. A tile of a few rows and one panel is summed in registers.
+//! dimension. The right factor lies in panels of up to 64 columns, pair by pair; the left one in rows of
+//! pairs, or pair by pair where it is transposed. A tile of a few rows and one panel is summed in
+//! registers.
 
 mod pack;
 mod round;

@@ -16,6 +16,9 @@ const MOST_VECTORS: usize = 4;
 /// So many panels' memory is kept by a thread at most.
 const MOST_SPARE: usize = 4;
 
+/// Larger memory than this, of 4 MiB, is not kept.
+const MOST_PAIRS: usize = 1 << 20;
+
 thread_local! {
     /// Memory of panels that are gone: products of a step are of few sizes.
     static SPARE: RefCell<Vec<Vec<u32>>> = const { RefCell::new(vec![]) };
@@ -26,6 +29,16 @@ fn memory(length: usize) -> Vec<u32> {
     let mut memory = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
     memory.resize(length, 0);
     memory
+}
+
+fn give_back(memory: Vec<u32>) {
+    // While a thread ends, its memory may be gone already.
+    let _ = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < MOST_SPARE && memory.len() <= MOST_PAIRS {
+            spare.push(memory);
+        }
+    });
 }
 
 /// The two rows of a pair; the last one may lack the second.
@@ -105,14 +118,7 @@ impl Panels {
 
 impl Drop for Panels {
     fn drop(&mut self) {
-        let memory = std::mem::take(&mut self.pairs);
-        // While a thread ends, its memory may be gone already.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < MOST_SPARE {
-                spare.push(memory);
-            }
-        });
+        give_back(std::mem::take(&mut self.pairs));
     }
 }
 
@@ -145,7 +151,7 @@ fn by_columns(b: Matrix<'_>, columns: Range<usize>, width: usize, to: &mut [u32]
         }
         padding.fill(0);
     }
-    SPARE.with_borrow_mut(|spare| spare.push(lines));
+    give_back(lines);
 }
 
 /// The left factor: the pair `number` of a row stands at `row * row_stride + number * pair_stride`.

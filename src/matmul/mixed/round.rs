@@ -1,6 +1,7 @@
 //! Numbers rounded to bfloat16, two by two.
 //!
-//! Two neighbours along the inner dimension make a *pair*: 32 bits, the first in the lower half.
+//! Two neighbours along the inner dimension make a *pair*: 32 bits, the first in the lower half. The
+//! processor's instruction takes subnormal numbers as zero, the portable functions keep them.
 
 /// How rows become pairs on this processor.
 #[derive(Clone, Copy)]
@@ -61,15 +62,18 @@ mod avx512 {
     };
     use std::mem::transmute;
 
-    const LANES: usize = 16;
+    use super::super::is_fast;
+    use super::super::pack::LANES;
 
     pub(super) fn along(from: &[f32], to: &mut [u32]) {
-        // SAFETY: `Rounding` names this function only where the processor has the instructions.
+        assert!(is_fast());
+        // SAFETY: the processor has the instructions, as just asked.
         unsafe { vectors_along(from, to) }
     }
 
     pub(super) fn across(first: &[f32], second: &[f32], to: &mut [u32]) {
-        // SAFETY: `Rounding` names this function only where the processor has the instructions.
+        assert!(is_fast());
+        // SAFETY: the processor has the instructions, as just asked.
         unsafe { vectors_across(first, second, to) }
     }
 
