@@ -383,8 +383,8 @@ pub enum Error {
         main: &'static str,
     },
 
-    /// A diffusion model was trained with another sentence encoder.
-    #[error("the diffusion model attends to the states of {expected}, not to those of {found}")]
+    /// A model was trained with another sentence encoder.
+    #[error("the model was trained with the sentence encoder {expected}, not with {found}")]
     OtherEncoder {
         /// The encoder it was trained with.
         expected: String,

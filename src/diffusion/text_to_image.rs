@@ -177,12 +177,7 @@ impl TextToImage {
     /// [`Error::OtherEncoder`] if `sentences` is not the encoder that the model was trained with, else
     /// if a tensor operation fails.
     pub fn generate(&self, orders: &[Order], sentences: &SentenceEncoder) -> Result<Vec<RgbImage>> {
-        if *sentences.identity() != self.sentence_encoder {
-            return Err(Error::OtherEncoder {
-                expected: self.sentence_encoder.name.clone(),
-                found: sentences.identity().name.clone(),
-            });
-        }
+        sentences.check(&self.sentence_encoder)?;
         let most = self.schedule.len();
         if let Some(order) = orders.iter().find(|order| order.options.steps > most) {
             return Err(Error::TooManySteps {

@@ -1,120 +1,135 @@
 //! What a cosine is to be compared with: knowing nothing, and knowing all that an image tells.
 
+use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::cases::Case;
-use super::predictions::{sum, unit};
-use super::{EvaluateOptions, Observe};
+use super::truth::Truth;
+use super::vectors::{mean_cosine, unit_sum};
 use crate::error::Result;
 use crate::image::preprocess::Preprocess;
-use crate::pocket::{PocketPrompt, Prompts, Split, grammar};
-use crate::text::{SentenceEncoder, cosine};
+use crate::pocket::{Meaning, grammar};
+use crate::text::{Embeddings, SentenceEncoder, cosine};
 
 /// What cosines mean here.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bounds {
-    /// Always answering the mean training embedding.
+    /// Always answering the mean embedding of the known prompts.
     pub mean_embedding: f64,
-    /// Answering with the prompt of the training image nearest in raw pixels, among
-    /// [`Bounds::known_images`].
+    /// Answering with the prompt of the known image nearest in raw pixels.
     pub pixel_neighbour: f64,
-    /// Training images that the two baselines know.
+    /// Images that the two baselines know; they come from training.
     pub known_images: usize,
-    /// The leave-one-out mean embedding of all wordings of the true meaning.
-    pub ceiling: f64,
+    /// The leave-one-out mean embedding of all wordings of the true meaning; `None` where the grammar of
+    /// the pocket world reads no prompt.
+    pub ceiling: Option<f64>,
 }
-
-/// Training prompts that the baselines know.
-const BASELINE_PROMPTS: usize = 5000;
 
 /// Meanings, and wordings of each, that the ceiling is measured on.
 const CEILING: (usize, usize) = (100, 16);
 
+/// Width and height at which pixels are compared.
+const SIDE: usize = 64;
+
+/// Images compared at once.
+const BATCH_IMAGES: usize = 256;
+
 impl Bounds {
-    /// Measures them on the true prompts of `cases`.
+    /// Measures them for `truths`; the baselines know the images of `known`. With each, the embeddings of
+    /// its prompts. Wordings for the ceiling are drawn from `seed`.
     ///
     /// # Errors
-    /// As for [`super::cases`].
-    pub fn measure(
-        cases: &[Case],
+    /// If a tensor operation fails.
+    pub(super) fn measure(
+        truths: (&[Truth], &Embeddings),
+        known: (&[Truth], &Embeddings),
         sentences: &SentenceEncoder,
-        options: EvaluateOptions,
-        observe: &mut Observe<'_>,
+        seed: u64,
     ) -> Result<Self> {
-        let known: Vec<PocketPrompt> = Prompts::new(options.seed, Split::Train)
-            .take(BASELINE_PROMPTS)
-            .collect();
-        let texts = |prompts: &[PocketPrompt]| -> Vec<String> {
-            prompts.iter().map(|prompt| prompt.text.clone()).collect()
-        };
-        let mut embed = |texts: &[String]| {
-            sentences.embed_with(texts, |done| observe("measuring bounds", done, texts.len()))
-        };
-        let known_embeddings = embed(&texts(&known))?;
-        let truths: Vec<PocketPrompt> = cases.iter().map(|case| case.truth.clone()).collect();
-        let truth_embeddings = embed(&texts(&truths))?;
-        let mean = unit_sum(known_embeddings.rows());
-        let mean_embedding = truth_embeddings
-            .rows()
-            .map(|row| f64::from(cosine(row, &mean)))
-            .sum::<f64>();
-
-        let pixels = |prompt: &PocketPrompt| -> Result<Vec<f32>> {
-            let image = prompt.render();
-            let device = candle_core::Device::Cpu;
-            let tensor = Preprocess::symmetric(image.width() as usize).batch(&[image], &device)?;
-            Ok(tensor.flatten_all()?.to_vec1()?)
-        };
-        let known_pixels = known.iter().map(pixels).collect::<Result<Vec<_>>>()?;
-        let mut pixel_neighbour = 0.0;
-        for (truth, row) in truths.iter().zip(truth_embeddings.rows()) {
-            let image = pixels(truth)?;
-            let distance = |other: &Vec<f32>| -> f32 {
-                image
-                    .iter()
-                    .zip(other)
-                    .map(|(a, b)| (a - b) * (a - b))
-                    .sum()
-            };
-            let distances: Vec<f32> = known_pixels.iter().map(distance).collect();
-            let nearest =
-                (0..distances.len()).min_by(|&a, &b| distances[a].total_cmp(&distances[b]));
-            pixel_neighbour +=
-                nearest.map_or(0.0, |at| f64::from(cosine(known_embeddings.row(at), row)));
-        }
-
-        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-        let (meanings, wordings) = CEILING;
-        let mut ceiling = 0.0;
-        let all: Vec<String> = Prompts::new(options.seed, options.split)
-            .take(meanings)
-            .flat_map(|prompt| {
-                (0..wordings)
-                    .map(|_| grammar::word(prompt.meaning, &mut rng))
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        let all = embed(&all)?;
-        for meaning in 0..meanings {
-            for left_out in 0..wordings {
-                let others = (0..wordings).filter(|&wording| wording != left_out);
-                let mean = unit_sum(others.map(|wording| all.row(meaning * wordings + wording)));
-                ceiling += f64::from(cosine(&mean, all.row(meaning * wordings + left_out)));
-            }
-        }
-        let count = truths.len().max(1) as f64;
+        let (true_ones, known_ones) = (truths.1, known.1);
+        let mean = unit_sum(known_ones.rows());
+        let neighbours = pixel_neighbours(truths.0, known.0)?;
         Ok(Self {
-            mean_embedding: mean_embedding / count,
-            pixel_neighbour: pixel_neighbour / count,
-            known_images: known.len(),
-            ceiling: ceiling / (meanings * wordings) as f64,
+            mean_embedding: mean_cosine(true_ones.rows().map(|truth| (truth, mean.as_slice()))),
+            pixel_neighbour: mean_cosine(
+                true_ones
+                    .rows()
+                    .zip(neighbours)
+                    .map(|(truth, at)| (truth, known_ones.row(at))),
+            ),
+            known_images: known.0.len(),
+            ceiling: ceiling(truths.0, sentences, seed)?,
         })
     }
 }
 
-/// The sum of rows, scaled to length 1.
-fn unit_sum<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
-    unit(&sum(rows))
+/// The place of the known image with the least squared difference of pixels, for each of `truths`.
+fn pixel_neighbours(truths: &[Truth], known: &[Truth]) -> Result<Vec<usize>> {
+    let pixels = |truths: &[Truth]| -> Result<Tensor> {
+        let images: Vec<_> = truths.iter().map(|truth| truth.image.clone()).collect();
+        let batch = Preprocess::symmetric(SIDE).batch(&images, &Device::Cpu)?;
+        Ok(batch.flatten_from(1)?)
+    };
+    if known.is_empty() {
+        return Ok(vec![]);
+    }
+    let known = pixels(known)?;
+    let half_squares = (known.sqr()?.sum(1)? * 0.5)?;
+    let mut neighbours = vec![];
+    for batch in truths.chunks(BATCH_IMAGES) {
+        // |a - b|² is least where a b - |b|² / 2 is greatest.
+        let products = pixels(batch)?.matmul(&known.t()?)?;
+        let nearest = products.broadcast_sub(&half_squares)?.argmax(1)?;
+        let nearest: Vec<u32> = nearest.to_vec1()?;
+        neighbours.extend(nearest.into_iter().map(|at| at as usize));
+    }
+    Ok(neighbours)
+}
+
+fn ceiling(truths: &[Truth], sentences: &SentenceEncoder, seed: u64) -> Result<Option<f64>> {
+    let (most, wordings) = CEILING;
+    let read = truths.iter().filter_map(|truth| grammar::read(&truth.text));
+    let meanings: Vec<Meaning> = read.take(most).collect();
+    if meanings.is_empty() {
+        return Ok(None);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut texts = vec![];
+    for &meaning in &meanings {
+        texts.extend((0..wordings).map(|_| grammar::word(meaning, &mut rng)));
+    }
+    let all = sentences.embed(&texts)?;
+    let mut sum = 0.0;
+    for first in (0..all.len()).step_by(wordings) {
+        let own = first..first + wordings;
+        for left_out in own.clone() {
+            let others = own.clone().filter(|&wording| wording != left_out);
+            let mean = unit_sum(others.map(|wording| all.row(wording)));
+            sum += f64::from(cosine(&mean, all.row(left_out)));
+        }
+    }
+    Ok(Some(sum / all.len() as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+
+    use super::*;
+
+    fn grey(level: u8) -> Truth {
+        Truth {
+            image: RgbImage::from_pixel(64, 64, Rgb([level; 3])),
+            text: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_neighbour_is_nearest_in_pixels_and_not_the_longest() {
+        let known = [grey(0), grey(255), grey(100), grey(140)];
+        let found = pixel_neighbours(&[grey(110), grey(130), grey(250)], &known).unwrap();
+        assert_eq!(found, [2, 3, 1]);
+        assert_eq!(pixel_neighbours(&[grey(1)], &[]).unwrap(), [0; 0]);
+    }
 }

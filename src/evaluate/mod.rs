@@ -9,13 +9,15 @@ mod bounds;
 mod cases;
 mod figures;
 pub mod predictions;
+mod truth;
+mod vectors;
 
 use std::ops::ControlFlow;
 
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::pocket::{Meaning, Split};
+use crate::pocket::{Meaning, Prompts, Split};
 use crate::predictor::Predictor;
 use crate::predictor::confidence::Confidence;
 use crate::text::SentenceEncoder;
@@ -23,6 +25,7 @@ use crate::text::SentenceEncoder;
 pub use bounds::Bounds;
 pub use cases::{Case, DEPTH, cases, reverse_all};
 pub use figures::{Figures, MedianMs, Recall, WordsF1, calibration_error};
+pub use truth::Truth;
 
 /// What to evaluate on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,9 @@ pub fn fit_confidence(
     Confidence::fit(&answers, fitted_on)
 }
 
+/// Training images that the bounds know.
+const KNOWN_IMAGES: usize = 5000;
+
 /// Evaluates a model.
 ///
 /// # Errors
@@ -108,7 +114,27 @@ pub fn evaluate(
     let vocabulary = predictor.vocabulary().clone();
     let (present, absent) = cases(predictor, sentences, options, observe)?;
     let figures = |cases: &[Case]| Figures::of(cases, &vocabulary);
-    let bounds = Bounds::measure(&absent, sentences, options, observe)?;
+    let truths: Vec<Truth> = absent
+        .iter()
+        .map(|case| case.truth.clone().into())
+        .collect();
+    let known: Vec<Truth> = Prompts::new(options.seed, Split::Train)
+        .take(KNOWN_IMAGES)
+        .map(Truth::from)
+        .collect();
+    let mut embed = |truths: &[Truth]| {
+        let texts: Vec<&str> = truths.iter().map(|truth| truth.text.as_str()).collect();
+        sentences.embed_with(&texts, |done| {
+            observe("measuring bounds", done, texts.len())
+        })
+    };
+    let (true_ones, known_ones) = (embed(&truths)?, embed(&known)?);
+    let bounds = Bounds::measure(
+        (&truths, &true_ones),
+        (&known, &known_ones),
+        sentences,
+        options.seed,
+    )?;
     Ok(Evaluation {
         model,
         seed: options.seed,

@@ -6,20 +6,14 @@ use std::time::Instant;
 use image::RgbImage;
 use serde::Serialize;
 
+use super::bounds::Bounds;
 use super::figures::{self, WordsF1};
+use super::truth::Truth;
+use super::vectors::{mean_cosine, unit_sum};
 use crate::error::{Error, Result};
 use crate::pocket::{Meaning, grammar};
 use crate::predictor::{Prediction, Predictor};
 use crate::text::{Embeddings, SentenceEncoder, cosine};
-
-/// An image with its true prompt.
-#[derive(Clone, Debug)]
-pub struct Truth {
-    /// The image.
-    pub image: RgbImage,
-    /// The prompt.
-    pub text: String,
-}
 
 /// The figures of a model on test images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,10 +32,9 @@ pub struct PredictionFigures {
     /// Mean cosine of the mean embedding of the nearest known images, by predicted embedding, to the
     /// true one: the encoder's own neighbours.
     pub encoder_neighbours: f64,
-    /// Mean cosine of always answering the mean embedding of the known prompts.
-    pub mean_embedding: f64,
-    /// Known images, which come from training.
-    pub known_images: usize,
+    /// What to compare the cosines with.
+    #[serde(flatten)]
+    pub bounds: Bounds,
     /// Milliseconds of predicting one image alone, median.
     pub predict_ms: f64,
 }
@@ -55,7 +48,8 @@ const BATCH_IMAGES: usize = 128;
 /// Images that the time of a prediction is measured on.
 const TIMED_IMAGES: usize = 50;
 
-/// Predicts the images of `truths` and compares; `known` are training images.
+/// Predicts the images of `truths` and compares; `known` are training images, and `seed` draws wordings
+/// for the ceiling.
 ///
 /// # Errors
 /// [`Error::Cancelled`] if `observe` breaks, else if a tensor operation fails.
@@ -64,6 +58,7 @@ pub fn predictions(
     sentences: &SentenceEncoder,
     truths: &[Truth],
     known: &[Truth],
+    seed: u64,
     observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<PredictionFigures> {
     let total = truths.len() + known.len();
@@ -77,52 +72,45 @@ pub fn predictions(
     };
     let (true_ones, known_ones) = (embed(truths)?, embed(known)?);
     let meanings: Vec<Option<Meaning>> = known.iter().map(|it| grammar::read(&it.text)).collect();
-    let mean = unit(&sum(known_ones.rows()));
 
-    let count = truths.len().max(1) as f64;
-    let (mut mean_cosine, mut neighbours_cosine, mut mean_embedding) = (0.0, 0.0, 0.0);
-    let mut agreeing = [0usize; Meaning::RADICES.len()];
-    let mut with_meaning = 0usize;
-    for (number, prediction) in found.iter().enumerate() {
-        let truth = true_ones.row(number);
-        mean_cosine += f64::from(cosine(&prediction.embedding, truth)) / count;
-        mean_embedding += f64::from(cosine(&mean, truth)) / count;
-        let near = nearest(&prediction.embedding, &remembered);
-        let average = unit(&sum(near.iter().map(|&at| known_ones.row(at))));
-        neighbours_cosine += f64::from(cosine(&average, truth)) / count;
-        let said = grammar::read(&truths[number].text);
+    let (mut with_meaning, mut agreeing) = (0usize, [0usize; Meaning::RADICES.len()]);
+    for (truth, prediction) in truths.iter().zip(&found) {
+        let Some(said) = grammar::read(&truth.text) else {
+            continue;
+        };
+        with_meaning += 1;
         let read_off = nearest_row(&prediction.embedding, &known_ones).and_then(|at| meanings[at]);
-        if let Some(said) = said {
-            with_meaning += 1;
-            let read_off = read_off.map(Meaning::values);
-            for (attribute, agreeing) in agreeing.iter_mut().enumerate() {
-                let agrees = read_off.is_some_and(|it| it[attribute] == said.values()[attribute]);
-                *agreeing += usize::from(agrees);
-            }
+        let read_off = read_off.map(Meaning::values);
+        for (attribute, agreeing) in agreeing.iter_mut().enumerate() {
+            let agrees = read_off.is_some_and(|it| it[attribute] == said.values()[attribute]);
+            *agreeing += usize::from(agrees);
         }
     }
     let share = |agreeing: usize| agreeing as f64 / with_meaning.max(1) as f64;
-    let adapted: Option<Vec<f64>> = found
+    let neighbours: Vec<Vec<f32>> = found
         .iter()
-        .zip(true_ones.rows())
-        .map(|(found, truth)| Some(f64::from(cosine(found.adapted.as_ref()?, truth))))
+        .map(|found| nearest(&found.embedding, &remembered))
+        .map(|near| unit_sum(near.iter().map(|&at| known_ones.row(at))))
         .collect();
+    let predicted: Vec<&[f32]> = found.iter().map(|it| it.embedding.as_slice()).collect();
+    let adapted: Option<Vec<&[f32]>> = found.iter().map(|found| found.adapted.as_deref()).collect();
+    // The mean over images of the cosine of an answer to the truth.
+    let cosine_of = |answers: &[&[f32]]| mean_cosine(answers.iter().copied().zip(true_ones.rows()));
     let pairs = truths
         .iter()
         .zip(&found)
         .map(|(truth, found)| (truth.text.as_str(), found.words.as_slice()));
     Ok(PredictionFigures {
         images: truths.len(),
-        mean_cosine,
-        adapted_cosine: adapted.map(|cosines| cosines.iter().sum::<f64>() / count),
+        mean_cosine: cosine_of(&predicted),
+        adapted_cosine: adapted.map(|adapted| cosine_of(&adapted)),
         words_f1: figures::words_f1(pairs, predictor.vocabulary()),
         attributes: Meaning::ATTRIBUTES
             .into_iter()
             .zip(agreeing.map(share))
             .collect(),
-        encoder_neighbours: neighbours_cosine,
-        mean_embedding,
-        known_images: known.len(),
+        encoder_neighbours: cosine_of(&neighbours.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+        bounds: Bounds::measure((truths, &true_ones), (known, &known_ones), sentences, seed)?,
         predict_ms: predict_ms(predictor, truths)?,
     })
 }
@@ -168,20 +156,4 @@ fn nearest(embedding: &[f32], known: &[Prediction]) -> Vec<usize> {
 fn nearest_row(embedding: &[f32], rows: &Embeddings) -> Option<usize> {
     let scores: Vec<f32> = rows.rows().map(|row| cosine(embedding, row)).collect();
     (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
-}
-
-pub(super) fn sum<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
-    let mut sum: Vec<f32> = vec![];
-    for row in rows {
-        sum.resize(row.len(), 0.0);
-        sum.iter_mut()
-            .zip(row)
-            .for_each(|(sum, value)| *sum += value);
-    }
-    sum
-}
-
-pub(super) fn unit(vector: &[f32]) -> Vec<f32> {
-    let norm = cosine(vector, vector).sqrt();
-    vector.iter().map(|value| value / norm).collect()
 }

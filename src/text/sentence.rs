@@ -173,6 +173,20 @@ impl SentenceEncoder {
         &self.identity
     }
 
+    /// Whether this is the encoder that a model was trained with.
+    ///
+    /// # Errors
+    /// [`Error::OtherEncoder`] if it is another.
+    pub fn check(&self, expected: &EncoderIdentity) -> Result<()> {
+        if *expected == self.identity {
+            return Ok(());
+        }
+        Err(Error::OtherEncoder {
+            expected: expected.name.clone(),
+            found: self.identity.name.clone(),
+        })
+    }
+
     /// One vector a text, in the order of the texts. An empty text has one, too.
     ///
     /// # Errors

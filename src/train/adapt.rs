@@ -76,12 +76,7 @@ impl AdaptRecipe {
     ) -> Result<AdaptOutcome> {
         let bundle = bundle(&self.model)?;
         let predictor = Predictor::open_unadapted(&bundle, device)?;
-        if predictor.sentence_encoder() != sentences.identity() {
-            return Err(Error::OtherEncoder {
-                expected: predictor.sentence_encoder().name.clone(),
-                found: sentences.identity().name.clone(),
-            });
-        }
+        sentences.check(predictor.sentence_encoder())?;
         copy::check_free(&bundle, &self.folder)?;
         let model = copy::identity(&bundle)?;
         let targets = self.targets(&predictor, observe)?;

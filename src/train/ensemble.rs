@@ -1,20 +1,21 @@
 //! An ensemble of trained models: weights chosen on validation images, and a folder of all of them.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 
 use super::checkpoint::write_atomically;
 use super::predict::predict;
-use super::set::TrainingSet;
+use super::set::Side;
 use super::to_json;
 use crate::bundle::Bundle;
+use crate::data::source::Source;
 use crate::error::{Error, Result};
 use crate::predictor::copy::{copy_network, remove_fitted};
 use crate::predictor::ensemble::{EnsembleConfig, Member, combine, fit_weights};
 use crate::predictor::{Prediction, Predictor, files};
-use crate::text;
+use crate::text::{self, SentenceEncoder};
 
 /// What models come to on validation images.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,57 +26,84 @@ pub struct EnsembleFit {
     pub cosine: f64,
 }
 
-/// Chooses the weights of `models` on the images of `validation`, and writes the ensemble to `folder`:
-/// those with a weight above 0. `observe` is told of images done, of how many.
-///
-/// # Errors
-/// [`Error::Cancelled`] if `observe` breaks, [`Error::Occupied`] if `folder` holds a model that is no
-/// ensemble; else what is wrong with a model or a file.
-pub fn ensemble(
-    models: &[String],
-    validation: &dyn TrainingSet,
-    folder: &Path,
-    device: &Device,
-    observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<EnsembleFit> {
-    let truths: Vec<&[f32]> = (0..validation.len())
-        .map(|image| validation.embedding(image))
-        .collect();
-    if folder.join(files::CONFIG).exists() {
-        return Err(Error::Occupied {
-            path: folder.to_owned(),
-        });
+/// Which models to bring together, what to choose their weights on, and where to.
+#[derive(Clone, Debug)]
+pub struct EnsembleRecipe {
+    /// The models: built-in ones or folders.
+    pub models: Vec<String>,
+    /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::sides`] takes it.
+    ///
+    /// [`Pairs::sides`]: crate::data::pairs::Pairs::sides
+    pub data: Source,
+    /// The most validation images.
+    pub images: usize,
+    /// Seed of the images of the pocket world.
+    pub seed: u64,
+    /// The ensemble's folder.
+    pub folder: PathBuf,
+}
+
+impl EnsembleRecipe {
+    /// Chooses the weights on validation images, and writes the ensemble: those with a weight above 0.
+    /// `observe` is told of images done, of how many.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if `observe` breaks, [`Error::Occupied`] if the folder holds a model that is
+    /// no ensemble; else what is wrong with a model or a file.
+    pub fn run(
+        &self,
+        sentences: &SentenceEncoder,
+        device: &Device,
+        observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<EnsembleFit> {
+        if self.folder.join(files::CONFIG).exists() {
+            return Err(Error::Occupied {
+                path: self.folder.clone(),
+            });
+        }
+        let (_, validation) = Side::of(&self.data, self.seed, self.images)?;
+        let mut texts = validation.texts();
+        texts.truncate(self.images);
+        let truths = sentences.embed(&texts)?;
+        let truths: Vec<&[f32]> = truths.rows().collect();
+        let mut rows = vec![];
+        for (number, model) in self.models.iter().enumerate() {
+            let predictor = Predictor::open(model, device)?;
+            let image = |number| validation.image(number);
+            rows.push(predict(&predictor, truths.len(), &image, &mut |done| {
+                observe(
+                    number * truths.len() + done,
+                    self.models.len() * truths.len(),
+                )
+            })?);
+        }
+        let fit = fit(&self.models, &rows, &truths);
+        write(&fit, &self.folder)?;
+        Ok(fit)
     }
-    let mut rows = vec![];
-    for (number, model) in models.iter().enumerate() {
-        let predictor = Predictor::open(model, device)?;
-        let image = |number| validation.image(number, 0);
-        rows.push(predict(&predictor, truths.len(), &image, &mut |done| {
-            observe(number * truths.len() + done, models.len() * truths.len())
-        })?);
-    }
-    let weights = fit_weights(&rows, &truths);
+}
+
+fn fit(models: &[String], rows: &[Vec<Prediction>], truths: &[&[f32]]) -> EnsembleFit {
+    let weights = fit_weights(rows, truths);
     let all: Vec<Prediction> = (0..truths.len())
         .map(|image| {
             let weighted: Vec<(f64, &Prediction)> = weights
                 .iter()
-                .zip(&rows)
+                .zip(rows)
                 .map(|(weight, row)| (*weight, &row[image]))
                 .collect();
             combine(&weighted)
         })
         .collect();
-    let fit = EnsembleFit {
+    EnsembleFit {
         members: models
             .iter()
             .zip(&weights)
-            .zip(&rows)
-            .map(|((model, weight), row)| (model.clone(), *weight, mean_cosine(row, &truths)))
+            .zip(rows)
+            .map(|((model, weight), row)| (model.clone(), *weight, mean_cosine(row, truths)))
             .collect(),
-        cosine: mean_cosine(&all, &truths),
-    };
-    write(&fit, folder)?;
-    Ok(fit)
+        cosine: mean_cosine(&all, truths),
+    }
 }
 
 fn mean_cosine(predictions: &[Prediction], truths: &[&[f32]]) -> f64 {

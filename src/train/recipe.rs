@@ -34,6 +34,8 @@ use crate::text::SentenceEncoder;
 pub struct Recipe {
     /// The image encoder.
     pub encoder: EncoderConfig,
+    /// How images are made ready for it.
+    pub preprocess: Preprocess,
     /// What the encoder begins with.
     pub start: Start,
     /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::sides`] takes it.
@@ -215,7 +217,7 @@ impl Recipe {
 
     fn config(&self, sentences: &SentenceEncoder) -> PredictorConfig {
         PredictorConfig {
-            preprocess: Preprocess::symmetric(self.encoder.side()),
+            preprocess: self.preprocess.clone(),
             encoder: self.encoder.clone(),
             sentence_encoder: sentences.identity().clone(),
         }

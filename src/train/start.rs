@@ -1,5 +1,5 @@
-//! What a predictor's network begins with: nothing, a tower that has been pretrained, or the weights of
-//! a diffusion model.
+//! What a predictor's network begins with: nothing, another predictor, a tower that has been pretrained,
+//! or the weights of a diffusion model.
 
 use std::collections::HashMap;
 use std::fs;
@@ -35,6 +35,12 @@ use crate::weights;
 pub enum Start {
     /// Random numbers.
     Nothing,
+    /// A predictor with the same encoder, whose encoder and embedding head go on learning. The vocabulary
+    /// head begins anew, for its words are those of the new prompts.
+    Predictor {
+        /// A built-in predictor or a folder.
+        model: String,
+    },
     /// CLIP's tower, pretrained on the same images.
     Contrast {
         /// How.
@@ -53,6 +59,14 @@ pub enum Start {
 
 /// Pairs that are told from each other in pretraining: what one worker sees, the same on every machine.
 const CONTRASTED: usize = 32;
+
+/// The encoder of a predictor to begin with, and how images are made ready for it.
+///
+/// # Errors
+/// If it is not there or is damaged.
+pub fn pretrained(model: &str) -> Result<PredictorConfig> {
+    Bundle::open(model, files::CONFIG)?.json(files::CONFIG)
+}
 
 /// The sizes of the white box that a diffusion model and a black-box model make.
 ///
@@ -112,6 +126,9 @@ impl Start {
     pub(super) fn identity(&self) -> Result<String> {
         Ok(match self {
             Self::Nothing => "nothing".to_owned(),
+            Self::Predictor { model } => {
+                Bundle::open(model, files::CONFIG)?.digest(&[files::CONFIG, files::WEIGHTS])?
+            }
             Self::Contrast { fit, .. } => format!("a tower by {fit:?}"),
             Self::Diffusion { model, captioner } => {
                 let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
@@ -133,8 +150,9 @@ impl Start {
         observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         match (self, ground.encoder) {
+            (Self::Predictor { model }, _) => predictor(parameters, model, ground)?,
             (Self::Contrast { fit, folder }, EncoderConfig::Clip(config)) => {
-                let tower = pretrained(config, fit, folder, ground, observe)?;
+                let tower = tower(config, fit, folder, ground, observe)?;
                 parameters.fill("encoder.vision_model.", &below(&tower, "vision_model."))?;
                 let projection = below(&tower, "visual_projection.");
                 parameters.fill("encoder.visual_projection.", &projection)?;
@@ -156,7 +174,7 @@ impl Start {
 }
 
 /// Trains a tower in a folder of its own, or goes on there.
-fn pretrained(
+fn tower(
     config: &ClipConfig,
     options: &FitOptions,
     folder: &Path,
@@ -205,6 +223,18 @@ fn below(tensors: &HashMap<String, Tensor>, prefix: &str) -> HashMap<String, Ten
     tensors.iter().filter_map(own).collect()
 }
 
+/// Puts a predictor's encoder and embedding head into the network.
+fn predictor(parameters: &Parameters, model: &str, ground: &Ground<'_>) -> Result<()> {
+    ground
+        .sentences
+        .check(&pretrained(model)?.sentence_encoder)?;
+    let tensors = Bundle::open(model, files::CONFIG)?.tensors(files::WEIGHTS, ground.device)?;
+    for prefix in ["encoder.", "heads.embedding."] {
+        parameters.fill(prefix, &below(&tensors, prefix))?;
+    }
+    Ok(())
+}
+
 /// Puts a diffusion model's way down, its codec and a captioner into the white box.
 fn diffusion(
     parameters: &Parameters,
@@ -214,12 +244,7 @@ fn diffusion(
 ) -> Result<()> {
     let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
     let index: ModelIndex = model.json(diffusion_files::INDEX)?;
-    if index.sentence_encoder != *ground.sentences.identity() {
-        return Err(Error::OtherEncoder {
-            expected: index.sentence_encoder.name,
-            found: ground.sentences.identity().name.clone(),
-        });
-    }
+    ground.sentences.check(&index.sentence_encoder)?;
     let unet = model.tensors(diffusion_files::UNET_WEIGHTS, ground.device)?;
     parameters.fill("encoder.unet.", &encoder_half(unet))?;
     let codec: CodecConfig = model.json(diffusion_files::VAE_CONFIG)?;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use unprompt::Error;
 use unprompt::data::pairs::Pairs;
@@ -35,6 +35,7 @@ fn recipe(data: &Path, out: &Path) -> Recipe {
             hidden_act: Activation::GeluTanh,
             layer_norm_eps: 1e-6,
         }),
+        preprocess: Preprocess::symmetric(8),
         start: Start::Nothing,
         data: Source::Path(data.to_owned()),
         validation_prompts: 0,
@@ -79,6 +80,58 @@ fn a_model_learns_from_a_data_set_and_names_it() {
     let sha256 = manifest::sha256(data.path()).unwrap().unwrap();
     assert_eq!(provenance["data"]["dataset_json_sha256"], sha256);
     assert_eq!(provenance["data"]["path"].as_str(), data.path().to_str());
+}
+
+#[test]
+fn a_model_goes_on_from_another_with_a_new_vocabulary_head() {
+    let data = tempfile::tempdir().unwrap();
+    dataset::write(data.path());
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let with_rate = |out: &Path, seed, learning_rate| {
+        let mut recipe = recipe(data.path(), out);
+        recipe.fit.seed = seed;
+        recipe.fit.learning_rate = learning_rate;
+        recipe.fit.min_learning_rate = learning_rate;
+        recipe
+    };
+    run(&with_rate(first.path(), 1, 1e-3)).unwrap();
+    let start = Start::Predictor {
+        model: first.path().to_str().unwrap().to_owned(),
+    };
+    let next = Recipe {
+        start,
+        ..with_rate(second.path(), 2, 0.0)
+    };
+    run(&next).unwrap();
+
+    let [first, second] = [&first, &second].map(|folder| {
+        let path = folder.path().join("model.safetensors");
+        candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+    });
+    assert_eq!(first.len(), second.len());
+    for (name, tensor) in &first {
+        let values = |it: &Tensor| -> Vec<f32> {
+            let single = it.to_dtype(DType::F32).unwrap();
+            single.flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let same = values(tensor) == values(&second[name]);
+        assert_eq!(same, !name.starts_with("heads.words."), "{name}");
+    }
+}
+
+#[test]
+fn a_model_of_another_encoder_is_refused() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    dataset::write(data.path());
+    let start = Start::Predictor {
+        model: "vit".to_owned(),
+    };
+    let other = Recipe {
+        start,
+        ..recipe(data.path(), out.path())
+    };
+    let error = run(&other).unwrap_err();
+    assert!(error.to_string().contains("encoder."), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use unprompt::data::source::Source;
 
 /// Arguments of `ensemble`.
 #[derive(Debug, Args)]
@@ -15,12 +16,22 @@ pub(crate) struct EnsembleArgs {
     #[arg(long, value_name = "DIR", env = "UNPROMPT_OUT")]
     pub(crate) out: PathBuf,
 
-    /// Validation images of the pocket world that the weights are chosen on.
+    /// Where validation images come from: pocket, the folder of `unprompt dataset`, or that of a
+    /// DiffusionDB with its images in part-*.zip.
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        default_value = "pocket",
+        env = "UNPROMPT_DATA"
+    )]
+    pub(crate) data: Source,
+
+    /// Validation images that the weights are chosen on, at most.
     #[arg(long, value_name = "N", default_value_t = 2000, env = "UNPROMPT_IMAGES",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) images: u32,
 
-    /// Seed of the images.
+    /// Seed of the pocket world's images.
     #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
     pub(crate) seed: u64,
 }

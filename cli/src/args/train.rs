@@ -19,8 +19,22 @@ pub(crate) struct TrainArgs {
     pub(crate) data: Source,
 
     /// The image encoder.
-    #[arg(long, env = "UNPROMPT_ENCODER", value_parser = encoder())]
-    pub(crate) encoder: EncoderConfig,
+    #[arg(
+        long,
+        env = "UNPROMPT_ENCODER",
+        value_parser = encoder(),
+        required_unless_present = "pretrained"
+    )]
+    pub(crate) encoder: Option<EncoderConfig>,
+
+    /// Go on from a trained model, with its encoder, on these images: a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        env = "UNPROMPT_PRETRAINED",
+        conflicts_with_all = ["encoder", "diffusion", "captioner", "tower_epochs"]
+    )]
+    pub(crate) pretrained: Option<String>,
 
     /// The diffusion model that the white box (unet) begins with: a built-in one or a folder.
     #[arg(

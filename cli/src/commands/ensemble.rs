@@ -1,9 +1,7 @@
 //! `ensemble`: several models as one.
 
 use anyhow::Result;
-use unprompt::pocket::{PocketPrompt, Prompts, Split};
-use unprompt::train::ensemble::ensemble;
-use unprompt::train::set::PocketSet;
+use unprompt::train::ensemble::EnsembleRecipe;
 
 use super::sentence_encoder;
 use crate::args::{EnsembleArgs, Global};
@@ -11,25 +9,21 @@ use crate::output::stages::Stages;
 
 pub(crate) fn run(args: &EnsembleArgs, global: &Global) -> Result<()> {
     let sentences = sentence_encoder(global)?;
-    let prompts: Vec<PocketPrompt> = Prompts::new(args.seed, Split::Validation)
-        .take(args.images as usize)
-        .collect();
+    let device = global.device.open()?;
     if !global.quiet {
         eprintln!("seed {}", args.seed);
     }
-    let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
-    let embeddings = sentences.embed(&texts)?.into_vec();
-    let words = vec![vec![]; prompts.len()];
-    let validation = PocketSet::new(prompts, embeddings, words);
-    let device = global.device.open()?;
+    let recipe = EnsembleRecipe {
+        models: args.models.clone(),
+        data: args.data.clone(),
+        images: args.images as usize,
+        seed: args.seed,
+        folder: args.out.clone(),
+    };
     let mut stages = Stages::new(global.quiet);
-    let fit = ensemble(
-        &args.models,
-        &validation,
-        &args.out,
-        &device,
-        &mut |done, total| stages.observe("predicting", done, total),
-    )?;
+    let fit = recipe.run(&sentences, &device, &mut |done, total| {
+        stages.observe("predicting", done, total)
+    })?;
     drop(stages);
     say!("{:>8}{:>10}  model", "weight", "cosine");
     for (model, weight, cosine) in &fit.members {

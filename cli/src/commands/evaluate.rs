@@ -5,9 +5,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use unprompt::data::pairs::Pairs;
 use unprompt::data::source::Source;
-use unprompt::evaluate::predictions::{PredictionFigures, Truth, predictions};
-use unprompt::evaluate::{EvaluateOptions, Evaluation, Figures, evaluate, fit_confidence};
-use unprompt::pocket::{PocketPrompt, Prompts, Split};
+use unprompt::evaluate::predictions::{PredictionFigures, predictions};
+use unprompt::evaluate::{
+    Bounds, EvaluateOptions, Evaluation, Figures, Truth, evaluate, fit_confidence,
+};
+use unprompt::pocket::{Prompts, Split};
 use unprompt::predictor::files;
 use unprompt::train::checkpoint::write_atomically;
 
@@ -72,11 +74,7 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
         Source::Pocket { prompts } => {
             let draw = |split, count| -> Vec<Truth> {
                 let prompts = Prompts::new(args.seed, split).take(count);
-                let truth = |prompt: PocketPrompt| Truth {
-                    image: prompt.render(),
-                    text: prompt.text,
-                };
-                prompts.map(truth).collect()
+                prompts.map(Truth::from).collect()
             };
             (draw(Split::Test, args.images), draw(Split::Train, *prompts))
         }
@@ -102,9 +100,8 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let sentences = sentence_encoder(global)?;
     let model = predictor(&args.model, global)?;
     let mut stages = Stages::new(global.quiet);
-    let figures = predictions(&model, &sentences, &truths, &known, &mut |done, total| {
-        stages.observe("predicting", done, total)
-    })?;
+    let mut observe = |done, total| stages.observe("predicting", done, total);
+    let figures = predictions(&model, &sentences, &truths, &known, args.seed, &mut observe)?;
     drop(stages);
     print_predictions(&figures, args)
 }
@@ -132,7 +129,6 @@ fn print_predictions(figures: &PredictionFigures, args: &EvaluateArgs) -> Result
             "that of its 10 nearest images' prompts",
             figures.encoder_neighbours,
         ),
-        ("that of the mean embedding", figures.mean_embedding),
         ("F1 of the predicted words", figures.words_f1.all),
         ("F1 of words that leave a trace", figures.words_f1.traced),
         ("F1 of words that leave none", figures.words_f1.untraced),
@@ -158,7 +154,7 @@ fn print_predictions(figures: &PredictionFigures, args: &EvaluateArgs) -> Result
         "milliseconds an image, median",
         figures.predict_ms
     );
-    Ok(())
+    print_bounds(&figures.bounds)
 }
 
 fn print(evaluation: &Evaluation) -> Result<()> {
@@ -196,18 +192,22 @@ fn print(evaluation: &Evaluation) -> Result<()> {
         "{}",
         table::rows(&["", "prompt in the index", "meaning held out"], rows)
     );
-    let bounds = evaluation.bounds;
     say!(
         "calibration error of the confidence over all images: {:.3}",
         evaluation.calibration_error
     );
+    print_bounds(&evaluation.bounds)
+}
+
+fn print_bounds(bounds: &Bounds) -> Result<()> {
+    let ceiling = bounds.ceiling.map(|it| format!(", ceiling {it:.3}"));
     say!(
         "cosines to compare with: mean embedding {:.3}, nearest of {} training images in raw pixels \
-         {:.3}, ceiling {:.3}",
+         {:.3}{}",
         bounds.mean_embedding,
         bounds.known_images,
         bounds.pixel_neighbour,
-        bounds.ceiling
+        ceiling.unwrap_or_default()
     );
     Ok(())
 }

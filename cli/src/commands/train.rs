@@ -3,9 +3,10 @@
 use anyhow::{Result, bail};
 use unprompt::data::source::Source;
 use unprompt::image::encoders::EncoderConfig;
+use unprompt::image::preprocess::Preprocess;
 use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
-use unprompt::train::start::{Start, white_box};
+use unprompt::train::start::{Start, pretrained, white_box};
 
 use super::{command_line, sentence_encoder};
 use crate::args::{Global, TrainArgs};
@@ -14,6 +15,34 @@ use crate::stop;
 
 /// Validation prompts of a run on the pocket world: a mean cosine over so many is known to about 0.002.
 const VALIDATION_PROMPTS: usize = 2000;
+
+/// The encoder, how images are made ready for it, and what it begins with.
+fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preprocess, Start)> {
+    if let Some(model) = args.pretrained.clone() {
+        let config = pretrained(&model)?;
+        let start = Start::Predictor { model };
+        return Ok((config.encoder, config.preprocess, start));
+    }
+    let (encoder, start) = match args.encoder.clone() {
+        None => bail!("--encoder or --pretrained is needed"),
+        Some(EncoderConfig::UNet(_)) => {
+            let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
+            let encoder = white_box(&model, &captioner)?;
+            (encoder, Start::Diffusion { model, captioner })
+        }
+        Some(encoder @ EncoderConfig::Clip(_)) => {
+            let tower = FitOptions {
+                epochs: args.tower_epochs,
+                ..fit.clone()
+            };
+            let folder = args.out.join("tower");
+            (encoder, Start::Contrast { fit: tower, folder })
+        }
+        Some(encoder) => (encoder, Start::Nothing),
+    };
+    let preprocess = Preprocess::symmetric(encoder.side());
+    Ok((encoder, preprocess, start))
+}
 
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let validation_prompts = match args.data {
@@ -29,25 +58,11 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         patience: args.patience,
         ..args.run.fit(&device)
     };
-    let (encoder, start) = match &args.encoder {
-        EncoderConfig::UNet(_) => {
-            let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
-            let encoder = white_box(&model, &captioner)?;
-            (encoder, Start::Diffusion { model, captioner })
-        }
-        EncoderConfig::Clip(_) => {
-            let tower = FitOptions {
-                epochs: args.tower_epochs,
-                ..fit
-            };
-            let folder = args.out.join("tower");
-            (args.encoder.clone(), Start::Contrast { fit: tower, folder })
-        }
-        encoder => (encoder.clone(), Start::Nothing),
-    };
+    let (encoder, preprocess, start) = start(args, &fit)?;
     let plain = args.out.join("plain");
     let recipe = Recipe {
         encoder,
+        preprocess,
         start,
         data: args.data.clone(),
         validation_prompts,

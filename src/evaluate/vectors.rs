@@ -1,0 +1,26 @@
+//! Sums and cosines of many vectors.
+
+use crate::text::cosine;
+
+/// The sum of rows, scaled to length 1; empty without rows.
+pub(super) fn unit_sum<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+    let mut sum: Vec<f32> = vec![];
+    for row in rows {
+        sum.resize(row.len(), 0.0);
+        sum.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += value);
+    }
+    let norm = cosine(&sum, &sum).sqrt();
+    sum.iter().map(|value| value / norm).collect()
+}
+
+/// The mean cosine of pairs of unit vectors; 0 without pairs.
+pub(super) fn mean_cosine<'a, 'b>(pairs: impl Iterator<Item = (&'a [f32], &'b [f32])>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0usize);
+    for (a, b) in pairs {
+        sum += f64::from(cosine(a, b));
+        count += 1;
+    }
+    sum / count.max(1) as f64
+}
