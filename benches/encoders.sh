@@ -1,7 +1,7 @@
 #!/bin/sh
 # The table of encoders: every encoder, with regression alone, with the vocabulary, and with the
-# curriculum on top, and the ensemble of all of them, over several seeds. Writes a line of JSON a run to
-# OUT/RUN/done, and all of them to OUT/table.jsonl in the end.
+# curriculum on top, and the ensemble of all of them, over several seeds. Writes a line of JSON a model to
+# OUT/seed-SEED.jsonl.
 #
 #   benches/encoders.sh DATA OUT [SEEDS] [EPOCHS] [PRETRAINING]
 #
@@ -10,11 +10,11 @@
 # box begins with the diffusion model. A curriculum has two epochs more, since its first three see
 # a quarter, a third and a half of the images: all runs learn from as many.
 #
-# A run that is whole is not done again, so that the script may be stopped at any time and started anew.
+# What is done is not done again, so that the script may be stopped at any time and started anew.
 # Sentence embeddings are made once for all runs.
 set -eu
 
-data=$1 out=$2 seeds=${3:-"1 2 3"} epochs=${4:-3} pretraining=${5:-5}
+data=$1 out=$2 seeds=${3:-"1 2 3"} epochs=${4:-2} pretraining=${5:-4}
 unprompt=${UNPROMPT:-target/release/unprompt}
 mkdir -p "$out"
 
@@ -29,53 +29,43 @@ train() { # NAME TRAIN-ARGUMENTS...
     rm -f "$out/$name/checkpoint.safetensors"
 }
 
-evaluate() { # NAME
-    [ -e "$out/$1/done" ] && return
-    "$unprompt" evaluate -q --predictions --data "$data" --model "$out/$1" --images 2000 --json \
-        >"$out/$1/line.json"
-    mv "$out/$1/line.json" "$out/$1/done"
-}
-
-run() { # NAME SEED EPOCHS TRAIN-ARGUMENTS...
-    name=$1 seed=$2 passes=$3
-    shift 3
-    mkdir -p "$out/$name"
-    share "$out/$name" "$out"/*/targets-*.safetensors
+tune() { # NAME EPOCHS TRAIN-ARGUMENTS...
+    name=$1 passes=$2
+    shift 2
+    if [ -e "$out/shared" ] && [ ! -e "$out/$name" ]; then
+        rm -rf "$out/$name.part"
+        cp -R "$out/shared" "$out/$name.part"
+        mv "$out/$name.part" "$out/$name"
+    fi
     train "$name" --data "$data" --epochs "$passes" --seed "$seed" --learning-rate 3e-4 "$@"
-    evaluate "$name"
-}
-
-share() { # FOLDER FILE...: copies those that it lacks
-    folder=$1
-    shift
-    for file in "$@"; do
-        case $file in "$out"/pretrained-*) continue ;; esac
-        target=$folder/${file##*/}
-        if [ -e "$file" ] && [ ! -e "$target" ]; then
-            cp "$file" "$target.part"
-            mv "$target.part" "$target"
-        fi
-    done
+    if [ ! -e "$out/shared" ]; then
+        mkdir -p "$out/shared.part"
+        cp "$out/$name"/targets-*.safetensors "$out/shared.part"
+        mv "$out/shared.part" "$out/shared"
+    fi
 }
 
 for encoder in vit swin clip; do
     train "pretrained-$encoder" --data pocket:30000 --encoder "$encoder" --no-vocabulary \
-        --epochs "$pretraining" --seed 1
+        --epochs "$pretraining" --tower-epochs "$pretraining" --seed 1
 done
 for seed in $seeds; do
+    [ -e "$out/seed-$seed.jsonl" ] && continue
     for encoder in vit swin clip unet; do
-        start="--pretrained $out/pretrained-$encoder"
-        [ "$encoder" = unet ] && start="--encoder unet"
-        # shellcheck disable=SC2086 # a name and its value
-        run "$encoder-$seed-regression" "$seed" "$epochs" $start --no-vocabulary
-        # shellcheck disable=SC2086
-        run "$encoder-$seed-vocabulary" "$seed" "$epochs" $start --record-easiness
-        # shellcheck disable=SC2086
-        run "$encoder-$seed-curriculum" "$seed" "$((epochs + 2))" $start \
-            --curriculum --easiness "$out/$encoder-$seed-vocabulary"
+        case $encoder in
+            unet) start="--encoder=unet" ;;
+            *) start="--pretrained=$out/pretrained-$encoder" ;;
+        esac
+        run=$encoder-$seed
+        tune "$run-regression" "$epochs" "$start" --no-vocabulary
+        tune "$run-vocabulary" "$epochs" "$start" --record-easiness
+        tune "$run-curriculum" "$((epochs + 2))" "$start" \
+            --curriculum --easiness "$out/$run-vocabulary"
     done
     ensemble=$out/ensemble-$seed
-    [ -e "$ensemble/done" ] || "$unprompt" ensemble -q --data "$data" --out "$ensemble" "$out"/*-"$seed"-*
-    evaluate "ensemble-$seed"
+    [ -e "$ensemble/ensemble.json" ] ||
+        "$unprompt" ensemble -q --data "$data" --out "$ensemble" "$out"/*-"$seed"-*
+    "$unprompt" evaluate -q --predictions --data "$data" --images 2000 --json \
+        --model "$out"/*-"$seed"-* "$ensemble" >"$out/seed-$seed.part"
+    mv "$out/seed-$seed.part" "$out/seed-$seed.jsonl"
 done
-cat "$out"/*/done >"$out/table.jsonl"

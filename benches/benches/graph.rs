@@ -17,7 +17,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use unprompt_benches::{SEED, median};
+use unprompt_benches::{SEED, median, peak_mebibytes};
 use unprompt_index::{
     BuildOptions, Encoder, EntryId, Filter, ImageRecord, Index, Phase, Stats, VectorOptions,
     Writer, check,
@@ -85,7 +85,7 @@ fn build(race: &Race, dir: &Path) -> Result<Stats> {
     let stats = writer.commit(&mut |phase| {
         match phase {
             Phase::Graph { done: 0, .. } => start = Some((Instant::now(), cpu_seconds())),
-            Phase::Keywords => end = Some((Instant::now(), cpu_seconds(), peak_megabytes())),
+            Phase::Keywords => end = Some((Instant::now(), cpu_seconds(), peak_mebibytes())),
             _ => {}
         }
         ControlFlow::Continue(())
@@ -262,15 +262,4 @@ fn cpu_seconds() -> f64 {
         .filter_map(|field| field.parse::<f64>().ok())
         .sum::<f64>()
         / 100.0
-}
-
-/// The most memory that was ever resident.
-fn peak_megabytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    kilobytes
-        .and_then(|number| number.parse::<f64>().ok())
-        .unwrap_or(f64::NAN)
-        / 1024.0
 }

@@ -113,7 +113,7 @@ fn encoder(name: &str, precision: Precision) -> Result<f64> {
     let parameters = Parameters::new(SEED);
     let network = Network::new(&config, WORDS, &parameters.builder(&Device::Cpu))?;
     let preprocess = &config.preprocess;
-    let task = JointTask::new(&network, preprocess, &Device::Cpu, &noise, &noise, true);
+    let task = JointTask::new(&network, preprocess, &Device::Cpu, &noise, &noise);
     rate(&task, &parameters, precision, BATCH)
 }
 

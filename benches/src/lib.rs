@@ -1,4 +1,4 @@
-//! What the benchmarks share: the corpus, and medians.
+//! What the benchmarks share: the corpus, medians, and memory.
 //!
 //! Each benchmark says in its header what it asks. Figures of one run may be compared with each
 //! other; those of two runs only as ratios.
@@ -45,4 +45,15 @@ pub fn median<T>(runs: usize, mut call: impl FnMut() -> T) -> Duration {
         .collect();
     times.sort();
     times[times.len() / 2]
+}
+
+/// The most memory of this process that was ever resident, in MiB.
+pub fn peak_mebibytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    kilobytes
+        .and_then(|number| number.parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        / 1024.0
 }

@@ -48,71 +48,108 @@ const BATCH_IMAGES: usize = 128;
 /// Images that the time of a prediction is measured on.
 const TIMED_IMAGES: usize = 50;
 
-/// Predicts the images of `truths` and compares; `known` are training images, and `seed` draws wordings
-/// for the ceiling.
-///
-/// # Errors
-/// [`Error::Cancelled`] if `observe` breaks, else if a tensor operation fails.
-pub fn predictions(
-    predictor: &Predictor,
-    sentences: &SentenceEncoder,
-    truths: &[Truth],
-    known: &[Truth],
-    seed: u64,
-    observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<PredictionFigures> {
-    let total = truths.len() + known.len();
-    let found = predict(predictor, truths, &mut |done| observe(done, total))?;
-    let remembered = predict(predictor, known, &mut |done| {
-        observe(truths.len() + done, total)
-    })?;
-    let embed = |truths: &[Truth]| -> Result<Embeddings> {
-        let texts: Vec<&str> = truths.iter().map(|truth| truth.text.as_str()).collect();
-        sentences.embed(&texts)
-    };
-    let (true_ones, known_ones) = (embed(truths)?, embed(known)?);
-    let meanings: Vec<Option<Meaning>> = known.iter().map(|it| grammar::read(&it.text)).collect();
+/// Test images that any number of models are tried on.
+#[derive(Debug)]
+pub struct Trial<'a> {
+    truths: &'a [Truth],
+    known: &'a [Truth],
+    true_ones: Embeddings,
+    known_ones: Embeddings,
+    bounds: Bounds,
+}
 
-    let (mut with_meaning, mut agreeing) = (0usize, [0usize; Meaning::RADICES.len()]);
-    for (truth, prediction) in truths.iter().zip(&found) {
-        let Some(said) = grammar::read(&truth.text) else {
-            continue;
+impl<'a> Trial<'a> {
+    /// Makes ready what all models are compared with; `known` are training images, and `seed` draws
+    /// wordings for the ceiling.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn new(
+        truths: &'a [Truth],
+        known: &'a [Truth],
+        sentences: &SentenceEncoder,
+        seed: u64,
+    ) -> Result<Self> {
+        let embed = |truths: &[Truth]| -> Result<Embeddings> {
+            let texts: Vec<&str> = truths.iter().map(|truth| truth.text.as_str()).collect();
+            sentences.embed(&texts)
         };
-        with_meaning += 1;
-        let read_off = nearest_row(&prediction.embedding, &known_ones).and_then(|at| meanings[at]);
-        let read_off = read_off.map(Meaning::values);
-        for (attribute, agreeing) in agreeing.iter_mut().enumerate() {
-            let agrees = read_off.is_some_and(|it| it[attribute] == said.values()[attribute]);
-            *agreeing += usize::from(agrees);
-        }
+        let (true_ones, known_ones) = (embed(truths)?, embed(known)?);
+        let bounds = Bounds::measure((truths, &true_ones), (known, &known_ones), sentences, seed)?;
+        Ok(Self {
+            truths,
+            known,
+            true_ones,
+            known_ones,
+            bounds,
+        })
     }
-    let share = |agreeing: usize| agreeing as f64 / with_meaning.max(1) as f64;
-    let neighbours: Vec<Vec<f32>> = found
-        .iter()
-        .map(|found| nearest(&found.embedding, &remembered))
-        .map(|near| unit_sum(near.iter().map(|&at| known_ones.row(at))))
-        .collect();
-    let predicted: Vec<&[f32]> = found.iter().map(|it| it.embedding.as_slice()).collect();
-    let adapted: Option<Vec<&[f32]>> = found.iter().map(|found| found.adapted.as_deref()).collect();
-    // The mean over images of the cosine of an answer to the truth.
-    let cosine_of = |answers: &[&[f32]]| mean_cosine(answers.iter().copied().zip(true_ones.rows()));
-    let pairs = truths
-        .iter()
-        .zip(&found)
-        .map(|(truth, found)| (truth.text.as_str(), found.words.as_slice()));
-    Ok(PredictionFigures {
-        images: truths.len(),
-        mean_cosine: cosine_of(&predicted),
-        adapted_cosine: adapted.map(|adapted| cosine_of(&adapted)),
-        words_f1: figures::words_f1(pairs, predictor.vocabulary()),
-        attributes: Meaning::ATTRIBUTES
+
+    /// Predicts the images and compares; `observe` is told of images done, of how many.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if `observe` breaks, else if a tensor operation fails.
+    pub fn run(
+        &self,
+        predictor: &Predictor,
+        observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<PredictionFigures> {
+        let (tests, total) = (self.truths.len(), self.truths.len() + self.known.len());
+        let found = predict(predictor, self.truths, &mut |done| observe(done, total))?;
+        let remembered = predict(predictor, self.known, &mut |done| {
+            observe(tests + done, total)
+        })?;
+        let neighbours: Vec<Vec<f32>> = found
+            .iter()
+            .map(|found| nearest(&found.embedding, &remembered))
+            .map(|near| unit_sum(near.iter().map(|&at| self.known_ones.row(at))))
+            .collect();
+        let neighbours: Vec<&[f32]> = neighbours.iter().map(Vec::as_slice).collect();
+        let predicted: Vec<&[f32]> = found.iter().map(|it| it.embedding.as_slice()).collect();
+        let adapted: Option<Vec<&[f32]>> =
+            found.iter().map(|found| found.adapted.as_deref()).collect();
+        let pairs = self.truths.iter().zip(&found);
+        let words = pairs.map(|(truth, found)| (truth.text.as_str(), found.words.as_slice()));
+        Ok(PredictionFigures {
+            images: tests,
+            mean_cosine: self.cosine(&predicted),
+            adapted_cosine: adapted.map(|adapted| self.cosine(&adapted)),
+            words_f1: figures::words_f1(words, predictor.vocabulary()),
+            attributes: self.attributes(&predicted),
+            encoder_neighbours: self.cosine(&neighbours),
+            bounds: self.bounds,
+            predict_ms: predict_ms(predictor, self.truths)?,
+        })
+    }
+
+    /// The mean cosine of an answer for each image to its truth.
+    fn cosine(&self, answers: &[&[f32]]) -> f64 {
+        mean_cosine(answers.iter().copied().zip(self.true_ones.rows()))
+    }
+
+    /// How often the known prompt nearest to a prediction agrees with the truth, by attribute.
+    fn attributes(&self, predicted: &[&[f32]]) -> Vec<(&'static str, f64)> {
+        let (mut with_meaning, mut agreeing) = (0usize, [0usize; Meaning::RADICES.len()]);
+        for (truth, predicted) in self.truths.iter().zip(predicted) {
+            let Some(said) = grammar::read(&truth.text) else {
+                continue;
+            };
+            with_meaning += 1;
+            let nearest = nearest_row(predicted, &self.known_ones);
+            let Some(read_off) = nearest.and_then(|at| grammar::read(&self.known[at].text)) else {
+                continue;
+            };
+            let values = read_off.values().into_iter().zip(said.values());
+            for (agreeing, (read_off, said)) in agreeing.iter_mut().zip(values) {
+                *agreeing += usize::from(read_off == said);
+            }
+        }
+        let share = |agreeing: usize| agreeing as f64 / with_meaning.max(1) as f64;
+        Meaning::ATTRIBUTES
             .into_iter()
             .zip(agreeing.map(share))
-            .collect(),
-        encoder_neighbours: cosine_of(&neighbours.iter().map(Vec::as_slice).collect::<Vec<_>>()),
-        bounds: Bounds::measure((truths, &true_ones), (known, &known_ones), sentences, seed)?,
-        predict_ms: predict_ms(predictor, truths)?,
-    })
+            .collect()
+    }
 }
 
 fn predict(

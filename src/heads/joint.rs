@@ -38,6 +38,11 @@ impl JointHeads {
         })
     }
 
+    /// Whether there is a vocabulary head.
+    pub fn has_vocabulary(&self) -> bool {
+        self.words.is_some()
+    }
+
     /// In (batch, features).
     ///
     /// # Errors

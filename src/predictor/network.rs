@@ -31,6 +31,11 @@ impl Network {
         !name.strip_prefix("encoder.").is_some_and(frozen)
     }
 
+    /// Whether it predicts words.
+    pub fn has_vocabulary(&self) -> bool {
+        self.heads.has_vocabulary()
+    }
+
     /// Whether training leaves any variable as it is.
     pub fn has_frozen(&self) -> bool {
         !self.encoder.frozen().is_empty()

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use serde_json::json;
+use serde::Serialize;
 
 use super::checkpoint::{write_atomically, write_tensors};
+use super::provenance::Origin;
 use super::start::encoder_half;
 use super::to_json;
 use crate::bundle::Bundle;
@@ -19,13 +20,30 @@ use crate::predictor::files;
 /// Where the white box keeps the U-Net's way down.
 const PREFIX: &str = "encoder.unet.";
 
+/// `provenance.json`: where weights come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Provenance<'a> {
+    #[serde(flatten)]
+    origin: Origin<'a>,
+    model_sha256: String,
+    encoder_sha256: String,
+    share: f64,
+}
+
 /// Writes to `out` the diffusion model `model` with the way down of the white box `encoder`: `share`
-/// times the white box's weights and `1 - share` times its own. Returns how many tensors were put back.
+/// times the white box's weights and `1 - share` times its own. The provenance names the command and the
+/// commit that the program was built from. Returns how many tensors were put back.
 ///
 /// # Errors
 /// [`Error::UnknownBundle`] if a model is not there, [`Error::NoWayDown`] if `encoder` is no white box of
 /// this shape, [`Error::Occupied`] if `out` holds a model; else what is wrong with a file.
-pub fn graft(model: &str, encoder: &str, share: f64, out: &Path, command: &str) -> Result<usize> {
+pub fn graft(
+    model: &str,
+    encoder: &str,
+    share: f64,
+    out: &Path,
+    (command, commit): (&str, &str),
+) -> Result<usize> {
     let device = Device::Cpu;
     let bundle = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
     let white_box = Bundle::open(encoder, files::CONFIG)?;
@@ -78,13 +96,13 @@ pub fn graft(model: &str, encoder: &str, share: f64, out: &Path, command: &str) 
             write_atomically(&out.join(file), &bundle.bytes(file)?)?;
         }
     }
-    let provenance = json!({
-        "command": command,
-        "unprompt_version": env!("CARGO_PKG_VERSION"),
-        "model_sha256": bundle.digest(&[diffusion_files::VAE_WEIGHTS, diffusion_files::UNET_WEIGHTS])?,
-        "encoder_sha256": white_box.digest(&[files::WEIGHTS])?,
-        "share": share,
-    });
+    let weights = [diffusion_files::VAE_WEIGHTS, diffusion_files::UNET_WEIGHTS];
+    let provenance = Provenance {
+        origin: Origin::new(command, commit),
+        model_sha256: bundle.digest(&weights)?,
+        encoder_sha256: white_box.digest(&[files::WEIGHTS])?,
+        share,
+    };
     let path = out.join("provenance.json");
     write_atomically(&path, to_json(&provenance, &path)?.as_bytes())?;
     Ok(learnt.len())

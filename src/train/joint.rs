@@ -20,19 +20,17 @@ pub struct JointTask<'a> {
     device: &'a Device,
     training: Given<'a>,
     validation: Given<'a>,
-    with_words: bool,
 }
 
 impl<'a> JointTask<'a> {
     /// `network`, which takes images of `preprocess`, learns from `training` on `device` and is judged
-    /// by `validation`; `with_words` says whether it has a vocabulary head.
+    /// by `validation`.
     pub fn new(
         network: &'a Network,
         preprocess: &'a Preprocess,
         device: &'a Device,
         training: &'a dyn TrainingSet,
         validation: &'a dyn TrainingSet,
-        with_words: bool,
     ) -> Self {
         let given = |set| Given::new(set, network, preprocess, device);
         Self {
@@ -40,7 +38,6 @@ impl<'a> JointTask<'a> {
             device,
             training: given(training),
             validation: given(validation),
-            with_words,
         }
     }
 
@@ -112,7 +109,7 @@ impl Task for JointTask<'_> {
 
     fn parts(&self) -> Vec<&'static str> {
         let mut parts = vec!["cosine_loss", "huber_loss"];
-        if self.with_words {
+        if self.network.has_vocabulary() {
             parts.push("words_loss");
         }
         parts

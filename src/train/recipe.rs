@@ -184,7 +184,6 @@ impl Recipe {
             device,
             training.as_ref(),
             validation.as_ref(),
-            self.with_vocabulary,
         );
         let mut vars = parameters.all();
         vars.retain(|(name, _)| network.trains(name));

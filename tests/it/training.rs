@@ -85,7 +85,6 @@ fn train(
         &device,
         &training,
         &validation,
-        true,
     );
     let mut fit = Fit::new(&task, parameters.all(), &device, options, "test".into()).unwrap();
     let outcome = fit.run(

@@ -154,14 +154,15 @@ pub(crate) struct ReadArgs {
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
-    /// A built-in model's name, or a model's folder.
+    /// A built-in model's name, or a model's folder; with --predictions any number of them.
     #[arg(
         long,
         value_name = "NAME|DIR",
+        num_args = 1..,
         default_value = "vit",
         env = "UNPROMPT_MODEL"
     )]
-    pub(crate) model: String,
+    pub(crate) model: Vec<String>,
 
     /// What to evaluate on: pocket:N puts N test prompts into the index.
     #[arg(
@@ -180,7 +181,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_SEED")]
     pub(crate) seed: u64,
 
-    /// Print one JSON object.
+    /// Print one JSON object a model.
     #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
     pub(crate) json: bool,
 

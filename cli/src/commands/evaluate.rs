@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use unprompt::data::pairs::Pairs;
 use unprompt::data::source::Source;
-use unprompt::evaluate::predictions::{PredictionFigures, predictions};
+use unprompt::evaluate::predictions::{PredictionFigures, Trial};
 use unprompt::evaluate::{
     Bounds, EvaluateOptions, Evaluation, Figures, Truth, evaluate, fit_confidence,
 };
@@ -31,6 +31,9 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
             args.data
         );
     };
+    let [model] = args.model.as_slice() else {
+        bail!("several models are compared with --predictions only");
+    };
     let options = EvaluateOptions {
         split: Split::Test,
         prompts,
@@ -38,17 +41,15 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         seed: args.seed,
     };
     let sentences = sentence_encoder(global)?;
-    let model = predictor(&args.model, global)?;
+    let model = predictor(model, global)?;
     if args.fit_confidence && model.is_built_in() {
-        bail!(
-            "{} is built in: give the folder of a model to fit its confidence",
-            args.model
-        );
+        let name = model.name();
+        bail!("{name} is built in: give the folder of a model to fit its confidence");
     }
     let mut stages = Stages::new(global.quiet);
     let mut observe = |what, done, total| stages.observe(what, done, total);
     if args.fit_confidence {
-        let path = Path::new(&args.model).join(files::CONFIDENCE);
+        let path = Path::new(model.name()).join(files::CONFIDENCE);
         let confidence = fit_confidence(model, &sentences, options, &mut observe)?;
         let json = serde_json::to_string_pretty(&confidence)? + "\n";
         write_atomically(&path, json.as_bytes())?;
@@ -98,25 +99,29 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
     };
     let (truths, known) = sides;
     let sentences = sentence_encoder(global)?;
-    let model = predictor(&args.model, global)?;
-    let mut stages = Stages::new(global.quiet);
-    let mut observe = |done, total| stages.observe("predicting", done, total);
-    let figures = predictions(&model, &sentences, &truths, &known, args.seed, &mut observe)?;
-    drop(stages);
-    print_predictions(&figures, args)
+    let trial = Trial::new(&truths, &known, &sentences, args.seed)?;
+    for model in &args.model {
+        let predictor = predictor(model, global)?;
+        let mut stages = Stages::new(global.quiet);
+        let figures = trial.run(&predictor, &mut |done, total| {
+            stages.observe("predicting", done, total)
+        })?;
+        drop(stages);
+        print_predictions(&figures, model, args)?;
+    }
+    Ok(())
 }
 
-fn print_predictions(figures: &PredictionFigures, args: &EvaluateArgs) -> Result<()> {
+fn print_predictions(figures: &PredictionFigures, model: &str, args: &EvaluateArgs) -> Result<()> {
     if args.json {
         let mut json = serde_json::to_value(figures)?;
-        json["model"] = args.model.as_str().into();
+        json["model"] = model.into();
         json["seed"] = args.seed.into();
         say!("{json}");
         return Ok(());
     }
     say!(
-        "model {}, seed {}, {} test images",
-        args.model,
+        "model {model}, seed {}, {} test images",
         args.seed,
         figures.images
     );

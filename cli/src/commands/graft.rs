@@ -12,7 +12,7 @@ pub(crate) fn run(args: &GraftArgs) -> Result<()> {
         &args.encoder,
         args.share,
         &args.out,
-        &command_line(),
+        (&command_line(), env!("UNPROMPT_COMMIT")),
     )?;
     say!("{count} tensors put back, in {}", args.out.display());
     Ok(())
