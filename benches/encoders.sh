@@ -6,47 +6,56 @@
 #   benches/encoders.sh DATA OUT [SEEDS] [EPOCHS] [PRETRAINING]
 #
 # DATA is a folder of `unprompt dataset`. As in the paper, black boxes come pretrained: once, for PRETRAINING
-# epochs, on rendered images and by regression alone, so that no run has seen a vocabulary before. The white
-# box begins with the diffusion model. A curriculum has two epochs more, since its first three see
-# a quarter, a third and a half of the images: all runs learn from as many.
+# epochs, on rendered images and by regression alone, so that none has learnt a vocabulary before. The white
+# box begins with the diffusion model, and the built-in vit captions for it, which has learnt one. A
+# curriculum has two epochs more, since its first three see a quarter, a third and a half of the images: all
+# runs learn from as many, if EPOCHS is 2 at least.
 #
-# What is done is not done again, so that the script may be stopped at any time and started anew.
-# Sentence embeddings are made once for all runs.
+# What is done is not done again: the script may be stopped with Ctrl-C at any time and started anew.
 set -eu
 
 data=$1 out=$2 seeds=${3:-"1 2 3"} epochs=${4:-2} pretraining=${5:-4}
 unprompt=${UNPROMPT:-target/release/unprompt}
 mkdir -p "$out"
+settings="$data, $epochs epochs after $pretraining"
+[ -e "$out/settings" ] || echo "$settings" >"$out/settings"
+if [ "$(cat "$out/settings")" != "$settings" ]; then
+    echo "$out was begun with other settings: $(cat "$out/settings")" >&2
+    exit 2
+fi
 
-train() { # NAME TRAIN-ARGUMENTS...
-    name=$1
-    shift
+# The first run of a DATA makes sentence embeddings for all of them, in OUT/targets-KIND.
+train() { # NAME KIND TRAIN-ARGUMENTS...
+    name=$1 targets=$out/targets-$2
+    shift 2
     [ -e "$out/$name/provenance.json" ] && return
+    if [ -e "$targets" ] && [ ! -e "$out/$name" ]; then
+        copy "$targets" "$out/$name"
+    fi
     mkdir -p "$out/$name"
-    resume=
-    [ -e "$out/$name/checkpoint.safetensors" ] && resume=--resume
-    "$unprompt" train -q --out "$out/$name" $resume "$@"
+    "$unprompt" train -q --out "$out/$name" --resume "$@"
     rm -f "$out/$name/checkpoint.safetensors"
+    if [ ! -e "$targets" ]; then
+        mkdir -p "$targets.whole"
+        cp "$out/$name"/targets-*.safetensors "$targets.whole"
+        mv "$targets.whole" "$targets"
+    fi
+}
+
+copy() { # FOLDER COPY: whole or not at all
+    rm -rf "$2.part"
+    cp -R "$1" "$2.part"
+    mv "$2.part" "$2"
 }
 
 tune() { # NAME EPOCHS TRAIN-ARGUMENTS...
     name=$1 passes=$2
     shift 2
-    if [ -e "$out/shared" ] && [ ! -e "$out/$name" ]; then
-        rm -rf "$out/$name.part"
-        cp -R "$out/shared" "$out/$name.part"
-        mv "$out/$name.part" "$out/$name"
-    fi
-    train "$name" --data "$data" --epochs "$passes" --seed "$seed" --learning-rate 3e-4 "$@"
-    if [ ! -e "$out/shared" ]; then
-        mkdir -p "$out/shared.part"
-        cp "$out/$name"/targets-*.safetensors "$out/shared.part"
-        mv "$out/shared.part" "$out/shared"
-    fi
+    train "$name" made --data "$data" --epochs "$passes" --seed "$seed" --learning-rate 3e-4 "$@"
 }
 
 for encoder in vit swin clip; do
-    train "pretrained-$encoder" --data pocket:30000 --encoder "$encoder" --no-vocabulary \
+    train "pretrained-$encoder" rendered --data pocket:30000 --encoder "$encoder" --no-vocabulary \
         --epochs "$pretraining" --tower-epochs "$pretraining" --seed 1
 done
 for seed in $seeds; do

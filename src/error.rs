@@ -548,6 +548,13 @@ pub enum Error {
         variable: String,
     },
 
+    /// A network was to begin with a model of another kind.
+    #[error("{model} has another encoder, or takes images another way, than what is to be trained")]
+    OtherNetwork {
+        /// The model.
+        model: String,
+    },
+
     /// A model cannot caption images for the white box.
     #[error("{model} cannot caption images: it needs a vocabulary, and pixels within [-1, 1]")]
     NoCaptioner {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::image::preprocess::Preprocess;
 use crate::pocket::{Meaning, PocketPrompt, Prompts, Split};
 use crate::predictor::Predictor;
-use crate::text::{self, SentenceEncoder};
+use crate::text::{SentenceEncoder, mean_cosine};
 
 /// What is generated, and how.
 #[derive(Clone, Copy, Debug)]
@@ -144,11 +144,8 @@ fn judge(
     let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
     let truth = sentences.embed(&texts)?;
     let predictions = predictor.predict(&images)?;
-    let cosines = predictions
-        .iter()
-        .zip(truth.rows())
-        .map(|(prediction, truth)| f64::from(text::cosine(&prediction.embedding, truth)));
-    let cosine = cosines.sum::<f64>() / prompts.len().max(1) as f64;
+    let predicted = predictions.iter().map(|it| it.embedding.as_slice());
+    let cosine = mean_cosine(predicted.zip(truth.rows()));
     Ok(Adherence {
         prompts,
         images,

@@ -5,12 +5,12 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::truth::Truth;
-use super::vectors::{mean_cosine, unit_sum};
+use super::truth::{Truth, Truths};
+use super::vectors::unit_sum;
 use crate::error::Result;
 use crate::image::preprocess::Preprocess;
 use crate::pocket::{Meaning, grammar};
-use crate::text::{Embeddings, SentenceEncoder, cosine};
+use crate::text::{SentenceEncoder, cosine, mean_cosine};
 
 /// What cosines mean here.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -32,59 +32,63 @@ const CEILING: (usize, usize) = (100, 16);
 /// Width and height at which pixels are compared.
 const SIDE: usize = 64;
 
-/// Images compared at once.
+/// Known images compared at once.
 const BATCH_IMAGES: usize = 256;
 
 impl Bounds {
-    /// Measures them for `truths`; the baselines know the images of `known`. With each, the embeddings of
-    /// its prompts. Wordings for the ceiling are drawn from `seed`.
+    /// Measures them for `truths`; the baselines know the images of `known`, and `seed` draws wordings for
+    /// the ceiling.
     ///
     /// # Errors
     /// If a tensor operation fails.
     pub(super) fn measure(
-        truths: (&[Truth], &Embeddings),
-        known: (&[Truth], &Embeddings),
+        truths: &Truths<'_>,
+        known: &Truths<'_>,
         sentences: &SentenceEncoder,
         seed: u64,
     ) -> Result<Self> {
-        let (true_ones, known_ones) = (truths.1, known.1);
-        let mean = unit_sum(known_ones.rows());
-        let neighbours = pixel_neighbours(truths.0, known.0)?;
+        let true_ones = || truths.embeddings.rows();
+        let mean = unit_sum(known.embeddings.rows());
+        let neighbours = pixel_neighbours(truths.all, known.all)?;
+        let neighbours = neighbours.into_iter().map(|at| known.embeddings.row(at));
         Ok(Self {
-            mean_embedding: mean_cosine(true_ones.rows().map(|truth| (truth, mean.as_slice()))),
-            pixel_neighbour: mean_cosine(
-                true_ones
-                    .rows()
-                    .zip(neighbours)
-                    .map(|(truth, at)| (truth, known_ones.row(at))),
-            ),
-            known_images: known.0.len(),
-            ceiling: ceiling(truths.0, sentences, seed)?,
+            mean_embedding: mean_cosine(true_ones().map(|truth| (truth, mean.as_slice()))),
+            pixel_neighbour: mean_cosine(true_ones().zip(neighbours)),
+            known_images: known.all.len(),
+            ceiling: ceiling(truths.all, sentences, seed)?,
         })
     }
 }
 
-/// The place of the known image with the least squared difference of pixels, for each of `truths`.
+/// The place of the known image with the least squared difference of pixels, for each of `truths`; nothing
+/// if none is known.
 fn pixel_neighbours(truths: &[Truth], known: &[Truth]) -> Result<Vec<usize>> {
     let pixels = |truths: &[Truth]| -> Result<Tensor> {
         let images: Vec<_> = truths.iter().map(|truth| truth.image.clone()).collect();
         let batch = Preprocess::symmetric(SIDE).batch(&images, &Device::Cpu)?;
         Ok(batch.flatten_from(1)?)
     };
-    if known.is_empty() {
+    if truths.is_empty() || known.is_empty() {
         return Ok(vec![]);
     }
-    let known = pixels(known)?;
-    let half_squares = (known.sqr()?.sum(1)? * 0.5)?;
-    let mut neighbours = vec![];
-    for batch in truths.chunks(BATCH_IMAGES) {
-        // |a - b|² is least where a b - |b|² / 2 is greatest.
-        let products = pixels(batch)?.matmul(&known.t()?)?;
-        let nearest = products.broadcast_sub(&half_squares)?.argmax(1)?;
-        let nearest: Vec<u32> = nearest.to_vec1()?;
-        neighbours.extend(nearest.into_iter().map(|at| at as usize));
+    let truths = pixels(truths)?;
+    let mut nearest = vec![(f32::NEG_INFINITY, 0); truths.dim(0)?];
+    for (number, batch) in known.chunks(BATCH_IMAGES).enumerate() {
+        let batch = pixels(batch)?;
+        // The squared difference of a and b is least where a b - b b / 2 is greatest.
+        let half_squares = (batch.sqr()?.sum(1)? * 0.5)?;
+        let scores = truths.matmul(&batch.t()?)?.broadcast_sub(&half_squares)?;
+        let (best, places) = (
+            scores.max(1)?.to_vec1()?,
+            scores.argmax(1)?.to_vec1::<u32>()?,
+        );
+        for (nearest, (best, place)) in nearest.iter_mut().zip(best.into_iter().zip(places)) {
+            if best > nearest.0 {
+                *nearest = (best, number * BATCH_IMAGES + place as usize);
+            }
+        }
     }
-    Ok(neighbours)
+    Ok(nearest.into_iter().map(|(_, place)| place).collect())
 }
 
 fn ceiling(truths: &[Truth], sentences: &SentenceEncoder, seed: u64) -> Result<Option<f64>> {
@@ -131,5 +135,9 @@ mod tests {
         let found = pixel_neighbours(&[grey(110), grey(130), grey(250)], &known).unwrap();
         assert_eq!(found, [2, 3, 1]);
         assert_eq!(pixel_neighbours(&[grey(1)], &[]).unwrap(), [0; 0]);
+        let mut many = vec![grey(0); BATCH_IMAGES + 3];
+        many[BATCH_IMAGES + 1] = grey(200);
+        let found = pixel_neighbours(&[grey(190)], &many).unwrap();
+        assert_eq!(found, [BATCH_IMAGES + 1], "in the second batch");
     }
 }

@@ -26,6 +26,7 @@ pub use bounds::Bounds;
 pub use cases::{Case, DEPTH, cases, reverse_all};
 pub use figures::{Figures, MedianMs, Recall, WordsF1, calibration_error};
 pub use truth::Truth;
+use truth::Truths;
 
 /// What to evaluate on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +98,8 @@ pub fn fit_confidence(
     Confidence::fit(&answers, fitted_on)
 }
 
-/// Training images that the bounds know.
-const KNOWN_IMAGES: usize = 5000;
+/// Training images that baselines know.
+pub const KNOWN_IMAGES: usize = 5000;
 
 /// Evaluates a model.
 ///
@@ -122,19 +123,10 @@ pub fn evaluate(
         .take(KNOWN_IMAGES)
         .map(Truth::from)
         .collect();
-    let mut embed = |truths: &[Truth]| {
-        let texts: Vec<&str> = truths.iter().map(|truth| truth.text.as_str()).collect();
-        sentences.embed_with(&texts, |done| {
-            observe("measuring bounds", done, texts.len())
-        })
-    };
-    let (true_ones, known_ones) = (embed(&truths)?, embed(&known)?);
-    let bounds = Bounds::measure(
-        (&truths, &true_ones),
-        (&known, &known_ones),
-        sentences,
-        options.seed,
-    )?;
+    let (truths, known) = Truths::of_both(&truths, &known, sentences, &mut |done, total| {
+        observe("measuring bounds", done, total)
+    })?;
+    let bounds = Bounds::measure(&truths, &known, sentences, options.seed)?;
     Ok(Evaluation {
         model,
         seed: options.seed,

@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::bounds::Bounds;
 use super::figures::{self, WordsF1};
-use super::truth::Truth;
-use super::vectors::{mean_cosine, unit_sum};
+use super::truth::{Truth, Truths};
+use super::vectors::unit_sum;
 use crate::error::{Error, Result};
 use crate::pocket::{Meaning, grammar};
 use crate::predictor::{Prediction, Predictor};
-use crate::text::{Embeddings, SentenceEncoder, cosine};
+use crate::text::{Embeddings, SentenceEncoder, cosine, mean_cosine};
 
 /// The figures of a model on test images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,38 +49,42 @@ const BATCH_IMAGES: usize = 128;
 const TIMED_IMAGES: usize = 50;
 
 /// Test images that any number of models are tried on.
-#[derive(Debug)]
 pub struct Trial<'a> {
-    truths: &'a [Truth],
-    known: &'a [Truth],
-    true_ones: Embeddings,
-    known_ones: Embeddings,
+    truths: Truths<'a>,
+    known: Truths<'a>,
+    sentences: &'a SentenceEncoder,
     bounds: Bounds,
 }
 
 impl<'a> Trial<'a> {
     /// Makes ready what all models are compared with; `known` are training images, and `seed` draws
-    /// wordings for the ceiling.
+    /// wordings for the ceiling. `observe` is told of prompts embedded, of how many.
     ///
     /// # Errors
-    /// If a tensor operation fails.
+    /// [`Error::Setting`] if there are no images on either side, [`Error::Cancelled`] if `observe` breaks,
+    /// else if a tensor operation fails.
     pub fn new(
         truths: &'a [Truth],
         known: &'a [Truth],
-        sentences: &SentenceEncoder,
+        sentences: &'a SentenceEncoder,
         seed: u64,
+        observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let embed = |truths: &[Truth]| -> Result<Embeddings> {
-            let texts: Vec<&str> = truths.iter().map(|truth| truth.text.as_str()).collect();
-            sentences.embed(&texts)
-        };
-        let (true_ones, known_ones) = (embed(truths)?, embed(known)?);
-        let bounds = Bounds::measure((truths, &true_ones), (known, &known_ones), sentences, seed)?;
+        for (name, side) in [("images", truths), ("training images", known)] {
+            if side.is_empty() {
+                return Err(Error::Setting {
+                    name,
+                    value: 0,
+                    least: 1,
+                });
+            }
+        }
+        let (truths, known) = Truths::of_both(truths, known, sentences, observe)?;
+        let bounds = Bounds::measure(&truths, &known, sentences, seed)?;
         Ok(Self {
             truths,
             known,
-            true_ones,
-            known_ones,
+            sentences,
             bounds,
         })
     }
@@ -88,27 +92,28 @@ impl<'a> Trial<'a> {
     /// Predicts the images and compares; `observe` is told of images done, of how many.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if `observe` breaks, else if a tensor operation fails.
+    /// [`Error::OtherEncoder`] if the model predicts embeddings of another encoder, [`Error::Cancelled`] if
+    /// `observe` breaks, else if a tensor operation fails.
     pub fn run(
         &self,
         predictor: &Predictor,
         observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<PredictionFigures> {
-        let (tests, total) = (self.truths.len(), self.truths.len() + self.known.len());
-        let found = predict(predictor, self.truths, &mut |done| observe(done, total))?;
-        let remembered = predict(predictor, self.known, &mut |done| {
-            observe(tests + done, total)
-        })?;
+        self.sentences.check(predictor.sentence_encoder())?;
+        let (truths, known) = (self.truths.all, self.known.all);
+        let (tests, total) = (truths.len(), truths.len() + known.len());
+        let found = predict(predictor, truths, &mut |done| observe(done, total))?;
+        let remembered = predict(predictor, known, &mut |done| observe(tests + done, total))?;
         let neighbours: Vec<Vec<f32>> = found
             .iter()
             .map(|found| nearest(&found.embedding, &remembered))
-            .map(|near| unit_sum(near.iter().map(|&at| self.known_ones.row(at))))
+            .map(|near| unit_sum(near.iter().map(|&at| self.known.embeddings.row(at))))
             .collect();
         let neighbours: Vec<&[f32]> = neighbours.iter().map(Vec::as_slice).collect();
         let predicted: Vec<&[f32]> = found.iter().map(|it| it.embedding.as_slice()).collect();
         let adapted: Option<Vec<&[f32]>> =
             found.iter().map(|found| found.adapted.as_deref()).collect();
-        let pairs = self.truths.iter().zip(&found);
+        let pairs = truths.iter().zip(&found);
         let words = pairs.map(|(truth, found)| (truth.text.as_str(), found.words.as_slice()));
         Ok(PredictionFigures {
             images: tests,
@@ -118,25 +123,26 @@ impl<'a> Trial<'a> {
             attributes: self.attributes(&predicted),
             encoder_neighbours: self.cosine(&neighbours),
             bounds: self.bounds,
-            predict_ms: predict_ms(predictor, self.truths)?,
+            predict_ms: predict_ms(predictor, truths)?,
         })
     }
 
     /// The mean cosine of an answer for each image to its truth.
     fn cosine(&self, answers: &[&[f32]]) -> f64 {
-        mean_cosine(answers.iter().copied().zip(self.true_ones.rows()))
+        mean_cosine(answers.iter().copied().zip(self.truths.embeddings.rows()))
     }
 
     /// How often the known prompt nearest to a prediction agrees with the truth, by attribute.
     fn attributes(&self, predicted: &[&[f32]]) -> Vec<(&'static str, f64)> {
         let (mut with_meaning, mut agreeing) = (0usize, [0usize; Meaning::RADICES.len()]);
-        for (truth, predicted) in self.truths.iter().zip(predicted) {
+        for (truth, predicted) in self.truths.all.iter().zip(predicted) {
             let Some(said) = grammar::read(&truth.text) else {
                 continue;
             };
             with_meaning += 1;
-            let nearest = nearest_row(predicted, &self.known_ones);
-            let Some(read_off) = nearest.and_then(|at| grammar::read(&self.known[at].text)) else {
+            let nearest = nearest_row(predicted, &self.known.embeddings);
+            let Some(read_off) = nearest.and_then(|at| grammar::read(&self.known.all[at].text))
+            else {
                 continue;
             };
             let values = read_off.values().into_iter().zip(said.values());

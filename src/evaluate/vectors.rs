@@ -1,4 +1,4 @@
-//! Sums and cosines of many vectors.
+//! Sums of vectors.
 
 use crate::text::cosine;
 
@@ -13,14 +13,4 @@ pub(super) fn unit_sum<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     }
     let norm = cosine(&sum, &sum).sqrt();
     sum.iter().map(|value| value / norm).collect()
-}
-
-/// The mean cosine of pairs of unit vectors; 0 without pairs.
-pub(super) fn mean_cosine<'a, 'b>(pairs: impl Iterator<Item = (&'a [f32], &'b [f32])>) -> f64 {
-    let (mut sum, mut count) = (0.0, 0usize);
-    for (a, b) in pairs {
-        sum += f64::from(cosine(a, b));
-        count += 1;
-    }
-    sum / count.max(1) as f64
 }

@@ -23,8 +23,9 @@ pub struct Member {
     pub weight: f64,
 }
 
-/// The prediction that weighted predictions of one image come to. Words are those of the first; their
-/// probabilities are weighted means, and a word that a model does not know has none there.
+/// The prediction that weighted predictions of one image come to. Words are those of the first model that
+/// has a vocabulary; their probabilities are weighted means over all that have one, and a word that such a
+/// model does not know has none there.
 pub fn combine(predictions: &[(f64, &Prediction)]) -> Prediction {
     let Some((_, first)) = predictions.first() else {
         return Prediction::default();
@@ -37,10 +38,24 @@ pub fn combine(predictions: &[(f64, &Prediction)]) -> Prediction {
     }
     let norm = text::cosine(&embedding, &embedding).sqrt().max(1e-12);
     embedding.iter_mut().for_each(|value| *value /= norm);
+    Prediction {
+        embedding,
+        adapted: None,
+        words: combine_words(predictions),
+    }
+}
+
+fn combine_words(predictions: &[(f64, &Prediction)]) -> Vec<(String, f32)> {
+    let with_words = predictions.iter().filter(|(_, it)| !it.words.is_empty());
+    let with_words: Vec<_> = with_words.collect();
+    let Some((_, first)) = with_words.first() else {
+        return vec![];
+    };
+    let total: f64 = with_words.iter().map(|(weight, _)| weight).sum();
     let mut probabilities: HashMap<&str, f32> = HashMap::new();
-    for (weight, prediction) in predictions {
+    for (weight, prediction) in &with_words {
         for (word, probability) in &prediction.words {
-            *probabilities.entry(word).or_default() += *weight as f32 * probability;
+            *probabilities.entry(word).or_default() += (weight / total) as f32 * probability;
         }
     }
     let mut words: Vec<(String, f32)> = first
@@ -49,11 +64,7 @@ pub fn combine(predictions: &[(f64, &Prediction)]) -> Prediction {
         .map(|(word, _)| (word.clone(), probabilities[word.as_str()]))
         .collect();
     words.sort_by(|a, b| b.1.total_cmp(&a.1));
-    Prediction {
-        embedding,
-        adapted: None,
-        words,
-    }
+    words
 }
 
 /// So many parts the weight is dealt out in.
@@ -122,6 +133,16 @@ mod tests {
         assert_eq!(both.words[0].0, "dog");
         assert!((both.words[0].1 - 0.6).abs() < 1e-6);
         assert_eq!(combine(&[(1.0, &a)]), a);
+    }
+
+    #[test]
+    fn a_model_without_words_says_nothing_of_words() {
+        let silent = prediction([1.0, 0.0], &[]);
+        let a = prediction([0.0, 1.0], &[("cat", 0.75)]);
+        let b = prediction([0.0, 1.0], &[("cat", 0.25)]);
+        let all = combine(&[(0.6, &silent), (0.1, &a), (0.3, &b)]);
+        assert_eq!(all.words, [("cat".to_owned(), 0.375)]);
+        assert!(combine(&[(1.0, &silent)]).words.is_empty());
     }
 
     #[test]

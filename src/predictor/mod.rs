@@ -139,9 +139,13 @@ impl Predictor {
         &self.first.1.config().sentence_encoder
     }
 
-    /// Its vocabulary.
+    /// Its vocabulary; that of an ensemble is that of the first model which has one.
     pub fn vocabulary(&self) -> &Vocabulary {
-        self.first.1.vocabulary()
+        let models = std::iter::once(&self.first).chain(&self.others);
+        let mut vocabularies = models.map(|(_, model)| model.vocabulary());
+        vocabularies
+            .find(|vocabulary| !vocabulary.is_empty())
+            .unwrap_or(self.first.1.vocabulary())
     }
 
     /// Its fitted confidence; `None` if none has been fitted yet.

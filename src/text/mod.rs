@@ -19,3 +19,13 @@ pub use states::TokenStates;
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     numeric::vectorised(|| numeric::dot(a, b))
 }
+
+/// The mean cosine of pairs of unit vectors; 0 without pairs.
+pub fn mean_cosine<'a, 'b>(pairs: impl Iterator<Item = (&'a [f32], &'b [f32])>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0usize);
+    for (a, b) in pairs {
+        sum += f64::from(cosine(a, b));
+        count += 1;
+    }
+    sum / count.max(1) as f64
+}

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::predictor::copy::{copy_network, remove_fitted};
 use crate::predictor::ensemble::{EnsembleConfig, Member, combine, fit_weights};
 use crate::predictor::{Prediction, Predictor, files};
-use crate::text::{self, SentenceEncoder};
+use crate::text::{SentenceEncoder, mean_cosine};
 
 /// What models come to on validation images.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,9 +31,9 @@ pub struct EnsembleFit {
 pub struct EnsembleRecipe {
     /// The models: built-in ones or folders.
     pub models: Vec<String>,
-    /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::sides`] takes it.
+    /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::of`] takes it.
     ///
-    /// [`Pairs::sides`]: crate::data::pairs::Pairs::sides
+    /// [`Pairs::of`]: crate::data::pairs::Pairs::of
     pub data: Source,
     /// The most validation images.
     pub images: usize,
@@ -61,7 +61,7 @@ impl EnsembleRecipe {
                 path: self.folder.clone(),
             });
         }
-        let (_, validation) = Side::of(&self.data, self.seed, self.images)?;
+        let validation = Side::validation(&self.data, self.seed, self.images)?;
         let mut texts = validation.texts();
         texts.truncate(self.images);
         let truths = sentences.embed(&texts)?;
@@ -69,6 +69,7 @@ impl EnsembleRecipe {
         let mut rows = vec![];
         for (number, model) in self.models.iter().enumerate() {
             let predictor = Predictor::open(model, device)?;
+            sentences.check(predictor.sentence_encoder())?;
             let image = |number| validation.image(number);
             rows.push(predict(&predictor, truths.len(), &image, &mut |done| {
                 observe(
@@ -100,18 +101,15 @@ fn fit(models: &[String], rows: &[Vec<Prediction>], truths: &[&[f32]]) -> Ensemb
             .iter()
             .zip(&weights)
             .zip(rows)
-            .map(|((model, weight), row)| (model.clone(), *weight, mean_cosine(row, truths)))
+            .map(|((model, weight), row)| (model.clone(), *weight, cosine(row, truths)))
             .collect(),
-        cosine: mean_cosine(&all, truths),
+        cosine: cosine(&all, truths),
     }
 }
 
-fn mean_cosine(predictions: &[Prediction], truths: &[&[f32]]) -> f64 {
-    let cosines = predictions
-        .iter()
-        .zip(truths)
-        .map(|(prediction, truth)| f64::from(text::cosine(&prediction.embedding, truth)));
-    cosines.sum::<f64>() / truths.len().max(1) as f64
+fn cosine(predictions: &[Prediction], truths: &[&[f32]]) -> f64 {
+    let predicted = predictions.iter().map(|it| it.embedding.as_slice());
+    mean_cosine(predicted.zip(truths.iter().copied()))
 }
 
 fn write(fit: &EnsembleFit, folder: &Path) -> Result<()> {

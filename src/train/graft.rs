@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
@@ -30,80 +30,90 @@ struct Provenance<'a> {
     share: f64,
 }
 
-/// Writes to `out` the diffusion model `model` with the way down of the white box `encoder`: `share`
-/// times the white box's weights and `1 - share` times its own. The provenance names the command and the
-/// commit that the program was built from. Returns how many tensors were put back.
-///
-/// # Errors
-/// [`Error::UnknownBundle`] if a model is not there, [`Error::NoWayDown`] if `encoder` is no white box of
-/// this shape, [`Error::Occupied`] if `out` holds a model; else what is wrong with a file.
-pub fn graft(
-    model: &str,
-    encoder: &str,
-    share: f64,
-    out: &Path,
-    (command, commit): (&str, &str),
-) -> Result<usize> {
-    let device = Device::Cpu;
-    let bundle = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
-    let white_box = Bundle::open(encoder, files::CONFIG)?;
-    let mut unet = bundle.tensors(diffusion_files::UNET_WEIGHTS, &device)?;
-    let learnt: HashMap<String, Tensor> = white_box
-        .tensors(files::WEIGHTS, &device)?
-        .into_iter()
-        .filter_map(|(name, tensor)| Some((name.strip_prefix(PREFIX)?.to_owned(), tensor)))
-        .collect();
-    let own = encoder_half(unet.clone());
-    let fits = |(name, tensor): (&String, &Tensor)| {
-        learnt
-            .get(name)
-            .is_some_and(|learnt| learnt.dims() == tensor.dims())
-    };
-    if own.len() != learnt.len() || !own.iter().all(fits) {
-        return Err(Error::NoWayDown {
-            encoder: encoder.to_owned(),
-            model: model.to_owned(),
-        });
-    }
-    for (name, own) in own {
-        let mixed = ((&learnt[&name] * share)? + (own * (1.0 - share))?)?;
-        unet.insert(name, mixed);
-    }
-    if out.join(diffusion_files::UNET_CONFIG).exists() {
-        return Err(Error::Occupied {
-            path: out.to_owned(),
-        });
-    }
-    let halves = unet
-        .into_iter()
-        .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)))
-        .collect::<Result<HashMap<_, _>>>()?;
-    for part in ["vae", "unet", "scheduler"] {
-        let folder = out.join(part);
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    }
-    let metadata = HashMap::from([("command".to_owned(), command.to_owned())]);
-    write_tensors(&out.join(diffusion_files::UNET_WEIGHTS), &halves, metadata)?;
-    for file in [
-        diffusion_files::VAE_CONFIG,
-        diffusion_files::VAE_WEIGHTS,
-        diffusion_files::SCHEDULER_CONFIG,
-        diffusion_files::INDEX,
-        // Last: a folder without it is no model.
-        diffusion_files::UNET_CONFIG,
-    ] {
-        if bundle.has(file) {
-            write_atomically(&out.join(file), &bundle.bytes(file)?)?;
+/// What to put back into what, and where to.
+#[derive(Clone, Debug)]
+pub struct GraftRecipe {
+    /// The diffusion model: a built-in one or a folder.
+    pub model: String,
+    /// The folder of the white box.
+    pub encoder: String,
+    /// How much of the white box's weights is taken, from 0 to 1; the rest is the diffusion model's own.
+    pub share: f64,
+    /// The folder of the diffusion model that comes of it.
+    pub folder: PathBuf,
+    /// The command that asked for it, for the provenance.
+    pub command: String,
+    /// The commit that the program was built from, for the provenance.
+    pub commit: String,
+}
+
+impl GraftRecipe {
+    /// Writes the diffusion model with the white box's way down. Returns how many tensors were put back.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBundle`] if a model is not there, [`Error::NoWayDown`] if the encoder is no white box
+    /// of the model's shape, [`Error::Occupied`] if the folder holds a model; else what is wrong with a file.
+    pub fn run(&self) -> Result<usize> {
+        let out = &self.folder;
+        let device = Device::Cpu;
+        let bundle = Bundle::open(&self.model, diffusion_files::UNET_CONFIG)?;
+        let white_box = Bundle::open(&self.encoder, files::CONFIG)?;
+        let mut unet = bundle.tensors(diffusion_files::UNET_WEIGHTS, &device)?;
+        let learnt: HashMap<String, Tensor> = white_box
+            .tensors(files::WEIGHTS, &device)?
+            .into_iter()
+            .filter_map(|(name, tensor)| Some((name.strip_prefix(PREFIX)?.to_owned(), tensor)))
+            .collect();
+        let own = encoder_half(unet.clone());
+        let fits = |(name, tensor): (&String, &Tensor)| {
+            learnt
+                .get(name)
+                .is_some_and(|learnt| learnt.dims() == tensor.dims())
+        };
+        if own.len() != learnt.len() || !own.iter().all(fits) {
+            return Err(Error::NoWayDown {
+                encoder: self.encoder.clone(),
+                model: self.model.clone(),
+            });
         }
+        for (name, own) in own {
+            let mixed = ((&learnt[&name] * self.share)? + (own * (1.0 - self.share))?)?;
+            unet.insert(name, mixed);
+        }
+        if out.join(diffusion_files::UNET_CONFIG).exists() {
+            return Err(Error::Occupied { path: out.clone() });
+        }
+        let halves = unet
+            .into_iter()
+            .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)))
+            .collect::<Result<HashMap<_, _>>>()?;
+        for part in ["vae", "unet", "scheduler"] {
+            let folder = out.join(part);
+            fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        }
+        let metadata = HashMap::from([("command".to_owned(), self.command.clone())]);
+        write_tensors(&out.join(diffusion_files::UNET_WEIGHTS), &halves, metadata)?;
+        for file in [
+            diffusion_files::VAE_CONFIG,
+            diffusion_files::VAE_WEIGHTS,
+            diffusion_files::SCHEDULER_CONFIG,
+            diffusion_files::INDEX,
+            // Last: a folder without it is no model.
+            diffusion_files::UNET_CONFIG,
+        ] {
+            if bundle.has(file) {
+                write_atomically(&out.join(file), &bundle.bytes(file)?)?;
+            }
+        }
+        let weights = [diffusion_files::VAE_WEIGHTS, diffusion_files::UNET_WEIGHTS];
+        let provenance = Provenance {
+            origin: Origin::new(&self.command, &self.commit),
+            model_sha256: bundle.digest(&weights)?,
+            encoder_sha256: white_box.digest(&[files::WEIGHTS])?,
+            share: self.share,
+        };
+        let path = out.join("provenance.json");
+        write_atomically(&path, to_json(&provenance, &path)?.as_bytes())?;
+        Ok(learnt.len())
     }
-    let weights = [diffusion_files::VAE_WEIGHTS, diffusion_files::UNET_WEIGHTS];
-    let provenance = Provenance {
-        origin: Origin::new(command, commit),
-        model_sha256: bundle.digest(&weights)?,
-        encoder_sha256: white_box.digest(&[files::WEIGHTS])?,
-        share,
-    };
-    let path = out.join("provenance.json");
-    write_atomically(&path, to_json(&provenance, &path)?.as_bytes())?;
-    Ok(learnt.len())
 }

@@ -36,7 +36,7 @@ pub struct Recipe {
     pub encoder: EncoderConfig,
     /// How images are made ready for it.
     pub preprocess: Preprocess,
-    /// What the encoder begins with.
+    /// What the network begins with.
     pub start: Start,
     /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::sides`] takes it.
     ///
@@ -85,6 +85,8 @@ pub enum RecipeEvent<'a> {
 struct Provenance<'a> {
     #[serde(flatten)]
     origin: Origin<'a>,
+    /// What it began with: the digests of the models, if there were some.
+    start: &'a str,
     /// What it was trained on, unless it is the pocket world.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<DataSet>,
@@ -129,6 +131,11 @@ impl Recipe {
         observe: &mut dyn FnMut(RecipeEvent<'_>) -> ControlFlow<()>,
     ) -> Result<FitOutcome> {
         fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
+        if self.start.is_in(&self.folder) {
+            return Err(Error::Occupied {
+                path: self.folder.clone(),
+            });
+        }
         let (training, validation) = Side::of(&self.data, self.fit.seed, self.validation_prompts)?;
         let texts = training.texts();
         let max_words = if self.with_vocabulary { MAX_WORDS } else { 0 };
@@ -210,7 +217,17 @@ impl Recipe {
                 self.keep(&json, &vocabulary, &parameters)
             },
         )?;
-        self.write_provenance(&outcome, data, training.as_ref(), validation.as_ref())?;
+        self.write_provenance(&Provenance {
+            origin: Origin::new(&self.command, &self.commit),
+            start: &start,
+            data,
+            ran: Ran::new(&self.fit, &outcome),
+            curriculum: self.curriculum.is_some(),
+            train_prompts: training.len(),
+            validation_prompts: validation.len(),
+            best_validation_cosine: outcome.best_score,
+            mean_embedding_cosine: mean_embedding_cosine(training.as_ref(), validation.as_ref()),
+        })?;
         Ok(outcome)
     }
 
@@ -245,24 +262,8 @@ impl Recipe {
         })
     }
 
-    fn write_provenance(
-        &self,
-        outcome: &FitOutcome,
-        data: Option<DataSet>,
-        training: &dyn TrainingSet,
-        validation: &dyn TrainingSet,
-    ) -> Result<()> {
-        let provenance = Provenance {
-            origin: Origin::new(&self.command, &self.commit),
-            data,
-            ran: Ran::new(&self.fit, outcome),
-            curriculum: self.curriculum.is_some(),
-            train_prompts: training.len(),
-            validation_prompts: validation.len(),
-            best_validation_cosine: outcome.best_score,
-            mean_embedding_cosine: mean_embedding_cosine(training, validation),
-        };
+    fn write_provenance(&self, provenance: &Provenance<'_>) -> Result<()> {
         let path = self.folder.join("provenance.json");
-        write_atomically(&path, to_json(&provenance, &path)?.as_bytes())
+        write_atomically(&path, to_json(provenance, &path)?.as_bytes())
     }
 }

@@ -30,7 +30,7 @@ use crate::predictor::files;
 use crate::text::SentenceEncoder;
 use crate::weights;
 
-/// What the encoder of a predictor begins with.
+/// What a predictor's network begins with; what is not named here begins with random numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Start {
     /// Random numbers.
@@ -141,6 +141,15 @@ impl Start {
         })
     }
 
+    /// Whether the run would overwrite what it begins with.
+    pub(super) fn is_in(&self, folder: &Path) -> bool {
+        let Self::Predictor { model } = self else {
+            return false;
+        };
+        let [own, start] = [folder, Path::new(model)].map(fs::canonicalize);
+        own.is_ok_and(|own| start.is_ok_and(|start| own == start))
+    }
+
     /// Puts the first weights into `parameters`; `trains` tells which of them the run will change.
     pub(super) fn fill(
         &self,
@@ -207,7 +216,7 @@ fn tower(
         ..options.clone()
     };
     let mut fit = Fit::new(&task, parameters.all(), ground.device, options, identity)?;
-    // A tower that is whole, or half done, is gone on with: its checkpoint says whether it is this one.
+    // A tower that is whole is not trained again: its checkpoint says whether it is this one.
     let resume = ground.resume || path.exists();
     fit.run(folder, resume, observe, &mut |_| {
         write_tensors(&path, &parameters.halves()?, HashMap::new())
@@ -225,9 +234,13 @@ fn below(tensors: &HashMap<String, Tensor>, prefix: &str) -> HashMap<String, Ten
 
 /// Puts a predictor's encoder and embedding head into the network.
 fn predictor(parameters: &Parameters, model: &str, ground: &Ground<'_>) -> Result<()> {
-    ground
-        .sentences
-        .check(&pretrained(model)?.sentence_encoder)?;
+    let config = pretrained(model)?;
+    ground.sentences.check(&config.sentence_encoder)?;
+    if config.encoder != *ground.encoder || config.preprocess != *ground.preprocess {
+        return Err(Error::OtherNetwork {
+            model: model.to_owned(),
+        });
+    }
     let tensors = Bundle::open(model, files::CONFIG)?.tensors(files::WEIGHTS, ground.device)?;
     for prefix in ["encoder.", "heads.embedding."] {
         parameters.fill(prefix, &below(&tensors, prefix))?;

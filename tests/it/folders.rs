@@ -14,6 +14,7 @@ use unprompt::image::preprocess::Preprocess;
 use unprompt::image::vit::VitConfig;
 use unprompt::nn::mlp::Activation;
 use unprompt::predictor::Predictor;
+use unprompt::train::ensemble::EnsembleRecipe;
 use unprompt::train::fit::FitOptions;
 use unprompt::train::recipe::Recipe;
 use unprompt::train::set::{FolderSet, TrainingSet};
@@ -120,6 +121,41 @@ fn a_model_goes_on_from_another_with_a_new_vocabulary_head() {
 }
 
 #[test]
+fn models_come_together_by_the_validation_side_of_a_folder() {
+    let data = tempfile::tempdir().unwrap();
+    dataset::write(data.path());
+    let folder = tempfile::tempdir().unwrap();
+    let models = ["without-words", "with-words"].map(|name| folder.path().join(name));
+    for (seed, model) in models.iter().enumerate() {
+        let mut recipe = recipe(data.path(), model);
+        recipe.fit.seed = seed as u64;
+        recipe.with_vocabulary = seed == 1;
+        run(&recipe).unwrap();
+    }
+    let ensemble = EnsembleRecipe {
+        models: models
+            .map(|model| model.to_str().unwrap().to_owned())
+            .into(),
+        data: Source::Path(data.path().to_owned()),
+        images: 3,
+        seed: 1,
+        folder: folder.path().join("both"),
+    };
+    let mut seen = (0, 0);
+    let fit = ensemble
+        .run(encoder(), &Device::Cpu, &mut |done, total| {
+            seen = (done, total);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(seen, (6, 6), "two models, three images each");
+    let weights: f64 = fit.members.iter().map(|(_, weight, _)| weight).sum();
+    assert!((weights - 1.0).abs() < 1e-9, "{fit:?}");
+    let alone = fit.members.iter().map(|&(_, _, cosine)| cosine);
+    assert!(fit.cosine >= alone.fold(0.0, f64::max) - 1e-6, "{fit:?}");
+}
+
+#[test]
 fn a_model_of_another_encoder_is_refused() {
     let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     dataset::write(data.path());
@@ -131,7 +167,15 @@ fn a_model_of_another_encoder_is_refused() {
         ..recipe(data.path(), out.path())
     };
     let error = run(&other).unwrap_err();
-    assert!(error.to_string().contains("encoder."), "{error}");
+    assert!(matches!(error, Error::OtherNetwork { .. }), "{error}");
+    let own = Recipe {
+        start: Start::Predictor {
+            model: out.path().to_str().unwrap().to_owned(),
+        },
+        ..recipe(data.path(), out.path())
+    };
+    let error = run(&own).unwrap_err();
+    assert!(matches!(error, Error::Occupied { .. }), "{error}");
 }
 
 #[test]

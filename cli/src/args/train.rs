@@ -27,7 +27,8 @@ pub(crate) struct TrainArgs {
     )]
     pub(crate) encoder: Option<EncoderConfig>,
 
-    /// Go on from a trained model, with its encoder, on these images: a built-in one or a folder.
+    /// Go on from a trained model, a built-in one or a folder: its encoder and what predicts embeddings are
+    /// taken, the vocabulary is that of the new prompts and begins anew.
     #[arg(
         long,
         value_name = "NAME|DIR",

@@ -7,7 +7,7 @@ use unprompt::data::pairs::Pairs;
 use unprompt::data::source::Source;
 use unprompt::evaluate::predictions::{PredictionFigures, Trial};
 use unprompt::evaluate::{
-    Bounds, EvaluateOptions, Evaluation, Figures, Truth, evaluate, fit_confidence,
+    Bounds, EvaluateOptions, Evaluation, Figures, KNOWN_IMAGES, Truth, evaluate, fit_confidence,
 };
 use unprompt::pocket::{Prompts, Split};
 use unprompt::predictor::files;
@@ -17,9 +17,6 @@ use super::{predictor, sentence_encoder};
 use crate::args::{EvaluateArgs, Global};
 use crate::output::stages::Stages;
 use crate::output::table;
-
-/// Training images of a folder that the baselines know.
-const KNOWN_IMAGES: usize = 5000;
 
 pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     if args.predictions {
@@ -99,7 +96,10 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
     };
     let (truths, known) = sides;
     let sentences = sentence_encoder(global)?;
-    let trial = Trial::new(&truths, &known, &sentences, args.seed)?;
+    let mut stages = Stages::new(global.quiet);
+    let mut observe = |done, total| stages.observe("embedding prompts", done, total);
+    let trial = Trial::new(&truths, &known, &sentences, args.seed, &mut observe)?;
+    drop(stages);
     for model in &args.model {
         let predictor = predictor(model, global)?;
         let mut stages = Stages::new(global.quiet);

@@ -1,19 +1,21 @@
 //! `graft`: what the white box has learnt, put back into the diffusion model.
 
 use anyhow::Result;
-use unprompt::train::graft::graft;
+use unprompt::train::graft::GraftRecipe;
 
 use super::command_line;
 use crate::args::GraftArgs;
 
 pub(crate) fn run(args: &GraftArgs) -> Result<()> {
-    let count = graft(
-        &args.model,
-        &args.encoder,
-        args.share,
-        &args.out,
-        (&command_line(), env!("UNPROMPT_COMMIT")),
-    )?;
+    let recipe = GraftRecipe {
+        model: args.model.clone(),
+        encoder: args.encoder.clone(),
+        share: args.share,
+        folder: args.out.clone(),
+        command: command_line(),
+        commit: env!("UNPROMPT_COMMIT").to_owned(),
+    };
+    let count = recipe.run()?;
     say!("{count} tensors put back, in {}", args.out.display());
     Ok(())
 }

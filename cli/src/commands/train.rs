@@ -1,6 +1,6 @@
 //! `train`: an image encoder with its heads.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use unprompt::data::source::Source;
 use unprompt::image::encoders::EncoderConfig;
 use unprompt::image::preprocess::Preprocess;
@@ -23,14 +23,14 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
         let start = Start::Predictor { model };
         return Ok((config.encoder, config.preprocess, start));
     }
-    let (encoder, start) = match args.encoder.clone() {
-        None => bail!("--encoder or --pretrained is needed"),
-        Some(EncoderConfig::UNet(_)) => {
+    let encoder = args.encoder.clone();
+    let (encoder, start) = match encoder.context("--encoder or --pretrained is needed")? {
+        EncoderConfig::UNet(_) => {
             let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
             let encoder = white_box(&model, &captioner)?;
             (encoder, Start::Diffusion { model, captioner })
         }
-        Some(encoder @ EncoderConfig::Clip(_)) => {
+        encoder @ EncoderConfig::Clip(_) => {
             let tower = FitOptions {
                 epochs: args.tower_epochs,
                 ..fit.clone()
@@ -38,7 +38,7 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
             let folder = args.out.join("tower");
             (encoder, Start::Contrast { fit: tower, folder })
         }
-        Some(encoder) => (encoder, Start::Nothing),
+        encoder => (encoder, Start::Nothing),
     };
     let preprocess = Preprocess::symmetric(encoder.side());
     Ok((encoder, preprocess, start))

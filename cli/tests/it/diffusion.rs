@@ -242,3 +242,45 @@ fn every_black_box_trains_and_easy_examples_may_come_first() {
     let log = fs::read_to_string(dir.join("vit/training.csv")).unwrap();
     assert!(log.lines().nth(1).unwrap().starts_with("2,0,"), "{log}");
 }
+
+#[test]
+fn a_trained_model_is_gone_on_with_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    train(dir, "1", &["--pretrained", "vit", "--out", "mine"]).ok();
+    let twice = [
+        "--pretrained",
+        "vit",
+        "--encoder",
+        "swin",
+        "--out",
+        "neither",
+    ];
+    train(dir, "1", &twice).failed(2);
+    train(dir, "1", &["--out", "neither"]).failed(2);
+    let said = train(dir, "1", &["--pretrained", "none", "--out", "neither"]).failed(1);
+    assert!(said.contains("none"), "{said}");
+
+    let compare = [
+        "evaluate",
+        "--predictions",
+        "--model",
+        "vit",
+        "mine",
+        "--data",
+        "pocket:64",
+        "--images",
+        "32",
+        "--json",
+    ];
+    let lines = json_lines(&unprompt(dir, compare).ok());
+    let names: Vec<_> = lines.iter().map(|line| &line["model"]).collect();
+    assert_eq!(names, ["vit", "mine"]);
+    // One step at a low rate leaves nearly all that was learnt.
+    let cosines: Vec<f64> = lines
+        .iter()
+        .map(|line| line["mean_cosine"].as_f64().unwrap())
+        .collect();
+    assert!(cosines[1] > cosines[0] - 0.1, "{cosines:?}");
+    unprompt(dir, ["evaluate", "--model", "vit", "mine"]).failed(1);
+}

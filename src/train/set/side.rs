@@ -28,17 +28,31 @@ impl Side {
         seed: u64,
         validation_prompts: usize,
     ) -> Result<(Self, Self)> {
-        let draw = |split, count| Self::Pocket(Prompts::new(seed, split).take(count).collect());
         Ok(match source {
             Source::Pocket { prompts } => (
-                draw(Split::Train, *prompts),
-                draw(Split::Validation, validation_prompts),
+                Self::draw(Split::Train, seed, *prompts),
+                Self::draw(Split::Validation, seed, validation_prompts),
             ),
             Source::Path(folder) => {
                 let (training, validation) = Pairs::sides(folder)?;
                 (Self::Folder(training), Self::Folder(validation))
             }
         })
+    }
+
+    /// What to validate with alone, as [`of`](Self::of) gives it.
+    ///
+    /// # Errors
+    /// As for [`Pairs::of`].
+    pub(in crate::train) fn validation(source: &Source, seed: u64, prompts: usize) -> Result<Self> {
+        Ok(match source {
+            Source::Pocket { .. } => Self::draw(Split::Validation, seed, prompts),
+            Source::Path(folder) => Self::Folder(Pairs::of(folder, Split::Validation)?),
+        })
+    }
+
+    fn draw(split: Split, seed: u64, count: usize) -> Self {
+        Self::Pocket(Prompts::new(seed, split).take(count).collect())
     }
 
     /// The prompts, by number.
