@@ -68,14 +68,14 @@ def main():
 
     print("\nMicro F1 of words, traced / untraced\n")
     head("encoder", *VARIANTS[1:])
-    for key in [*((encoder, None) for encoder in encoders), ("ensemble",)]:
-        encoder = key[0]
-        columns = [(encoder, it) for it in VARIANTS[1:]] if len(key) == 2 else [key]
-        f1 = [
-            " / ".join(of(it, lambda line: line["words_f1"][kind]) for kind in ["traced", "untraced"])
-            for it in columns
-        ]
-        row(encoder, *f1, *[""] * (2 - len(f1)))
+
+    def f1(key):
+        kinds = ["traced", "untraced"]
+        return " / ".join(of(key, lambda line: line["words_f1"][kind]) for kind in kinds)
+
+    for encoder in encoders:
+        row(encoder, *[f1((encoder, it)) for it in VARIANTS[1:]])
+    row("ensemble", f1(("ensemble",)), "")
 
     print("\nAttributes of the nearest training prompt that are right, and the way from mean to ceiling\n")
     ensemble = lines["ensemble",]
