@@ -6,15 +6,19 @@
 #   benches/encoders.sh DATA OUT [SEEDS] [EPOCHS] [PRETRAINING]
 #
 # DATA is a folder of `unprompt dataset`. As in the paper, black boxes come pretrained: once, for PRETRAINING
-# epochs, on rendered images and by regression alone, so that none has learnt a vocabulary before. The white
-# box begins with the diffusion model, and the built-in vit captions for it, which has learnt one. A
-# curriculum has two epochs more, since its first three see a quarter, a third and a half of the images: all
-# runs learn from as many, if EPOCHS is 2 at least.
+# epochs, on rendered images and by regression alone, so that none has learnt a vocabulary before; CLIP's
+# tower for half as many, and its perceptron for one. The white box begins with the diffusion model, and the
+# built-in vit captions for it, which has learnt a vocabulary.
+#
+# Then vit and swin learn for EPOCHS, clip and the white box for twice as many: what their frozen parts make of
+# an image is kept from the first epoch on, so that this takes no longer. A curriculum has two epochs more,
+# since its first three see a quarter, a third and a half of the images: all three runs of an encoder learn
+# from as many, if EPOCHS is 2 at least.
 #
 # What is done is not done again: the script may be stopped with Ctrl-C at any time and started anew.
 set -eu
 
-data=$1 out=$2 seeds=${3:-"1 2 3"} epochs=${4:-2} pretraining=${5:-4}
+data=$1 out=$2 seeds=${3:-"1 2 3"} epochs=${4:-2} pretraining=${5:-6}
 unprompt=${UNPROMPT:-target/release/unprompt}
 mkdir -p "$out"
 settings="$data, $epochs epochs after $pretraining"
@@ -55,8 +59,12 @@ tune() { # NAME EPOCHS TRAIN-ARGUMENTS...
 }
 
 for encoder in vit swin clip; do
-    train "pretrained-$encoder" rendered --data pocket:30000 --encoder "$encoder" --no-vocabulary \
-        --epochs "$pretraining" --tower-epochs "$pretraining" --seed 1
+    case $encoder in
+        clip) passes="--epochs=1 --tower-epochs=$(((pretraining + 1) / 2))" ;;
+        *) passes="--epochs=$pretraining" ;;
+    esac
+    # shellcheck disable=SC2086 # two arguments
+    train "pretrained-$encoder" rendered --data pocket:30000 --encoder "$encoder" --no-vocabulary $passes --seed 1
 done
 for seed in $seeds; do
     [ -e "$out/seed-$seed.jsonl" ] && continue
@@ -65,10 +73,14 @@ for seed in $seeds; do
             unet) start="--encoder=unet" ;;
             *) start="--pretrained=$out/pretrained-$encoder" ;;
         esac
+        case $encoder in
+            clip | unet) passes=$((2 * epochs)) ;;
+            *) passes=$epochs ;;
+        esac
         run=$encoder-$seed
-        tune "$run-regression" "$epochs" "$start" --no-vocabulary
-        tune "$run-vocabulary" "$epochs" "$start" --record-easiness
-        tune "$run-curriculum" "$((epochs + 2))" "$start" \
+        tune "$run-regression" "$passes" "$start" --no-vocabulary
+        tune "$run-vocabulary" "$passes" "$start" --record-easiness
+        tune "$run-curriculum" "$((passes + 2))" "$start" \
             --curriculum --easiness "$out/$run-vocabulary"
     done
     ensemble=$out/ensemble-$seed

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use image::RgbImage;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::bounds::Bounds;
@@ -29,6 +30,9 @@ pub struct PredictionFigures {
     /// Share of images whose nearest known prompt agrees with the true one, by attribute; of images
     /// whose prompt has a meaning.
     pub attributes: Vec<(&'static str, f64)>,
+    /// The same share for the known prompt nearest to the true embedding: what a perfect prediction
+    /// comes to, for few known prompts agree with it in everything.
+    pub attributes_of_truth: Vec<(&'static str, f64)>,
     /// Mean cosine of the mean embedding of the nearest known images, by predicted embedding, to the
     /// true one: the encoder's own neighbours.
     pub encoder_neighbours: f64,
@@ -38,6 +42,8 @@ pub struct PredictionFigures {
     /// Milliseconds of predicting one image alone, median.
     pub predict_ms: f64,
 }
+
+const ATTRIBUTES: usize = Meaning::ATTRIBUTES.len();
 
 /// Neighbours that are averaged.
 const NEIGHBOURS: usize = 10;
@@ -54,6 +60,7 @@ pub struct Trial<'a> {
     known: Truths<'a>,
     sentences: &'a SentenceEncoder,
     bounds: Bounds,
+    attributes_of_truth: Vec<(&'static str, f64)>,
 }
 
 impl<'a> Trial<'a> {
@@ -81,11 +88,13 @@ impl<'a> Trial<'a> {
         }
         let (truths, known) = Truths::of_both(truths, known, sentences, observe)?;
         let bounds = Bounds::measure(&truths, &known, sentences, seed)?;
+        let attributes_of_truth = attributes(&truths, &known, truths.embeddings.rows());
         Ok(Self {
             truths,
             known,
             sentences,
             bounds,
+            attributes_of_truth,
         })
     }
 
@@ -105,7 +114,7 @@ impl<'a> Trial<'a> {
         let found = predict(predictor, truths, &mut |done| observe(done, total))?;
         let remembered = predict(predictor, known, &mut |done| observe(tests + done, total))?;
         let neighbours: Vec<Vec<f32>> = found
-            .iter()
+            .par_iter()
             .map(|found| nearest(&found.embedding, &remembered))
             .map(|near| unit_sum(near.iter().map(|&at| self.known.embeddings.row(at))))
             .collect();
@@ -120,7 +129,8 @@ impl<'a> Trial<'a> {
             mean_cosine: self.cosine(&predicted),
             adapted_cosine: adapted.map(|adapted| self.cosine(&adapted)),
             words_f1: figures::words_f1(words, predictor.vocabulary()),
-            attributes: self.attributes(&predicted),
+            attributes: attributes(&self.truths, &self.known, predicted.iter().copied()),
+            attributes_of_truth: self.attributes_of_truth.clone(),
             encoder_neighbours: self.cosine(&neighbours),
             bounds: self.bounds,
             predict_ms: predict_ms(predictor, truths)?,
@@ -131,31 +141,33 @@ impl<'a> Trial<'a> {
     fn cosine(&self, answers: &[&[f32]]) -> f64 {
         mean_cosine(answers.iter().copied().zip(self.truths.embeddings.rows()))
     }
+}
 
-    /// How often the known prompt nearest to a prediction agrees with the truth, by attribute.
-    fn attributes(&self, predicted: &[&[f32]]) -> Vec<(&'static str, f64)> {
-        let (mut with_meaning, mut agreeing) = (0usize, [0usize; Meaning::RADICES.len()]);
-        for (truth, predicted) in self.truths.all.iter().zip(predicted) {
-            let Some(said) = grammar::read(&truth.text) else {
-                continue;
-            };
-            with_meaning += 1;
-            let nearest = nearest_row(predicted, &self.known.embeddings);
-            let Some(read_off) = nearest.and_then(|at| grammar::read(&self.known.all[at].text))
-            else {
-                continue;
-            };
-            let values = read_off.values().into_iter().zip(said.values());
-            for (agreeing, (read_off, said)) in agreeing.iter_mut().zip(values) {
-                *agreeing += usize::from(read_off == said);
-            }
-        }
-        let share = |agreeing: usize| agreeing as f64 / with_meaning.max(1) as f64;
-        Meaning::ATTRIBUTES
-            .into_iter()
-            .zip(agreeing.map(share))
-            .collect()
-    }
+/// How often the known prompt nearest to a prediction agrees with the truth, by attribute.
+fn attributes<'a>(
+    truths: &Truths<'_>,
+    known: &Truths<'_>,
+    predicted: impl Iterator<Item = &'a [f32]>,
+) -> Vec<(&'static str, f64)> {
+    let pairs = truths.all.iter().zip(predicted).collect::<Vec<_>>();
+    let agreeing = pairs.into_par_iter().filter_map(|(truth, predicted)| {
+        let said = grammar::read(&truth.text)?;
+        let nearest = nearest_row(predicted, &known.embeddings);
+        let read_off = nearest.and_then(|at| grammar::read(&known.all[at].text));
+        let values = said.values();
+        Some(read_off.map_or([false; ATTRIBUTES], |read_off| {
+            std::array::from_fn(|at| read_off.values()[at] == values[at])
+        }))
+    });
+    let agreeing: Vec<[bool; ATTRIBUTES]> = agreeing.collect();
+    let share = |attribute: usize| {
+        let count = agreeing.iter().filter(|agree| agree[attribute]).count();
+        count as f64 / agreeing.len().max(1) as f64
+    };
+    Meaning::ATTRIBUTES
+        .into_iter()
+        .zip((0..).map(share))
+        .collect()
 }
 
 fn predict(

@@ -2,6 +2,7 @@
 
 use candle_core::Device;
 use image::RgbImage;
+use rayon::prelude::*;
 
 use super::config::PredictorConfig;
 use super::network::Network;
@@ -19,7 +20,7 @@ pub(super) struct Model {
     device: Device,
 }
 
-/// Images that go through the network together; more gains nothing on a CPU.
+/// Images in work at once: what bounds the memory.
 const BATCH_IMAGES: usize = 32;
 
 impl Model {
@@ -54,27 +55,42 @@ impl Model {
     }
 
     /// A prediction for each image, in order.
+    ///
+    /// Threads of the CPU take a piece of a batch each: beside the products, which share their work
+    /// anyway, all that goes number by number is shared so.
     pub(super) fn predict(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
+        let threads = match self.device {
+            Device::Cpu => rayon::current_num_threads(),
+            _ => 1,
+        };
         let mut predictions = Vec::with_capacity(images.len());
         for batch in images.chunks(BATCH_IMAGES) {
-            let pixels = self.config.preprocess.batch(batch, &self.device)?;
-            let output = self.network.forward(&pixels)?;
-            let embeddings: Vec<Vec<f32>> = output.embedding.to_vec2()?;
-            let probabilities: Vec<Vec<f32>> = match &output.word_logits {
-                Some(logits) => candle_nn::ops::sigmoid(logits)?.to_vec2()?,
-                None => vec![vec![]; batch.len()],
-            };
-            for (embedding, probabilities) in embeddings.into_iter().zip(probabilities) {
-                let words = self.vocabulary.words().iter().cloned();
-                let mut words: Vec<(String, f32)> = words.zip(probabilities).collect();
-                words.sort_by(|a, b| b.1.total_cmp(&a.1));
-                predictions.push(Prediction {
-                    embedding,
-                    adapted: None,
-                    words,
-                });
-            }
+            let pieces = batch.par_chunks(batch.len().div_ceil(threads));
+            let pieces = pieces.map(|piece| self.forward(piece));
+            predictions.extend(pieces.collect::<Result<Vec<_>>>()?.into_iter().flatten());
         }
         Ok(predictions)
+    }
+
+    fn forward(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
+        let pixels = self.config.preprocess.batch(images, &self.device)?;
+        let output = self.network.forward(&pixels)?;
+        let embeddings: Vec<Vec<f32>> = output.embedding.to_vec2()?;
+        let probabilities: Vec<Vec<f32>> = match &output.word_logits {
+            Some(logits) => candle_nn::ops::sigmoid(logits)?.to_vec2()?,
+            None => vec![vec![]; images.len()],
+        };
+        let rows = embeddings.into_iter().zip(probabilities);
+        let predictions = rows.map(|(embedding, probabilities)| {
+            let words = self.vocabulary.words().iter().cloned();
+            let mut words: Vec<(String, f32)> = words.zip(probabilities).collect();
+            words.sort_by(|a, b| b.1.total_cmp(&a.1));
+            Prediction {
+                embedding,
+                adapted: None,
+                words,
+            }
+        });
+        Ok(predictions.collect())
     }
 }

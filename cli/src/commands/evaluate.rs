@@ -141,18 +141,13 @@ fn print_predictions(figures: &PredictionFigures, model: &str, args: &EvaluateAr
     if let Some(cosine) = figures.adapted_cosine {
         rows.insert(1, ("that of the adapted embedding", cosine));
     }
-    let attributes: Vec<(String, f64)> = figures
-        .attributes
-        .iter()
-        .map(|(name, share)| (format!("{name} of the nearest prompt is right"), *share))
-        .collect();
-    rows.extend(
-        attributes
-            .iter()
-            .map(|(name, share)| (name.as_str(), *share)),
-    );
     for (name, value) in rows {
         say!("{name:<44}{value:>8.3}");
+    }
+    let attributes = figures.attributes.iter().zip(&figures.attributes_of_truth);
+    for ((name, share), (_, of_truth)) in attributes {
+        let name = format!("{name} of the nearest prompt is right");
+        say!("{name:<44}{share:>8.3}, by the true embedding {of_truth:.3}");
     }
     say!(
         "{:<44}{:>8.2}",
