@@ -77,7 +77,7 @@ def main():
         row(encoder, *[f1((encoder, it)) for it in VARIANTS[1:]])
     row("ensemble", f1(("ensemble",)), "")
 
-    print("\nAttributes of the nearest training prompt that are right, and the way from mean to ceiling\n")
+    print("\nAttributes of the nearest meaning that are right, and the way from mean to ceiling\n")
     ensemble = lines["ensemble",]
     names = [name for name, _ in ensemble[0]["attributes"]]
     head("", *names, "of the way")
@@ -89,6 +89,8 @@ def main():
             / (line["ceiling"] - line["mean_embedding"]),
         )
         row(key[0], *shares, way)
+    of_truth = [f"{share:.4f}" for _, share in ensemble[0]["attributes_of_truth"]]
+    row("the true embedding", *of_truth, "")
 
     one = ensemble[0]
     print(

@@ -8,6 +8,7 @@ pub mod adherence;
 mod bounds;
 mod cases;
 mod figures;
+mod meanings;
 pub mod predictions;
 mod truth;
 mod vectors;

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::bounds::Bounds;
 use super::figures::{self, WordsF1};
+use super::meanings::Meanings;
 use super::truth::{Truth, Truths};
 use super::vectors::unit_sum;
 use crate::error::{Error, Result};
-use crate::pocket::{Meaning, grammar};
 use crate::predictor::{Prediction, Predictor};
-use crate::text::{Embeddings, SentenceEncoder, cosine, mean_cosine};
+use crate::text::{SentenceEncoder, cosine, mean_cosine};
 
 /// The figures of a model on test images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,11 +27,10 @@ pub struct PredictionFigures {
     pub adapted_cosine: Option<f64>,
     /// Micro F1 of the words.
     pub words_f1: WordsF1,
-    /// Share of images whose nearest known prompt agrees with the true one, by attribute; of images
-    /// whose prompt has a meaning.
+    /// Share of images for which the meaning nearest to the predicted embedding agrees with the true one,
+    /// by attribute; of images whose prompt has a meaning.
     pub attributes: Vec<(&'static str, f64)>,
-    /// The same share for the known prompt nearest to the true embedding: what a perfect prediction
-    /// comes to, for few known prompts agree with it in everything.
+    /// The same share for the true embedding: one wording does not tell all.
     pub attributes_of_truth: Vec<(&'static str, f64)>,
     /// Mean cosine of the mean embedding of the nearest known images, by predicted embedding, to the
     /// true one: the encoder's own neighbours.
@@ -42,8 +41,6 @@ pub struct PredictionFigures {
     /// Milliseconds of predicting one image alone, median.
     pub predict_ms: f64,
 }
-
-const ATTRIBUTES: usize = Meaning::ATTRIBUTES.len();
 
 /// Neighbours that are averaged.
 const NEIGHBOURS: usize = 10;
@@ -60,6 +57,7 @@ pub struct Trial<'a> {
     known: Truths<'a>,
     sentences: &'a SentenceEncoder,
     bounds: Bounds,
+    meanings: Meanings,
     attributes_of_truth: Vec<(&'static str, f64)>,
 }
 
@@ -88,12 +86,15 @@ impl<'a> Trial<'a> {
         }
         let (truths, known) = Truths::of_both(truths, known, sentences, observe)?;
         let bounds = Bounds::measure(&truths, &known, sentences, seed)?;
-        let attributes_of_truth = attributes(&truths, &known, truths.embeddings.rows());
+        let meanings = Meanings::measure(truths.all, known.all, sentences, seed, observe)?;
+        let true_ones: Vec<&[f32]> = truths.embeddings.rows().collect();
+        let attributes_of_truth = meanings.agreement(truths.all, &true_ones);
         Ok(Self {
             truths,
             known,
             sentences,
             bounds,
+            meanings,
             attributes_of_truth,
         })
     }
@@ -129,7 +130,7 @@ impl<'a> Trial<'a> {
             mean_cosine: self.cosine(&predicted),
             adapted_cosine: adapted.map(|adapted| self.cosine(&adapted)),
             words_f1: figures::words_f1(words, predictor.vocabulary()),
-            attributes: attributes(&self.truths, &self.known, predicted.iter().copied()),
+            attributes: self.meanings.agreement(truths, &predicted),
             attributes_of_truth: self.attributes_of_truth.clone(),
             encoder_neighbours: self.cosine(&neighbours),
             bounds: self.bounds,
@@ -141,33 +142,6 @@ impl<'a> Trial<'a> {
     fn cosine(&self, answers: &[&[f32]]) -> f64 {
         mean_cosine(answers.iter().copied().zip(self.truths.embeddings.rows()))
     }
-}
-
-/// How often the known prompt nearest to a prediction agrees with the truth, by attribute.
-fn attributes<'a>(
-    truths: &Truths<'_>,
-    known: &Truths<'_>,
-    predicted: impl Iterator<Item = &'a [f32]>,
-) -> Vec<(&'static str, f64)> {
-    let pairs = truths.all.iter().zip(predicted).collect::<Vec<_>>();
-    let agreeing = pairs.into_par_iter().filter_map(|(truth, predicted)| {
-        let said = grammar::read(&truth.text)?;
-        let nearest = nearest_row(predicted, &known.embeddings);
-        let read_off = nearest.and_then(|at| grammar::read(&known.all[at].text));
-        let values = said.values();
-        Some(read_off.map_or([false; ATTRIBUTES], |read_off| {
-            std::array::from_fn(|at| read_off.values()[at] == values[at])
-        }))
-    });
-    let agreeing: Vec<[bool; ATTRIBUTES]> = agreeing.collect();
-    let share = |attribute: usize| {
-        let count = agreeing.iter().filter(|agree| agree[attribute]).count();
-        count as f64 / agreeing.len().max(1) as f64
-    };
-    Meaning::ATTRIBUTES
-        .into_iter()
-        .zip((0..).map(share))
-        .collect()
 }
 
 fn predict(
@@ -206,9 +180,4 @@ fn nearest(embedding: &[f32], known: &[Prediction]) -> Vec<usize> {
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.truncate(NEIGHBOURS);
     scored.into_iter().map(|(_, at)| at).collect()
-}
-
-fn nearest_row(embedding: &[f32], rows: &Embeddings) -> Option<usize> {
-    let scores: Vec<f32> = rows.rows().map(|row| cosine(embedding, row)).collect();
-    (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
 }

@@ -146,7 +146,7 @@ fn print_predictions(figures: &PredictionFigures, model: &str, args: &EvaluateAr
     }
     let attributes = figures.attributes.iter().zip(&figures.attributes_of_truth);
     for ((name, share), (_, of_truth)) in attributes {
-        let name = format!("{name} of the nearest prompt is right");
+        let name = format!("{name} of the nearest meaning is right");
         say!("{name:<44}{share:>8.3}, by the true embedding {of_truth:.3}");
     }
     say!(
