@@ -5,10 +5,10 @@
 #
 #   benches/encoders.sh DATA OUT [SEEDS] [EPOCHS] [PRETRAINING]
 #
-# DATA is a folder of `unprompt dataset`. As in the paper, black boxes come pretrained: once, for PRETRAINING
-# epochs, on rendered images and by regression alone, so that none has learnt a vocabulary before; CLIP's
-# tower for half as many, and its perceptron for one. The white box begins with the diffusion model, and the
-# built-in vit captions for it, which has learnt a vocabulary.
+# DATA is a folder of `unprompt dataset`. As in the paper, black boxes come pretrained. For vit that is the
+# built-in model, which has seen 300 000 rendered images and learnt a vocabulary, too; swin learns for
+# PRETRAINING epochs from rendered images by regression alone, clip's tower for half as many and its
+# perceptron for one. The white box begins with the diffusion model, and the built-in vit captions for it.
 #
 # Then vit and swin learn for EPOCHS, clip and the white box for twice as many: what their frozen parts make of
 # an image is kept from the first epoch on, so that this takes no longer. A curriculum has two epochs more,
@@ -58,22 +58,25 @@ copy() { # FOLDER COPY: whole or not at all
 tune() { # NAME EPOCHS TRAIN-ARGUMENTS...
     name=$1 passes=$2
     shift 2
-    train "$name" made --data "$data" --epochs "$passes" --seed "$seed" --learning-rate 3e-4 "$@"
+    train "$name" made --data "$data" --epochs "$passes" --seed "$seed" \
+        --batch-size 16 --learning-rate 3e-4 "$@"
 }
 
 for encoder in $encoders; do
     case $encoder in
-        unet) continue ;;
+        vit | unet) continue ;;
         clip) passes="--epochs=1 --tower-epochs=$(((pretraining + 1) / 2))" ;;
         *) passes="--epochs=$pretraining" ;;
     esac
     # shellcheck disable=SC2086 # two arguments
-    train "pretrained-$encoder" rendered --data pocket:30000 --encoder "$encoder" --no-vocabulary $passes --seed 1
+    train "pretrained-$encoder" rendered --data pocket:30000 --encoder "$encoder" --no-vocabulary \
+        --batch-size 16 $passes --seed 1
 done
 for seed in $seeds; do
     [ -e "$out/seed-$seed.jsonl" ] && continue
     for encoder in $encoders; do
         case $encoder in
+            vit) start="--pretrained=vit" ;;
             unet) start="--encoder=unet" ;;
             *) start="--pretrained=$out/pretrained-$encoder" ;;
         esac

@@ -57,7 +57,7 @@ impl Default for FitOptions {
     fn default() -> Self {
         Self {
             epochs: 7,
-            batch_size: 16,
+            batch_size: 64,
             learning_rate: 1e-3,
             min_learning_rate: 1e-6,
             warmup_steps: 300,

@@ -72,12 +72,12 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_EPOCHS")]
     pub(crate) epochs: usize,
 
-    /// Images a step. On a CPU small batches are as fast as large ones and learn more from each image; a
-    /// tower (clip) is pretrained with 64 at least, which are told from each other.
+    /// Images a step. On a CPU 16 are as fast as 64 and get further in a short run; a tower (clip) is
+    /// pretrained with 64 at least, which are told from each other.
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 16,
+        default_value_t = 64,
         env = "UNPROMPT_BATCH_SIZE"
     )]
     pub(crate) batch_size: usize,

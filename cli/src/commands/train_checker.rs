@@ -30,7 +30,6 @@ pub(crate) fn run(args: &TrainCheckerArgs, global: &Global) -> Result<()> {
         commit: env!("UNPROMPT_COMMIT").to_owned(),
         fit: FitOptions {
             epochs: args.epochs,
-            batch_size: 64,
             learning_rate: 2e-3,
             ..args.run.fit(&device)
         },
