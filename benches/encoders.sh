@@ -15,7 +15,8 @@
 # since its first three see a quarter, a third and a half of the images: all three runs of an encoder learn
 # from as many, if EPOCHS is 2 at least.
 #
-# `ENCODERS=clip` and such leave encoders out. benches/mislabel.py makes a DATA with wrong prompts.
+# `ENCODERS=clip` and such leave encoders out, for all of OUT. benches/mislabel.py makes a DATA with wrong
+# prompts.
 #
 # What is done is not done again: the script may be stopped with Ctrl-C at any time and started anew.
 set -eu
@@ -56,9 +57,9 @@ copy() { # FOLDER COPY: whole or not at all
 }
 
 tune() { # NAME EPOCHS TRAIN-ARGUMENTS...
-    name=$1 passes=$2
+    run=$1 length=$2
     shift 2
-    train "$name" made --data "$data" --epochs "$passes" --seed "$seed" \
+    train "$run" made --data "$data" --epochs "$length" --seed "$seed" \
         --batch-size 16 --learning-rate 3e-4 "$@"
 }
 
@@ -76,19 +77,15 @@ for seed in $seeds; do
     [ -e "$out/seed-$seed.jsonl" ] && continue
     for encoder in $encoders; do
         case $encoder in
-            vit) start="--pretrained=vit" ;;
-            unet) start="--encoder=unet" ;;
-            *) start="--pretrained=$out/pretrained-$encoder" ;;
+            vit) start="--pretrained=vit" passes=$epochs ;;
+            swin) start="--pretrained=$out/pretrained-swin" passes=$epochs ;;
+            clip) start="--pretrained=$out/pretrained-clip" passes=$((2 * epochs)) ;;
+            unet) start="--encoder=unet" passes=$((2 * epochs)) ;;
         esac
-        case $encoder in
-            clip | unet) passes=$((2 * epochs)) ;;
-            *) passes=$epochs ;;
-        esac
-        run=$encoder-$seed
-        tune "$run-regression" "$passes" "$start" --no-vocabulary
-        tune "$run-vocabulary" "$passes" "$start" --record-easiness
-        tune "$run-curriculum" "$((passes + 2))" "$start" \
-            --curriculum --easiness "$out/$run-vocabulary"
+        tune "$encoder-$seed-regression" "$passes" "$start" --no-vocabulary
+        tune "$encoder-$seed-vocabulary" "$passes" "$start" --record-easiness
+        tune "$encoder-$seed-curriculum" "$((passes + 2))" "$start" \
+            --curriculum --easiness "$out/$encoder-$seed-vocabulary"
     done
     ensemble=$out/ensemble-$seed
     [ -e "$ensemble/ensemble.json" ] ||

@@ -3,7 +3,9 @@
     python3 benches/mislabel.py DATA OUT SHARE [SEED]
 
 DATA is a folder of `unprompt dataset`. In each part a SHARE of the images, drawn by SEED, hand their
-prompts round among themselves; images, validation and test are the same files.
+prompts round among themselves; images, validation and test are the same files. The training side has no
+`metadata.parquet`, which would tell the true prompts. Its mean embedding and the neighbours among its
+images, which `unprompt evaluate` compares with, are those of the wrong prompts, too.
 """
 
 import json
@@ -31,11 +33,18 @@ def mislabel(source, target, share, seed):
 
 
 def main():
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
     data, out = map(pathlib.Path, sys.argv[1:3])
     share, seed = float(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    parts = sorted((data / "train" / "images").glob("part-*.zip"))
+    if not parts:
+        sys.exit(f"{data} has no train/images/part-*.zip: make it with unprompt dataset")
+    if out.exists():
+        sys.exit(f"{out} is there already")
     images = out / "train" / "images"
     images.mkdir(parents=True)
-    for part in sorted((data / "train" / "images").glob("part-*.zip")):
+    for part in parts:
         mislabel(part, images / part.name, share, seed)
     for side in ["validation", "test"]:
         shutil.copytree(data / side, out / side)

@@ -1,10 +1,9 @@
 //! What a cosine is to be compared with: knowing nothing, and knowing all that an image tells.
 
 use candle_core::{Device, Tensor};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use super::meanings;
 use super::truth::{Truth, Truths};
 use super::vectors::unit_sum;
 use crate::error::Result;
@@ -94,23 +93,17 @@ fn pixel_neighbours(truths: &[Truth], known: &[Truth]) -> Result<Vec<usize>> {
 fn ceiling(truths: &[Truth], sentences: &SentenceEncoder, seed: u64) -> Result<Option<f64>> {
     let (most, wordings) = CEILING;
     let read = truths.iter().filter_map(|truth| grammar::read(&truth.text));
-    let meanings: Vec<Meaning> = read.take(most).collect();
-    if meanings.is_empty() {
+    let drawn: Vec<Meaning> = read.take(most).collect();
+    if drawn.is_empty() {
         return Ok(None);
     }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut texts = vec![];
-    for &meaning in &meanings {
-        texts.extend((0..wordings).map(|_| grammar::word(meaning, &mut rng)));
-    }
-    let all = sentences.embed(&texts)?;
+    let all = sentences.embed(&meanings::wordings(&drawn, wordings, seed))?;
     let mut sum = 0.0;
     for first in (0..all.len()).step_by(wordings) {
         let own = first..first + wordings;
         for left_out in own.clone() {
             let others = own.clone().filter(|&wording| wording != left_out);
-            let mean = unit_sum(others.map(|wording| all.row(wording)));
-            sum += f64::from(cosine(&mean, all.row(left_out)));
+            sum += f64::from(cosine(&meanings::mean(&all, others), all.row(left_out)));
         }
     }
     Ok(Some(sum / all.len() as f64))

@@ -9,14 +9,13 @@ use rayon::prelude::*;
 
 use super::truth::Truth;
 use super::vectors::unit_sum;
+use crate::checker::agreement::Agreement;
 use crate::error::Result;
 use crate::pocket::{Meaning, grammar};
-use crate::text::{SentenceEncoder, cosine};
+use crate::text::{Embeddings, SentenceEncoder, cosine};
 
-/// Meanings, each with the mean embedding of some of its wordings.
-///
-/// A single prompt says little of its meaning: its modifiers and the choice among synonyms move its
-/// embedding as far as another colour does. A mean over wordings leaves them out.
+/// Meanings, each with the mean embedding of some of its wordings: a single prompt says little of its
+/// meaning, since its modifiers and the choice among synonyms move its embedding, too.
 #[derive(Debug)]
 pub(super) struct Meanings {
     all: Vec<Meaning>,
@@ -28,8 +27,6 @@ const MEANINGS: usize = 2500;
 
 /// Wordings of each.
 const WORDINGS: usize = 6;
-
-const ATTRIBUTES: usize = Meaning::ATTRIBUTES.len();
 
 impl Meanings {
     /// The meanings of `truths`, then of `known` images, [`MEANINGS`] at most; `seed` draws wordings, and
@@ -52,44 +49,32 @@ impl Meanings {
             .filter(|&meaning| distinct.insert(meaning))
             .take(MEANINGS)
             .collect();
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let texts: Vec<String> = all
-            .iter()
-            .flat_map(|&meaning| std::iter::repeat_n(meaning, WORDINGS))
-            .map(|meaning| grammar::word(meaning, &mut rng))
-            .collect();
-        let wordings = sentences.embed_with(&texts, |done| observe(done, texts.len()))?;
-        let mean = |first: usize| {
-            let own = first * WORDINGS..(first + 1) * WORDINGS;
-            unit_sum(own.map(|wording| wordings.row(wording)))
-        };
+        let texts = wordings(&all, WORDINGS, seed);
+        let rows = sentences.embed_with(&texts, |done| observe(done, texts.len()))?;
+        let mean = |first: usize| mean(&rows, first * WORDINGS..(first + 1) * WORDINGS);
         Ok(Self {
             embeddings: (0..all.len()).map(mean).collect(),
             all,
         })
     }
 
-    /// Share of `truths` with a meaning for which the meaning nearest to the answer agrees, by attribute.
-    pub(super) fn agreement(
-        &self,
-        truths: &[Truth],
-        answers: &[&[f32]],
-    ) -> Vec<(&'static str, f64)> {
-        let pairs = truths.par_iter().zip(answers);
-        let agreeing = pairs.filter_map(|(truth, answer)| {
-            let said = grammar::read(&truth.text)?.values();
-            let read_off = self.nearest(answer)?.values();
-            Some(std::array::from_fn(|at| read_off[at] == said[at]))
-        });
-        let agreeing: Vec<[bool; ATTRIBUTES]> = agreeing.collect();
-        let share = |attribute: usize| {
-            let count = agreeing.iter().filter(|agree| agree[attribute]).count();
-            count as f64 / agreeing.len().max(1) as f64
-        };
-        Meaning::ATTRIBUTES
-            .into_iter()
-            .zip((0..).map(share))
-            .collect()
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// How far the meanings nearest to the answers agree with those of `truths`; `None` if no truth has
+    /// a meaning.
+    pub(super) fn agreement(&self, truths: &[Truth], answers: &[&[f32]]) -> Option<Agreement> {
+        let pairs = truths
+            .par_iter()
+            .zip(answers)
+            .filter_map(|(truth, answer)| {
+                let said = grammar::read(&truth.text)?;
+                Some((self.nearest(answer)?, said))
+            });
+        let (read_off, said): (Vec<Meaning>, Vec<Meaning>) = pairs.unzip();
+        (!said.is_empty()).then(|| Agreement::of(&read_off, &said))
     }
 
     /// `None` if there are no meanings.
@@ -102,6 +87,22 @@ impl Meanings {
     }
 }
 
+/// So many wordings of each meaning, one meaning after the other, drawn by `seed`.
+pub(super) fn wordings(meanings: &[Meaning], count: usize, seed: u64) -> Vec<String> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let repeated = meanings
+        .iter()
+        .flat_map(|&meaning| std::iter::repeat_n(meaning, count));
+    repeated
+        .map(|meaning| grammar::word(meaning, &mut rng))
+        .collect()
+}
+
+/// The mean of some rows, a unit vector.
+pub(super) fn mean(rows: &Embeddings, places: impl Iterator<Item = usize>) -> Vec<f32> {
+    unit_sum(places.map(|place| rows.row(place)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +112,7 @@ mod tests {
     fn what_is_nearest_is_read_off_and_prompts_without_meaning_do_not_count() {
         let prompts: Vec<_> = Prompts::new(5, Split::Test).take(2).collect();
         let [one, other] = [prompts[0].meaning, prompts[1].meaning];
+        assert_ne!(one, other);
         let meanings = Meanings {
             all: vec![one, other],
             embeddings: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
@@ -120,14 +122,9 @@ mod tests {
             text: "trending".into(),
             ..truths[0].clone()
         });
-        let right: [&[f32]; 3] = [&[0.8, 0.6], &[0.0, 1.0], &[1.0, 0.0]];
-        let shares = |answers: &[&[f32]]| meanings.agreement(&truths, answers);
-        assert!(shares(&right).iter().all(|(_, share)| *share == 1.0));
-        let half_right: [&[f32]; 3] = [&[0.8, 0.6], &[0.8, 0.6], &[1.0, 0.0]];
-        for (at, (name, share)) in shares(&half_right).into_iter().enumerate() {
-            let same = one.values()[at] == other.values()[at];
-            assert_eq!(share, if same { 1.0 } else { 0.5 }, "{name}");
-        }
-        assert_ne!(one.values(), other.values());
+        let all = |answers: &[&[f32]]| meanings.agreement(&truths, answers).unwrap().all;
+        assert_eq!(all(&[&[0.8, 0.6], &[0.0, 1.0], &[1.0, 0.0]]), 1.0);
+        assert_eq!(all(&[&[0.8, 0.6], &[0.8, 0.6], &[1.0, 0.0]]), 0.5);
+        assert_eq!(meanings.agreement(&truths[2..], &[&[1.0, 0.0]]), None);
     }
 }

@@ -7,12 +7,15 @@ use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::Observe;
 use super::bounds::Bounds;
 use super::figures::{self, WordsF1};
 use super::meanings::Meanings;
 use super::truth::{Truth, Truths};
 use super::vectors::unit_sum;
+use crate::checker::agreement::Agreement;
 use crate::error::{Error, Result};
+use crate::pocket::Meaning;
 use crate::predictor::{Prediction, Predictor};
 use crate::text::{SentenceEncoder, cosine, mean_cosine};
 
@@ -28,10 +31,12 @@ pub struct PredictionFigures {
     /// Micro F1 of the words.
     pub words_f1: WordsF1,
     /// Share of images for which the meaning nearest to the predicted embedding agrees with the true one,
-    /// by attribute; of images whose prompt has a meaning.
+    /// by attribute; empty where no prompt has a meaning.
     pub attributes: Vec<(&'static str, f64)>,
     /// The same share for the true embedding: one wording does not tell all.
     pub attributes_of_truth: Vec<(&'static str, f64)>,
+    /// Meanings that the nearest one was chosen from: those of the test images first, then of known ones.
+    pub meanings: usize,
     /// Mean cosine of the mean embedding of the nearest known images, by predicted embedding, to the
     /// true one: the encoder's own neighbours.
     pub encoder_neighbours: f64,
@@ -63,7 +68,7 @@ pub struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     /// Makes ready what all models are compared with; `known` are training images, and `seed` draws
-    /// wordings for the ceiling. `observe` is told of prompts embedded, of how many.
+    /// wordings.
     ///
     /// # Errors
     /// [`Error::Setting`] if there are no images on either side, [`Error::Cancelled`] if `observe` breaks,
@@ -73,7 +78,7 @@ impl<'a> Trial<'a> {
         known: &'a [Truth],
         sentences: &'a SentenceEncoder,
         seed: u64,
-        observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+        observe: &mut Observe<'_>,
     ) -> Result<Self> {
         for (name, side) in [("images", truths), ("training images", known)] {
             if side.is_empty() {
@@ -84,11 +89,13 @@ impl<'a> Trial<'a> {
                 });
             }
         }
-        let (truths, known) = Truths::of_both(truths, known, sentences, observe)?;
+        let mut embedding = |done, total| observe("embedding prompts", done, total);
+        let (truths, known) = Truths::of_both(truths, known, sentences, &mut embedding)?;
         let bounds = Bounds::measure(&truths, &known, sentences, seed)?;
-        let meanings = Meanings::measure(truths.all, known.all, sentences, seed, observe)?;
+        let mut wording = |done, total| observe("embedding meanings", done, total);
+        let meanings = Meanings::measure(truths.all, known.all, sentences, seed, &mut wording)?;
         let true_ones: Vec<&[f32]> = truths.embeddings.rows().collect();
-        let attributes_of_truth = meanings.agreement(truths.all, &true_ones);
+        let attributes_of_truth = by_name(meanings.agreement(truths.all, &true_ones));
         Ok(Self {
             truths,
             known,
@@ -130,8 +137,9 @@ impl<'a> Trial<'a> {
             mean_cosine: self.cosine(&predicted),
             adapted_cosine: adapted.map(|adapted| self.cosine(&adapted)),
             words_f1: figures::words_f1(words, predictor.vocabulary()),
-            attributes: self.meanings.agreement(truths, &predicted),
+            attributes: by_name(self.meanings.agreement(truths, &predicted)),
             attributes_of_truth: self.attributes_of_truth.clone(),
+            meanings: self.meanings.len(),
             encoder_neighbours: self.cosine(&neighbours),
             bounds: self.bounds,
             predict_ms: predict_ms(predictor, truths)?,
@@ -142,6 +150,11 @@ impl<'a> Trial<'a> {
     fn cosine(&self, answers: &[&[f32]]) -> f64 {
         mean_cosine(answers.iter().copied().zip(self.truths.embeddings.rows()))
     }
+}
+
+fn by_name(agreement: Option<Agreement>) -> Vec<(&'static str, f64)> {
+    let names = Meaning::ATTRIBUTES.into_iter();
+    agreement.map_or_else(Vec::new, |it| names.zip(it.attributes).collect())
 }
 
 fn predict(

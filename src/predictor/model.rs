@@ -20,7 +20,7 @@ pub(super) struct Model {
     device: Device,
 }
 
-/// Images in work at once: what bounds the memory.
+/// Images in work at once: what bounds the memory. More gains nothing on a CPU of few cores.
 const BATCH_IMAGES: usize = 32;
 
 impl Model {
@@ -56,8 +56,7 @@ impl Model {
 
     /// A prediction for each image, in order.
     ///
-    /// Threads of the CPU take a piece of a batch each: beside the products, which share their work
-    /// anyway, all that goes number by number is shared so.
+    /// The layers of a network run on the thread that calls them, so that on a CPU each takes a piece.
     pub(super) fn predict(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
         let threads = match self.device {
             Device::Cpu => rayon::current_num_threads(),

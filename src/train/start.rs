@@ -57,8 +57,12 @@ pub enum Start {
     },
 }
 
-/// Pairs that are told from each other in pretraining: what one worker sees, the same on every machine.
+/// Pairs that are told from each other in pretraining: what one worker of a CPU sees, however many there
+/// are. A graphics processor sees the whole batch.
 const CONTRASTED: usize = 32;
+
+/// Pairs a step of pretraining, at least.
+const TOWER_BATCH: usize = 2 * CONTRASTED;
 
 /// The encoder of a predictor to begin with, and how images are made ready for it.
 ///
@@ -211,8 +215,10 @@ fn tower(
         ground.data
     );
     let path = folder.join(files::WEIGHTS);
+    let batch_size = options.batch_size.max(TOWER_BATCH);
     let options = FitOptions {
-        threads: (options.batch_size / CONTRASTED).max(1),
+        batch_size,
+        threads: batch_size / CONTRASTED,
         ..options.clone()
     };
     let mut fit = Fit::new(&task, parameters.all(), ground.device, options, identity)?;

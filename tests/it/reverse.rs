@@ -99,6 +99,22 @@ fn finds_the_prompts_of_images_that_no_training_saw() {
 }
 
 #[test]
+fn many_images_are_predicted_as_each_alone() {
+    let images: Vec<_> = Prompts::new(5, Split::Test)
+        .take(35)
+        .map(|prompt| prompt.render())
+        .collect();
+    let predictor = predictor();
+    let together = predictor.predict(&images).unwrap();
+    assert_eq!(together.len(), images.len());
+    for (image, together) in images.iter().zip(&together) {
+        let alone = &predictor.predict(std::slice::from_ref(image)).unwrap()[0];
+        assert!(cosine(&alone.embedding, &together.embedding) > 0.99999);
+        assert_eq!(alone.words[0].0, together.words[0].0);
+    }
+}
+
+#[test]
 fn a_file_that_carries_its_prompt_is_answered_by_it() {
     let World {
         prompts, reverser, ..

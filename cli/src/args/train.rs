@@ -72,8 +72,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_EPOCHS")]
     pub(crate) epochs: usize,
 
-    /// Images a step. On a CPU 16 are as fast as 64 and get further in a short run; a tower (clip) is
-    /// pretrained with 64 at least, which are told from each other.
+    /// Images a step; a tower (clip) is pretrained with 64 at least, of which 32 at a time are told from
+    /// each other.
     #[arg(
         long,
         value_name = "N",

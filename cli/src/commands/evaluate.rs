@@ -97,7 +97,7 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let (truths, known) = sides;
     let sentences = sentence_encoder(global)?;
     let mut stages = Stages::new(global.quiet);
-    let mut observe = |done, total| stages.observe("embedding prompts", done, total);
+    let mut observe = |what, done, total| stages.observe(what, done, total);
     let trial = Trial::new(&truths, &known, &sentences, args.seed, &mut observe)?;
     drop(stages);
     for model in &args.model {

@@ -16,9 +16,6 @@ use crate::stop;
 /// Validation prompts of a run on the pocket world: a mean cosine over so many is known to about 0.002.
 const VALIDATION_PROMPTS: usize = 2000;
 
-/// Images a step of pretraining CLIP's tower, at least: each is told from others of its batch.
-const TOWER_BATCH: usize = 64;
-
 /// The encoder, how images are made ready for it, and what it begins with.
 fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preprocess, Start)> {
     if let Some(model) = args.pretrained.clone() {
@@ -36,7 +33,6 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
         encoder @ EncoderConfig::Clip(_) => {
             let tower = FitOptions {
                 epochs: args.tower_epochs,
-                batch_size: fit.batch_size.max(TOWER_BATCH),
                 ..fit.clone()
             };
             let folder = args.out.join("tower");

@@ -282,5 +282,16 @@ fn a_trained_model_is_gone_on_with_and_compared() {
         .map(|line| line["mean_cosine"].as_f64().unwrap())
         .collect();
     assert!(cosines[1] > cosines[0] - 0.1, "{cosines:?}");
+    // What a wording itself tells is the same beside every model, and is much.
+    assert_eq!(
+        lines[0]["attributes_of_truth"],
+        lines[1]["attributes_of_truth"]
+    );
+    let told = lines[0]["attributes_of_truth"].as_array().unwrap();
+    assert_eq!(told.len(), 8);
+    let share = |attribute: &Value| attribute[1].as_f64().unwrap();
+    let mean = told.iter().map(share).sum::<f64>() / 8.0;
+    assert!(mean > 0.7, "{told:?}");
+    assert!(lines[0]["meanings"].as_u64().unwrap() > 32);
     unprompt(dir, ["evaluate", "--model", "vit", "mine"]).failed(1);
 }
