@@ -11,7 +11,7 @@
 # perceptron for one. The white box begins with the diffusion model, and the built-in vit captions for it.
 #
 # Then vit and swin learn for EPOCHS, clip and the white box for twice as many: what their frozen parts make of
-# an image is kept from the first epoch on, so that this takes no longer. A curriculum has two epochs more,
+# an image is kept from the first epoch on, so that this takes about as long. A curriculum has two epochs more,
 # since its first three see a quarter, a third and a half of the images: all three runs of an encoder learn
 # from as many, if EPOCHS is 2 at least.
 #
