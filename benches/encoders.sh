@@ -15,8 +15,8 @@
 # since its first three see a quarter, a third and a half of the images: all three runs of an encoder learn
 # from as many, if EPOCHS is 2 at least.
 #
-# `ENCODERS=clip` and such leave encoders out, for all of OUT. benches/mislabel.py makes a DATA with wrong
-# prompts.
+# `ENCODERS=clip` and such leave encoders out, for all of OUT. benches/label_noise.py makes a DATA whose prompts
+# say less of their images.
 #
 # What is done is not done again: the script may be stopped with Ctrl-C at any time and started anew.
 set -eu
