@@ -432,10 +432,21 @@ pub enum Error {
     },
 
     /// A fitted confidence is damaged.
-    #[error("{} is no fitted confidence: its steps must rise within [0, 1]", path.display())]
+    #[error("{}: no fitted confidence: {why}; run unprompt evaluate --fit-confidence again", path.display())]
     Confidence {
         /// The file.
         path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+
+    /// What tells familiar images is damaged.
+    #[error("{}: not what tells familiar images: {why}; run unprompt evaluate --fit-confidence again", path.display())]
+    Familiarity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
 
     /// A confidence was to be fitted on too few answers.

@@ -21,7 +21,10 @@ macro_rules! built_in {
 }
 
 const MODELS: &[BuiltIn] = &[
-    built_in!("vit": "config.json", "vocabulary.txt", "confidence.json", "model.safetensors"),
+    built_in!(
+        "vit": "config.json", "vocabulary.txt", "confidence.json", "familiarity.safetensors",
+        "model.safetensors"
+    ),
     built_in!(
         "pocket": "model_index.json", "vae/config.json",
         "vae/diffusion_pytorch_model.safetensors", "unet/config.json",

@@ -4,14 +4,17 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
+use image::RgbImage;
+use tempfile::TempDir;
 use unprompt_index::Index;
 
 use super::{EvaluateOptions, Observe};
 use crate::error::{Error, Result};
 use crate::indexing::{self, IndexingEvent};
 use crate::pocket::{Meaning, PocketPrompt, Prompts, grammar};
-use crate::predictor::Predictor;
-use crate::reverse::{ReverseAnswer, ReverseOptions, Reverser};
+use crate::predictor::confidence::{JudgedHit, JudgedMade};
+use crate::predictor::{Prediction, Predictor};
+use crate::reverse::{self, ReverseAnswer, ReverseOptions, Reverser};
 use crate::text::{SentenceEncoder, cosine};
 
 /// One reversed image.
@@ -25,6 +28,10 @@ pub struct Case {
     pub predicted_cosine: f32,
     /// Cosine between the answer's embedding and the true prompt's.
     pub answer_cosine: f32,
+    /// The best hit, if there is one.
+    pub best_hit: Option<JudgedHit>,
+    /// What was put together from the hits, if anything was.
+    pub reconstruction: Option<JudgedMade>,
 }
 
 /// Hits that are looked at for recall.
@@ -36,35 +43,51 @@ impl Case {
         grammar::read(&self.answer.prompt) == Some(self.truth.meaning)
     }
 
-    /// The rank of the true prompt among the hits, from 1.
-    pub fn rank(&self) -> Option<usize> {
-        let place = self
-            .answer
-            .hits
-            .iter()
-            .position(|hit| hit.prompt == self.truth.text);
-        place.map(|place| place + 1)
+    /// Whether one of the first `k` hits means exactly the same as the true prompt.
+    pub fn meaning_is_among(&self, k: usize) -> bool {
+        let mut hits = self.answer.hits.iter().take(k);
+        hits.any(|hit| grammar::read(&hit.prompt) == Some(self.truth.meaning))
+    }
+
+    /// The place of the true prompt among the hits, from 0.
+    pub fn place(&self) -> Option<usize> {
+        let mut hits = self.answer.hits.iter();
+        hits.position(|hit| hit.prompt == self.truth.text)
     }
 }
 
-/// The cases of both settings: true prompt in the index, and meaning held out of it.
-///
-/// # Errors
-/// [`Error::Cancelled`] if `observe` breaks, else what the model or the index reports.
-pub fn cases(
-    predictor: Predictor,
-    sentences: &SentenceEncoder,
-    options: EvaluateOptions,
-    observe: &mut Observe<'_>,
-) -> Result<(Vec<Case>, Vec<Case>)> {
-    let (indexed, held_out) = draw(options)?;
-    let folder = tempfile::tempdir().map_err(Error::io("create", &std::env::temp_dir()))?;
-    let index = build(&indexed, &folder.path().join("index"), sentences, observe)?;
-    let reverser = Reverser::new(index, predictor)?;
-    let present = &indexed[..options.images.min(indexed.len())];
-    let present = reverse_all(&reverser, sentences, present, observe)?;
-    let absent = reverse_all(&reverser, sentences, &held_out, observe)?;
-    Ok((present, absent))
+/// Pocket prompts of both settings, and an index of the first.
+pub(super) struct Trial {
+    /// Distinct prompts that are in the index, as many as images are wanted.
+    pub(super) present: Vec<PocketPrompt>,
+    /// Prompts whose meanings are not.
+    pub(super) absent: Vec<PocketPrompt>,
+    pub(super) index: Index,
+    /// Where the index is, for as long as it is needed.
+    pub(super) folder: TempDir,
+}
+
+impl Trial {
+    /// Draws the prompts and builds the index.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if `observe` breaks, else if the index cannot be written.
+    pub(super) fn new(
+        sentences: &SentenceEncoder,
+        options: EvaluateOptions,
+        observe: &mut Observe<'_>,
+    ) -> Result<Self> {
+        let (mut indexed, absent) = draw(options)?;
+        let folder = tempfile::tempdir().map_err(Error::io("create", &std::env::temp_dir()))?;
+        let index = build(&indexed, &folder.path().join("index"), sentences, observe)?;
+        indexed.truncate(options.images);
+        Ok(Self {
+            present: indexed,
+            absent,
+            index,
+            folder,
+        })
+    }
 }
 
 /// Prompts that are drawn in search of a meaning that is held out, for each that is wanted.
@@ -120,20 +143,40 @@ fn build(
     Ok(Index::open(dir)?)
 }
 
+/// Images predicted at once, between two looks at `observe`.
+const BATCH_IMAGES: usize = 128;
+
+/// What the model predicts for the image of each prompt.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `observe` breaks, else what the model reports.
+pub(super) fn predict(
+    predictor: &Predictor,
+    truths: &[&PocketPrompt],
+    observe: &mut Observe<'_>,
+) -> Result<Vec<Prediction>> {
+    let mut predictions = Vec::with_capacity(truths.len());
+    for batch in truths.chunks(BATCH_IMAGES) {
+        if observe("predicting", predictions.len(), truths.len()).is_break() {
+            return Err(Error::Cancelled);
+        }
+        let images: Vec<RgbImage> = batch.iter().map(|truth| truth.render()).collect();
+        predictions.extend(predictor.predict(&images)?);
+    }
+    Ok(predictions)
+}
+
 /// Reverses the images of `prompts`.
 ///
 /// # Errors
-/// As for [`cases`].
+/// [`Error::Cancelled`] if `observe` breaks, else what the model or the index reports.
 pub fn reverse_all(
     reverser: &Reverser,
     sentences: &SentenceEncoder,
     prompts: &[PocketPrompt],
+    options: &ReverseOptions,
     observe: &mut Observe<'_>,
 ) -> Result<Vec<Case>> {
-    let options = ReverseOptions {
-        k: DEPTH,
-        ..ReverseOptions::default()
-    };
     let mut cases = Vec::with_capacity(prompts.len());
     for (done, truth) in prompts.iter().enumerate() {
         if observe("reversing images", done, prompts.len()).is_break() {
@@ -144,17 +187,46 @@ pub fn reverse_all(
         let predictions = reverser.predictor().predict(&[pixels])?;
         let prediction = predictions.into_iter().next().unwrap_or_default();
         let encode = start.elapsed().as_secs_f64() * 1e3;
-        let mut answer = reverser.look_up(&truth.text, &prediction, &options)?;
+        let mut answer = reverser.look_up(&truth.text, &prediction, options)?;
         answer.took_ms.encode = encode;
-        let both = sentences.embed(&[truth.text.as_str(), answer.prompt.as_str()])?;
-        let predicted_cosine = cosine(&prediction.embedding, both.row(0));
-        let answer_cosine = cosine(both.row(0), both.row(1));
-        cases.push(Case {
-            truth: truth.clone(),
-            answer,
-            predicted_cosine,
-            answer_cosine,
-        });
+        cases.push(case(truth, &prediction, answer, sentences)?);
     }
     Ok(cases)
+}
+
+pub(super) fn case(
+    truth: &PocketPrompt,
+    prediction: &Prediction,
+    answer: ReverseAnswer,
+    sentences: &SentenceEncoder,
+) -> Result<Case> {
+    let hit = answer.hits.first().map(|hit| hit.prompt.as_str());
+    let made = answer.reconstruction.as_ref().map(|it| it.prompt.as_str());
+    let texts = [
+        truth.text.as_str(),
+        &answer.prompt,
+        hit.unwrap_or(""),
+        made.unwrap_or(""),
+    ];
+    let rows = sentences.embed(&texts)?;
+    let says_the_same = |text: &str| grammar::read(text) == Some(truth.meaning);
+    let best_hit = reverse::signs(&answer.hits).map(|signs| JudgedHit {
+        signs,
+        says_the_same: says_the_same(texts[2]),
+        is_exact: texts[2] == truth.text,
+        cosine: cosine(rows.row(0), rows.row(2)),
+    });
+    let reconstruction = answer.reconstruction.as_ref().map(|made| JudgedMade {
+        score: made.cosine,
+        says_the_same: says_the_same(texts[3]),
+        cosine: cosine(rows.row(0), rows.row(3)),
+    });
+    Ok(Case {
+        truth: truth.clone(),
+        predicted_cosine: cosine(&prediction.embedding, rows.row(0)),
+        answer_cosine: cosine(rows.row(0), rows.row(1)),
+        best_hit,
+        reconstruction,
+        answer,
+    })
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::cases::{Case, DEPTH};
 use crate::data::vocabulary::Vocabulary;
 use crate::pocket::{Meaning, grammar};
+use crate::reverse::Verdict;
 
 /// The figures of one setting.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,15 +16,24 @@ pub struct Figures {
     pub mean_cosine: f64,
     /// Mean cosine between the answer's and the true embedding.
     pub answer_cosine: f64,
+    /// The same of the best hit, and of what was put together from the hits (where nothing was, of the best hit
+    /// again), whichever was answered; `None` where nothing was found.
+    pub hit_cosine: Option<f64>,
+    /// See `hit_cosine`.
+    pub reconstruction_cosine: Option<f64>,
+    /// Share of images whose answer was put together.
+    pub reconstructed: f64,
     /// Share of images whose true prompt is the first hit, or among the first 10 or 100.
     pub recall: Recall,
+    /// Share of images for which one of the first 10 hits means exactly the same as the true prompt.
+    pub meaning_recall_at_10: f64,
     /// Share of answers that mean exactly the same as the true prompt.
     pub same_meaning: f64,
     /// Share of answers that agree with the true prompt, by attribute.
     pub attributes: Vec<(&'static str, f64)>,
     /// Micro F1 of the predicted words against the true prompt's, at probability 0.5.
     pub words_f1: f64,
-    /// Median milliseconds of encoding an image, and of everything after it.
+    /// Median milliseconds of encoding an image, of searching and of putting the answer together.
     pub median_ms: MedianMs,
 }
 
@@ -43,8 +53,27 @@ pub struct Recall {
 pub struct MedianMs {
     /// The image encoder.
     pub encode: f64,
-    /// Searching and answering.
+    /// Searching.
     pub search: f64,
+    /// Putting the answer together.
+    pub reconstruct: f64,
+}
+
+impl Recall {
+    /// Of the place of each true prompt among the hits, from 0.
+    pub(super) fn of(places: &[Option<usize>]) -> Self {
+        let within = |k: usize| {
+            let found = places
+                .iter()
+                .filter(|place| place.is_some_and(|place| place < k));
+            found.count() as f64 / places.len().max(1) as f64
+        };
+        Self {
+            at_1: within(1),
+            at_10: within(10),
+            at_100: within(DEPTH),
+        }
+    }
 }
 
 impl Figures {
@@ -56,7 +85,15 @@ impl Figures {
         let mean = |value: &dyn Fn(&Case) -> f64| {
             cases.iter().map(value).sum::<f64>() / cases.len().max(1) as f64
         };
-        let within = |k: usize| share(&|case| case.rank().is_some_and(|rank| rank <= k));
+        let mean_of = |cosine: &dyn Fn(&Case) -> Option<f32>| {
+            let cosines: Option<Vec<f64>> = cases
+                .iter()
+                .map(|case| Some(f64::from(cosine(case)?)))
+                .collect();
+            let cosines = cosines.filter(|cosines| !cosines.is_empty())?;
+            Some(cosines.iter().sum::<f64>() / cosines.len() as f64)
+        };
+        let places: Vec<Option<usize>> = cases.iter().map(Case::place).collect();
         let agrees = |attribute: usize| {
             share(&|case| {
                 grammar::read(&case.answer.prompt).is_some_and(|meaning| {
@@ -79,11 +116,14 @@ impl Figures {
             images: cases.len(),
             mean_cosine: mean(&|case| f64::from(case.predicted_cosine)),
             answer_cosine: mean(&|case| f64::from(case.answer_cosine)),
-            recall: Recall {
-                at_1: within(1),
-                at_10: within(10),
-                at_100: within(DEPTH),
-            },
+            hit_cosine: mean_of(&|case| Some(case.best_hit?.cosine)),
+            reconstruction_cosine: mean_of(&|case| {
+                let made = case.reconstruction.map(|made| made.cosine);
+                made.or(Some(case.best_hit?.cosine))
+            }),
+            reconstructed: share(&|case| case.answer.verdict == Verdict::Reconstructed),
+            recall: Recall::of(&places),
+            meaning_recall_at_10: share(&|case| case.meaning_is_among(10)),
             same_meaning: share(&Case::says_the_same),
             attributes: Meaning::ATTRIBUTES
                 .into_iter()
@@ -92,11 +132,8 @@ impl Figures {
             words_f1: words_f1(pairs, vocabulary).all,
             median_ms: MedianMs {
                 encode: median(cases.iter().map(|case| case.answer.took_ms.encode)),
-                search: median(
-                    cases
-                        .iter()
-                        .map(|case| case.answer.took_ms.search + case.answer.took_ms.reconstruct),
-                ),
+                search: median(cases.iter().map(|case| case.answer.took_ms.search)),
+                reconstruct: median(cases.iter().map(|case| case.answer.took_ms.reconstruct)),
             },
         }
     }
@@ -147,25 +184,6 @@ pub(super) fn words_f1<'a>(
         traced: f1(traced),
         untraced: f1(untraced),
     }
-}
-
-/// Expected calibration error over ten equal bins of confidence (Naeini et al., 2015): the mean
-/// difference between confidence and share of right answers.
-pub fn calibration_error<'a>(cases: impl Iterator<Item = &'a Case>) -> f64 {
-    let mut bins = [(0.0f64, 0.0f64, 0.0f64); 10];
-    for case in cases {
-        let confidence = f64::from(case.answer.confidence);
-        let bin = &mut bins[((confidence * 10.0) as usize).min(9)];
-        bin.0 += confidence;
-        bin.1 += f64::from(u8::from(case.says_the_same()));
-        bin.2 += 1.0;
-    }
-    let gap: f64 = bins
-        .iter()
-        .map(|(confidence, right, _)| (confidence - right).abs())
-        .sum();
-    let count: f64 = bins.iter().map(|bin| bin.2).sum();
-    gap / count.max(1.0)
 }
 
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {

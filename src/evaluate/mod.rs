@@ -4,28 +4,40 @@
 //! meaning is not. Every cosine stands between two others: what an answer that knows nothing
 //! comes to, and the ceiling of one that knows all that an image tells.
 
+mod ablation;
 pub mod adherence;
 mod bounds;
+mod calibration;
 mod cases;
+pub mod elsewhere;
 mod figures;
+mod fit;
 mod meanings;
 pub mod predictions;
+mod report;
 mod truth;
 mod vectors;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::pocket::{Meaning, Prompts, Split};
+use crate::error::{Error, Result};
+use crate::pocket::{PocketPrompt, Prompts, Split};
 use crate::predictor::Predictor;
-use crate::predictor::confidence::Confidence;
+use crate::reverse::{ReverseOptions, Reverser, Verdict};
 use crate::text::SentenceEncoder;
 
+pub use ablation::Ablation;
 pub use bounds::Bounds;
-pub use cases::{Case, DEPTH, cases, reverse_all};
-pub use figures::{Figures, MedianMs, Recall, WordsF1, calibration_error};
+pub use calibration::{Bin, Calibration};
+use cases::Trial;
+pub use cases::{Case, DEPTH, reverse_all};
+pub use figures::{Figures, MedianMs, Recall, WordsF1};
+pub use fit::fit_confidence;
+pub use report::Row;
 pub use truth::Truth;
 use truth::Truths;
 
@@ -40,6 +52,21 @@ pub struct EvaluateOptions {
     pub images: usize,
     /// Seed of the draw.
     pub seed: u64,
+    /// Time to put a prompt together in, for each image.
+    pub reconstruct: Duration,
+    /// Whether to measure what each source of candidates is worth.
+    pub ablation: bool,
+}
+
+impl EvaluateOptions {
+    /// How an image is reversed.
+    fn reverse(&self) -> ReverseOptions {
+        ReverseOptions {
+            k: DEPTH,
+            reconstruct: self.reconstruct,
+            ..ReverseOptions::default()
+        }
+    }
 }
 
 /// A whole evaluation.
@@ -55,67 +82,74 @@ pub struct Evaluation {
     pub in_index: Figures,
     /// No prompt of the same meaning is in the index.
     pub held_out: Figures,
-    /// Mean difference between confidence and share of right answers, over both settings: the
-    /// confidence was fitted on such a mixture, too.
-    pub calibration_error: f64,
+    /// How far the confidence can be trusted, over both settings: it was fitted on such a mixture, too.
+    pub calibration: Calibration,
+    /// What is answered to images of another world.
+    pub elsewhere: Elsewhere,
+    /// What each source of candidates is worth where the true prompt is in the index; empty if not asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ablation: Vec<Ablation>,
     /// What to compare the cosines with.
     pub bounds: Bounds,
+}
+
+/// What is answered to images of another world: those of [`elsewhere::images`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Elsewhere {
+    /// Images.
+    pub images: usize,
+    /// Share of them that are answered with [`Verdict::Unsure`].
+    pub unsure: f64,
 }
 
 /// Progress of an evaluation: what is done, how far, of how much.
 pub type Observe<'a> = dyn FnMut(&'static str, usize, usize) -> ControlFlow<()> + 'a;
 
-/// Fits a confidence on validation images, half with their prompt in the index and half without.
-///
-/// # Errors
-/// As for [`cases`], and [`Error::TooFewAnswers`](crate::Error::TooFewAnswers).
-pub fn fit_confidence(
-    predictor: Predictor,
-    sentences: &SentenceEncoder,
-    options: EvaluateOptions,
-    observe: &mut Observe<'_>,
-) -> Result<Confidence> {
-    let options = EvaluateOptions {
-        split: Split::Validation,
-        ..options
-    };
-    let (present, absent) = cases(predictor, sentences, options, observe)?;
-    let answers: Vec<(f32, bool)> = present
-        .iter()
-        .chain(&absent)
-        .filter_map(|case| {
-            let score = case.answer.hits.first()?.scores.vector?;
-            Some((score, case.says_the_same()))
-        })
-        .collect();
-    let fitted_on = format!(
-        "{} pocket validation images (seed {}), half of them with their prompt among the {} of the \
-         index; right: the answer means the same in all {} attributes",
-        answers.len(),
-        options.seed,
-        options.prompts,
-        Meaning::ATTRIBUTES.len()
-    );
-    Confidence::fit(&answers, fitted_on)
-}
-
 /// Training images that baselines know.
 pub const KNOWN_IMAGES: usize = 5000;
+
+/// Images of another world, at most.
+const ELSEWHERE_IMAGES: usize = 200;
 
 /// Evaluates a model.
 ///
 /// # Errors
-/// As for [`cases`].
+/// [`Error::Cancelled`](crate::Error::Cancelled) if `observe` breaks, else what the model or the index reports.
 pub fn evaluate(
     predictor: Predictor,
-    sentences: &SentenceEncoder,
+    sentences: &Arc<SentenceEncoder>,
     options: EvaluateOptions,
     observe: &mut Observe<'_>,
 ) -> Result<Evaluation> {
     let model = predictor.name().to_owned();
     let vocabulary = predictor.vocabulary().clone();
-    let (present, absent) = cases(predictor, sentences, options, observe)?;
-    let figures = |cases: &[Case]| Figures::of(cases, &vocabulary);
+    let Trial {
+        present,
+        absent,
+        index,
+        folder: _folder,
+    } = Trial::new(sentences, options, observe)?;
+    let reverser = Reverser::new(index, predictor)?.with_sentences(sentences.clone())?;
+    let reverse = options.reverse();
+    let ablation = if options.ablation {
+        let present: Vec<&PocketPrompt> = present.iter().collect();
+        ablation::measure(&reverser, sentences, &present, &reverse, observe)?
+    } else {
+        vec![]
+    };
+    let present = reverse_all(&reverser, sentences, &present, &reverse, observe)?;
+    let absent = reverse_all(&reverser, sentences, &absent, &reverse, observe)?;
+
+    let strangers = elsewhere::images(options.images.min(ELSEWHERE_IMAGES), options.seed);
+    let mut unsure = 0;
+    for (done, image) in strangers.iter().enumerate() {
+        if observe("reversing images of another world", done, strangers.len()).is_break() {
+            return Err(Error::Cancelled);
+        }
+        let answer = reverser.reverse_pixels("", image, &reverse)?;
+        unsure += usize::from(answer.verdict == Verdict::Unsure);
+    }
+
     let truths: Vec<Truth> = absent
         .iter()
         .map(|case| case.truth.clone().into())
@@ -127,14 +161,18 @@ pub fn evaluate(
     let (truths, known) = Truths::of_both(&truths, &known, sentences, &mut |done, total| {
         observe("measuring bounds", done, total)
     })?;
-    let bounds = Bounds::measure(&truths, &known, sentences, options.seed)?;
     Ok(Evaluation {
         model,
         seed: options.seed,
         prompts: options.prompts,
-        in_index: figures(&present),
-        held_out: figures(&absent),
-        calibration_error: calibration_error(present.iter().chain(&absent)),
-        bounds,
+        in_index: Figures::of(&present, &vocabulary),
+        held_out: Figures::of(&absent, &vocabulary),
+        calibration: Calibration::of(present.iter().chain(&absent)),
+        elsewhere: Elsewhere {
+            images: strangers.len(),
+            unsure: f64::from(unsure as u32) / strangers.len().max(1) as f64,
+        },
+        ablation,
+        bounds: Bounds::measure(&truths, &known, sentences, options.seed)?,
     })
 }

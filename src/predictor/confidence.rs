@@ -1,195 +1,298 @@
-//! Confidence: the share of validation answers with a like score that were right.
-//!
-//! The score is the cosine between the predicted embedding and that of the answer. Isotonic
-//! regression (Barlow et al., 1972, by pooling adjacent violators) turns it into a share that
-//! never falls as the score rises; between two steps it is interpolated.
+//! Confidence: the share of validation answers with like signs that were right, and which of two answers to
+//! give.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::choice::{self, Choice};
+use super::isotonic::{Isotonic, MIN_ANSWERS};
+use super::ranking::Ranking;
 use crate::error::{Error, Result};
 
-/// A fitted confidence: `confidence.json`.
+/// What was fitted to validation answers: `confidence.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Confidence {
     /// On what it was fitted, in words.
     pub fitted_on: String,
-    /// Score and share of right answers, both rising.
-    pub steps: Vec<Step>,
+    /// How candidates are ranked.
+    pub ranking: Ranking,
+    /// How likely the best one says the same as the true prompt.
+    pub same: Calibration,
+    /// How likely the best one is the true prompt.
+    pub exact: Calibration,
+    /// When a reconstruction is the better answer; `None` if never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconstruction: Option<ReconstructionFit>,
 }
 
-/// A step of the fitted function.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// Mean score of the answers in it.
-    pub score: f32,
-    /// Share of them that were right, in [0, 1].
+/// What a best hit is judged by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Signs {
+    /// Cosine between its embedding and the predicted one.
+    pub cosine: f32,
+    /// Its probability among the candidates, by [`Ranking`]; in [0, 1].
     pub share: f32,
 }
 
-/// Answers in the smallest step: a share of fewer says little.
-const MIN_ANSWERS: usize = 50;
+/// A probability by signs: of their weighted sum, isotonic regression makes a share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Weight of the cosine.
+    pub cosine: f64,
+    /// Weight of the logarithm of the share.
+    pub share: f64,
+    /// Shares by the weighted sum.
+    pub steps: Isotonic,
+}
+
+/// When a reconstruction is the better answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReconstructionFit {
+    /// A best hit that less likely says the same gives way to the reconstruction; above 0.
+    pub below: f32,
+    /// The share of reconstructions given that say the same, by their cosine to the predicted embedding.
+    pub steps: Isotonic,
+}
+
+/// The best hit of a validation image whose true prompt is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JudgedHit {
+    /// What it is judged by.
+    pub signs: Signs,
+    /// Whether it says the same as the true prompt.
+    pub says_the_same: bool,
+    /// Whether it is the true prompt.
+    pub is_exact: bool,
+    /// Cosine to the true prompt's embedding.
+    pub cosine: f32,
+}
+
+/// What was put together for a validation image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JudgedMade {
+    /// Cosine to the predicted embedding.
+    pub score: f32,
+    /// Whether it says the same as the true prompt.
+    pub says_the_same: bool,
+    /// Cosine to the true prompt's embedding.
+    pub cosine: f32,
+}
+
+/// A best hit, and a reconstruction if there is one.
+pub type Judged = (JudgedHit, Option<JudgedMade>);
 
 impl Confidence {
-    /// Fits scores to whether the answer was right.
+    /// Fits it to validation images whose candidates were ranked by `ranking`.
     ///
     /// # Errors
-    /// [`Error::TooFewAnswers`] below [`MIN_ANSWERS`] answers.
-    pub fn fit(answers: &[(f32, bool)], fitted_on: String) -> Result<Self> {
-        if answers.len() < MIN_ANSWERS {
-            return Err(Error::TooFewAnswers {
+    /// [`Error::TooFewAnswers`] below 50 of them.
+    pub fn fit(ranking: Ranking, answers: &[Judged], fitted_on: String) -> Result<Self> {
+        let fit = |is_right: fn(&JudgedHit) -> bool| {
+            let hits = answers.iter().map(|(hit, _)| (hit.signs, is_right(hit)));
+            Calibration::fit(&hits.collect::<Vec<_>>()).ok_or(Error::TooFewAnswers {
                 found: answers.len(),
                 needed: MIN_ANSWERS,
-            });
-        }
-        let mut sorted = answers.to_vec();
-        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut pools: Vec<Pool> = vec![];
-        for chunk in sorted.chunks(MIN_ANSWERS) {
-            pools.push(Pool::of(chunk));
-            while let [.., before, last] = pools[..]
-                && (before.share() >= last.share() || last.count < MIN_ANSWERS as f64)
-            {
-                pools.truncate(pools.len() - 2);
-                pools.push(before.with(last));
-            }
-        }
-        let steps = pools
-            .iter()
-            .map(|pool| Step {
-                score: (pool.scores / pool.count) as f32,
-                share: pool.share() as f32,
             })
-            .collect();
-        Ok(Self { fitted_on, steps })
+        };
+        let same = fit(|hit| hit.says_the_same)?;
+        Ok(Self {
+            fitted_on,
+            ranking,
+            reconstruction: ReconstructionFit::fit(answers, &same),
+            exact: fit(|hit| hit.is_exact)?,
+            same,
+        })
     }
 
     /// Reads a file of [`Confidence::fit`]'s result.
     ///
     /// # Errors
-    /// [`Error::ModelConfig`] if it is no such file, [`Error::Confidence`] if its steps do not rise
-    /// or leave [0, 1].
+    /// [`Error::Confidence`] if it is no such file, if its steps do not rise or leave [0, 1], or if a weight
+    /// is no number.
     pub fn from_json(json: &str, path: &Path) -> Result<Self> {
-        let confidence: Self = serde_json::from_str(json).map_err(|source| Error::ModelConfig {
+        let refused = |why: String| Error::Confidence {
             path: path.to_owned(),
-            source,
-        })?;
-        let rises = confidence
-            .steps
-            .windows(2)
-            .all(|pair| pair[0].score < pair[1].score && pair[0].share <= pair[1].share);
-        let shares = confidence
-            .steps
-            .iter()
-            .all(|step| (0.0..=1.0).contains(&step.share));
-        if rises && shares && !confidence.steps.is_empty() {
+            why,
+        };
+        let confidence: Self = serde_json::from_str(json).map_err(|it| refused(it.to_string()))?;
+        let reconstruction = confidence.reconstruction.as_ref();
+        let sound = reconstruction.is_none_or(|it| it.below.is_finite() && it.steps.is_sound())
+            && confidence.ranking.is_sound()
+            && confidence.same.is_sound()
+            && confidence.exact.is_sound();
+        if sound {
             Ok(confidence)
         } else {
-            Err(Error::Confidence {
-                path: path.to_owned(),
+            Err(refused("its steps must rise within [0, 1]".into()))
+        }
+    }
+}
+
+impl Calibration {
+    /// Fits it to signs and whether the answer was right; `None` for too few answers.
+    fn fit(answers: &[(Signs, bool)]) -> Option<Self> {
+        // A logistic regression is the choice between an answer and one without any signs.
+        let choices: Vec<Choice<3>> = answers
+            .iter()
+            .map(|(signs, is_right)| {
+                let [cosine, share] = signs.numbers();
+                (vec![[cosine, share, 1.0], [0.0; 3]], usize::from(!is_right))
             })
-        }
+            .collect();
+        let [cosine, share, _] = choice::fit(&choices);
+        let score = |signs: &Signs| choice::product(&signs.numbers(), &[cosine, share]) as f32;
+        let scores = answers
+            .iter()
+            .map(|(signs, is_right)| (score(signs), *is_right));
+        Some(Self {
+            cosine,
+            share,
+            steps: Isotonic::fit(scores.collect())?,
+        })
     }
 
-    /// The share of answers with this score that are right, in [0, 1].
-    pub fn share(&self, score: f32) -> f32 {
-        let above = self.steps.partition_point(|step| step.score <= score);
-        match (
-            above.checked_sub(1).and_then(|i| self.steps.get(i)),
-            self.steps.get(above),
-        ) {
-            (Some(a), Some(b)) => {
-                a.share + (b.share - a.share) * (score - a.score) / (b.score - a.score)
+    /// The probability, in [0, 1].
+    pub fn probability(&self, signs: Signs) -> f32 {
+        let score = choice::product(&signs.numbers(), &[self.cosine, self.share]);
+        self.steps.share(score as f32)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.cosine.is_finite() && self.share.is_finite() && self.steps.is_sound()
+    }
+}
+
+impl Signs {
+    fn numbers(self) -> [f64; 2] {
+        let share = self.share.max(f32::MIN_POSITIVE);
+        [f64::from(self.cosine), f64::from(share).ln()]
+    }
+}
+
+impl ReconstructionFit {
+    /// The bound at which the answers given come nearest to the true prompts; `None` if no hit had better
+    /// give way.
+    fn fit(answers: &[Judged], same: &Calibration) -> Option<Self> {
+        let mut pairs: Vec<(f32, JudgedHit, JudgedMade)> = answers
+            .iter()
+            .filter_map(|(hit, made)| Some((same.probability(hit.signs), *hit, (*made)?)))
+            .collect();
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (mut gain, mut best) = (0.0, None::<(f64, usize, f32)>);
+        for (at, (share, hit, made)) in pairs.iter().enumerate() {
+            gain += f64::from(made.cosine - hit.cosine);
+            // Hits of the same share give way together.
+            let next = pairs.get(at + 1).map_or(f32::INFINITY, |next| next.0);
+            if next > *share && best.is_none_or(|(most, ..)| gain > most) && gain > 0.0 {
+                best = Some((gain, at + 1, next));
             }
-            (Some(step), None) | (None, Some(step)) => step.share,
-            (None, None) => 0.0,
         }
-    }
-}
-
-/// Answers that share one step.
-#[derive(Clone, Copy, Debug)]
-struct Pool {
-    scores: f64,
-    right: f64,
-    count: f64,
-}
-
-impl Pool {
-    fn of(answers: &[(f32, bool)]) -> Self {
-        Self {
-            scores: answers.iter().map(|answer| f64::from(answer.0)).sum(),
-            right: answers.iter().filter(|answer| answer.1).count() as f64,
-            count: answers.len() as f64,
-        }
-    }
-
-    fn with(self, other: Self) -> Self {
-        Self {
-            scores: self.scores + other.scores,
-            right: self.right + other.right,
-            count: self.count + other.count,
-        }
-    }
-
-    fn share(&self) -> f64 {
-        self.right / self.count
+        let (_, given, next) = best?;
+        let reconstructions = pairs[..given]
+            .iter()
+            .map(|(.., made)| (made.score, made.says_the_same));
+        Some(Self {
+            // Above every share where all had better give way.
+            below: next.min(2.0),
+            steps: Isotonic::fit(reconstructions.collect())?,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
     use super::*;
 
-    #[test]
-    fn finds_the_shares_that_made_the_answers() {
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let share = |score: f32| (score * score).clamp(0.0, 1.0);
-        let mut draw = |count| -> Vec<(f32, bool)> {
-            let answer = |_| {
-                let score: f32 = rng.random_range(0.0..1.0);
-                (score, rng.random::<f32>() < share(score))
-            };
-            (0..count).map(answer).collect()
-        };
-        let fitted = Confidence::fit(&draw(20_000), "test".into()).unwrap();
-        for score in [0.1, 0.3, 0.5, 0.7, 0.9] {
-            assert!((fitted.share(score) - share(score)).abs() < 0.05, "{score}");
+    const RANKING: Ranking = Ranking {
+        vector: 50.0,
+        kernel: None,
+        words: 0.5,
+    };
+
+    fn hit(cosine: f32, share: f32, says_the_same: bool, true_cosine: f32) -> JudgedHit {
+        JudgedHit {
+            signs: Signs { cosine, share },
+            says_the_same,
+            is_exact: says_the_same && share > 0.5,
+            cosine: true_cosine,
         }
-        assert!(fitted.share(-1.0) <= fitted.share(0.0));
-        assert!(fitted.share(2.0) <= 1.0);
-        let json = serde_json::to_string(&fitted).unwrap();
-        let path = Path::new("confidence.json");
-        assert_eq!(Confidence::from_json(&json, path).unwrap(), fitted);
+    }
+
+    /// Hits of a low cosine are wrong and worse than a reconstruction, of a high one right.
+    fn answers(made: f32) -> Vec<Judged> {
+        let low = (0..200).map(|i| (hit(0.5 + i as f32 * 1e-4, 0.4, false, 0.6), i % 10 == 0));
+        let high = (0..200).map(|i| (hit(0.8 + i as f32 * 1e-4, 0.9, true, 1.0), true));
+        let with = |(hit, says_the_same)| {
+            let made = JudgedMade {
+                score: 0.85,
+                says_the_same,
+                cosine: made,
+            };
+            (hit, Some(made))
+        };
+        low.chain(high).map(with).collect()
+    }
+
+    fn fit(answers: &[Judged]) -> Result<Confidence> {
+        Confidence::fit(RANKING, answers, "test".into())
     }
 
     #[test]
-    fn never_falls_as_the_score_rises() {
-        let noise: Vec<(f32, bool)> = (0..1000).map(|i| (i as f32, i * 7919 % 13 < 6)).collect();
-        let fitted = Confidence::fit(&noise, "test".into()).unwrap();
+    fn hits_that_are_likely_wrong_give_way_to_a_better_reconstruction() {
+        let fitted = fit(&answers(0.7)).unwrap();
+        let [low, high] = [(0.5, 0.4), (0.9, 0.9)].map(|(cosine, share)| Signs { cosine, share });
+        assert_eq!(fitted.same.probability(low), 0.0);
+        assert_eq!(fitted.same.probability(high), 1.0);
+        assert_eq!(fitted.exact.probability(high), 1.0);
+        let reconstruction = fitted.reconstruction.clone().unwrap();
+        assert!(reconstruction.below > 0.0 && reconstruction.below <= 1.0);
+        assert!((reconstruction.steps.share(0.85) - 0.1).abs() < 1e-3);
+        let json = serde_json::to_string(&fitted).unwrap();
+        let path = Path::new("confidence.json");
+        assert_eq!(Confidence::from_json(&json, path).unwrap(), fitted);
+
+        assert_eq!(fit(&answers(0.5)).unwrap().reconstruction, None);
+        assert!(fit(&answers(0.7)[..10]).is_err());
+    }
+
+    #[test]
+    fn each_sign_counts_as_far_as_it_tells() {
+        let answers: Vec<(Signs, bool)> = (0..2000)
+            .map(|i| {
+                let (cosine, share) = ((i % 50) as f32 / 50.0, (1 + i % 7) as f32 / 10.0);
+                let signs = Signs { cosine, share };
+                (signs, share > 0.35 + 0.1 * ((i * 7919) % 13) as f32 / 13.0)
+            })
+            .collect();
+        let fitted = Calibration::fit(&answers).unwrap();
         assert!(
-            fitted
-                .steps
-                .windows(2)
-                .all(|pair| pair[0].share <= pair[1].share)
+            fitted.share > 5.0 && fitted.cosine.abs() < 1.0,
+            "{fitted:?}"
         );
-        assert!(Confidence::fit(&noise[..10], "test".into()).is_err());
+        let at = |share| fitted.probability(Signs { cosine: 0.5, share });
+        assert!(at(0.2) < 0.1 && at(0.7) > 0.9 && at(0.0) == at(0.1));
     }
 
     #[test]
     fn damaged_files_are_refused() {
         let path = Path::new("confidence.json");
-        for steps in [
-            "[]",
-            r#"[{"score": 0.5, "share": 0.9}, {"score": 0.6, "share": 0.1}]"#,
-            r#"[{"score": 0.5, "share": 1.5}]"#,
+        let sound = serde_json::to_value(fit(&answers(0.7)).unwrap()).unwrap();
+        let read = |value: &serde_json::Value| Confidence::from_json(&value.to_string(), path);
+        assert!(read(&sound).is_ok());
+        for (at, steps) in [
+            ("/same/steps", "[]"),
+            (
+                "/same/steps",
+                r#"[{"score": 0.5, "share": 0.9}, {"score": 0.6, "share": 0.1}]"#,
+            ),
+            ("/exact/steps", r#"[{"score": 0.5, "share": 1.5}]"#),
+            ("/reconstruction/steps", "[]"),
+            ("/ranking", "{}"),
         ] {
-            let json = format!(r#"{{"fitted_on": "test", "steps": {steps}}}"#);
-            assert!(Confidence::from_json(&json, path).is_err(), "{steps}");
+            let mut damaged = sound.clone();
+            *damaged.pointer_mut(at).unwrap() = serde_json::from_str(steps).unwrap();
+            assert!(read(&damaged).is_err(), "{at}");
         }
     }
 }

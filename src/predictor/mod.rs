@@ -1,16 +1,20 @@
 //! A trained model: images in, embeddings and words out.
 //!
 //! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`
-//! once its [`Confidence`] has been fitted; or `ensemble.json` with several such folders beside it. An
+//! and `familiarity.safetensors` once its [`Confidence`] and [`Familiarity`] have been fitted; or `ensemble.json` with several such folders beside it. An
 //! [`Adaptation`] to other images is a file beside them. The pocket models of `assets/` are built into
 //! the library.
 
+mod choice;
 pub mod confidence;
 pub mod config;
 pub(crate) mod copy;
 pub mod ensemble;
+pub mod familiarity;
+pub mod isotonic;
 mod model;
 pub mod network;
+pub mod ranking;
 
 use std::path::Path;
 
@@ -20,6 +24,7 @@ use rayon::prelude::*;
 
 use self::confidence::Confidence;
 use self::ensemble::{EnsembleConfig, Member};
+use self::familiarity::Familiarity;
 use self::model::Model;
 use crate::adapt::Adaptation;
 use crate::bundle::Bundle;
@@ -37,6 +42,8 @@ pub mod files {
     pub const VOCABULARY: &str = "vocabulary.txt";
     /// The fitted confidence.
     pub const CONFIDENCE: &str = "confidence.json";
+    /// What tells images that are like those it has learnt from.
+    pub const FAMILIARITY: &str = "familiarity.safetensors";
     /// The models that an ensemble consists of.
     pub const ENSEMBLE: &str = "ensemble.json";
     /// The domain-adaptive kernel.
@@ -51,6 +58,7 @@ pub struct Predictor {
     first: (f64, Model),
     others: Vec<(f64, Model)>,
     confidence: Option<Confidence>,
+    familiarity: Option<Familiarity>,
     adaptation: Option<Adaptation>,
 }
 
@@ -114,12 +122,14 @@ impl Predictor {
         } else {
             None
         };
+        let dim = first.1.config().sentence_encoder.dim;
         Ok(Self {
             name: bundle.name().to_owned(),
             built_in: bundle.is_built_in(),
             first,
             others,
             confidence,
+            familiarity: familiarity(bundle, dim)?,
             adaptation: None,
         })
     }
@@ -151,6 +161,20 @@ impl Predictor {
     /// Its fitted confidence; `None` if none has been fitted yet.
     pub fn confidence(&self) -> Option<&Confidence> {
         self.confidence.as_ref()
+    }
+
+    /// What tells images that are like those it has learnt from; `None` if it has not been fitted yet.
+    pub fn familiarity(&self) -> Option<&Familiarity> {
+        self.familiarity.as_ref()
+    }
+
+    /// The same without what was fitted on validation images.
+    pub fn without_fits(self) -> Self {
+        Self {
+            confidence: None,
+            familiarity: None,
+            ..self
+        }
     }
 
     /// Its adaptation to other images than it was trained on; `None` if there has been none.
@@ -229,6 +253,22 @@ fn members(bundle: &Bundle) -> Result<Vec<(Member, Bundle)>> {
         (member, own)
     };
     Ok(config.members.into_iter().map(open).collect())
+}
+
+fn familiarity(bundle: &Bundle, dim: usize) -> Result<Option<Familiarity>> {
+    if !bundle.has(files::FAMILIARITY) {
+        return Ok(None);
+    }
+    let refused = |why| Error::Familiarity {
+        path: bundle.path(files::FAMILIARITY),
+        why,
+    };
+    let familiarity =
+        Familiarity::from_bytes(&bundle.bytes(files::FAMILIARITY)?).map_err(refused)?;
+    match familiarity.dim() {
+        found if found == dim => Ok(Some(familiarity)),
+        found => Err(refused(format!("{found} numbers, not {dim}"))),
+    }
 }
 
 fn adaptation(bundle: &Bundle, dim: usize) -> Result<Option<Adaptation>> {

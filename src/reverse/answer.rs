@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 use unprompt_index::{Hit, PromptId};
 
+use super::reconstruct::Reconstruction;
 use crate::metadata::Embedded;
 
 /// What an image tells about its prompt, and the evidence.
@@ -25,6 +26,8 @@ pub struct ReverseAnswer {
     pub words: Vec<Word>,
     /// The pieces of `prompt`, and the hits they are from; none where the file carries the prompt.
     pub phrases: Vec<Phrase>,
+    /// What was put together from the hits, whether or not it is the answer.
+    pub reconstruction: Option<Reconstruction>,
     /// The prompts found, best first.
     pub hits: Vec<Hit>,
     /// Where the time went.
@@ -42,6 +45,7 @@ impl ReverseAnswer {
             confidence: 0.0,
             words: vec![],
             phrases: vec![],
+            reconstruction: None,
             hits: vec![],
             took_ms: TookMs::default(),
         }
@@ -54,9 +58,14 @@ impl ReverseAnswer {
 pub enum Verdict {
     /// The file carries it.
     Embedded,
+    /// Almost certainly the very prompt.
+    Exact,
     /// More likely than not, it says the same as the true prompt.
     Near,
-    /// The best that was found, more likely wrong than right.
+    /// Put together from hits, none of which was likely enough to say the same.
+    Reconstructed,
+    /// The best that was found, more likely wrong than right, or for an image unlike all that the model has
+    /// learnt from.
     Unsure,
 }
 

@@ -1,11 +1,19 @@
 //! The main job: image in, prompt out.
 //!
 //! An image that carries its prompt is answered by it. Otherwise the image encoder predicts the
-//! prompt's embedding and words, both are looked up in the index and fused, and the best prompt
-//! is the answer, with a confidence that was fitted on validation images.
+//! prompt's embedding and words, both are looked up in the index, and what is found is ranked by
+//! all that was predicted. The best prompt is the answer or, where it is not likely enough, a prompt put together
+//! from the best; with a confidence that was fitted on validation images.
 
 mod answer;
+mod candidates;
 mod pipeline;
+mod reconstruct;
+mod verdict;
+pub mod verify;
 
 pub use answer::{Phrase, ReverseAnswer, TookMs, Verdict, Word};
-pub use pipeline::{ReverseOptions, Reverser};
+pub use candidates::Candidates;
+pub use pipeline::{ReverseOptions, Reverser, Sources};
+pub use reconstruct::Reconstruction;
+pub use verdict::signs;

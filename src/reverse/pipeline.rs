@@ -1,16 +1,21 @@
 //! From image bytes to an answer.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 use unprompt_index::{Filter, Fusion, Index, KeywordQuery, SearchRequest};
 
-use super::answer::{ReverseAnswer, TookMs, Verdict, Word, phrases};
+use super::answer::{ReverseAnswer, Verdict, Word, phrases};
+use super::candidates::Candidates;
+use super::{reconstruct, verdict};
 use crate::error::Result;
 use crate::image::decode;
 use crate::indexing::check_encoder;
 use crate::metadata::{self, Embedded};
+use crate::predictor::ranking::{Ranking, WordOdds};
 use crate::predictor::{Prediction, Predictor};
+use crate::text::SentenceEncoder;
 
 /// Words that are looked up, and listed in an answer, at most.
 const MAX_WORDS: usize = 24;
@@ -18,9 +23,32 @@ const MAX_WORDS: usize = 24;
 /// Words less likely than this are neither looked up nor listed.
 const MIN_PROBABILITY: f32 = 0.1;
 
+/// Prompts that are ranked, whether or not they are to be listed.
+const CANDIDATES: usize = 100;
+
 /// The constant of reciprocal rank fusion: where one prompt is the right one, small values serve
 /// best.
 const RRF_K: f32 = 3.0;
+
+/// What is looked for in the index; at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// The predicted embedding.
+    pub vector: bool,
+    /// The adapted embedding, if there is one.
+    pub kernel: bool,
+    /// The predicted words.
+    pub words: bool,
+}
+
+impl Sources {
+    /// Whatever the model predicts.
+    pub const ALL: Self = Self {
+        vector: true,
+        kernel: true,
+        words: true,
+    };
+}
 
 /// Settings of a reversal.
 #[derive(Clone, Debug)]
@@ -29,8 +57,12 @@ pub struct ReverseOptions {
     pub k: usize,
     /// Which prompts and images may be answered.
     pub filter: Option<Filter>,
+    /// What is looked for.
+    pub sources: Sources,
     /// Whether a prompt that the file carries is the answer.
     pub use_metadata: bool,
+    /// Time to put a prompt together in; none is put together in no time.
+    pub reconstruct: Duration,
 }
 
 impl Default for ReverseOptions {
@@ -38,7 +70,9 @@ impl Default for ReverseOptions {
         Self {
             k: 10,
             filter: None,
+            sources: Sources::ALL,
             use_metadata: true,
+            reconstruct: Duration::from_millis(100),
         }
     }
 }
@@ -47,17 +81,41 @@ impl Default for ReverseOptions {
 pub struct Reverser {
     index: Index,
     predictor: Predictor,
+    ranking: Option<Ranking>,
+    sentences: Option<Arc<SentenceEncoder>>,
 }
 
 impl Reverser {
-    /// Puts them together.
+    /// Puts them together. Without a sentence encoder, prompts are found and none is put together.
     ///
     /// # Errors
     /// [`Error::EncoderMismatch`](crate::Error::EncoderMismatch) if the model predicts embeddings
     /// of another encoder than the index holds.
     pub fn new(index: Index, predictor: Predictor) -> Result<Self> {
         check_encoder(index.encoder(), predictor.sentence_encoder())?;
-        Ok(Self { index, predictor })
+        Ok(Self {
+            ranking: predictor.confidence().map(|it| it.ranking),
+            index,
+            predictor,
+            sentences: None,
+        })
+    }
+
+    /// The same, which puts prompts together where that is better.
+    ///
+    /// # Errors
+    /// [`Error::OtherEncoder`](crate::Error::OtherEncoder) if the model predicts embeddings of another
+    /// encoder.
+    pub fn with_sentences(mut self, sentences: Arc<SentenceEncoder>) -> Result<Self> {
+        sentences.check(self.predictor.sentence_encoder())?;
+        self.sentences = Some(sentences);
+        Ok(self)
+    }
+
+    /// The same, which ranks candidates by this instead of what was fitted to the model.
+    pub fn with_ranking(mut self, ranking: Option<Ranking>) -> Self {
+        self.ranking = ranking;
+        self
     }
 
     /// The index.
@@ -137,50 +195,69 @@ impl Reverser {
         options: &ReverseOptions,
     ) -> Result<ReverseAnswer> {
         let start = Instant::now();
-        let words = likely_words(prediction);
-        let weights = words
-            .iter()
-            .map(|word| (word.word.clone(), word.probability))
-            .collect();
-        let mut hits = self.index.search(&SearchRequest {
-            vector: Some(prediction.embedding.clone()),
-            kernel: prediction.adapted.clone(),
-            keywords: Some(KeywordQuery::Weighted(weights)),
-            // The answer is the first hit, whether or not it is to be listed.
-            k: options.k.max(1),
+        let candidates = self.candidates(prediction, options)?;
+        let mut hits = match &self.ranking {
+            Some(ranking) => candidates.ranked(ranking),
+            None => candidates.hits,
+        };
+        let search = ms(start);
+
+        let start = Instant::now();
+        let familiarity = self.predictor.familiarity();
+        let is_familiar = familiarity.is_none_or(|it| it.knows(&prediction.embedding));
+        let sentences = self.sentences.as_ref();
+        let target = prediction.adapted.as_ref().unwrap_or(&prediction.embedding);
+        let reconstruction = match sentences {
+            Some(it) if is_familiar && !options.reconstruct.is_zero() => {
+                let odds = WordOdds::new(prediction, self.predictor.vocabulary());
+                let weight = self.ranking.map_or(0.0, |it| it.words_in_cosines());
+                reconstruct::reconstruct(&hits, target, (&odds, weight), it, options.reconstruct)?
+            }
+            _ => None,
+        };
+        let confidence = self.predictor.confidence().filter(|_| is_familiar);
+        let mut answer = verdict::answer(image, &hits, reconstruction, confidence);
+        hits.truncate(options.k);
+        answer.words = likely_words(prediction);
+        answer.hits = hits;
+        answer.took_ms.search = search;
+        answer.took_ms.reconstruct = ms(start);
+        Ok(answer)
+    }
+
+    /// What the index has for a prediction, in the order of reciprocal rank fusion.
+    ///
+    /// # Errors
+    /// If the index fails.
+    pub fn candidates(
+        &self,
+        prediction: &Prediction,
+        options: &ReverseOptions,
+    ) -> Result<Candidates> {
+        let Sources {
+            vector,
+            kernel,
+            words,
+        } = options.sources;
+        let weights = || {
+            let words = likely_words(prediction).into_iter();
+            let weights = words.map(|word| (word.word, word.probability));
+            KeywordQuery::Weighted(weights.collect())
+        };
+        let hits = self.index.search(&SearchRequest {
+            vector: vector.then(|| prediction.embedding.clone()),
+            kernel: prediction.adapted.clone().filter(|_| kernel),
+            keywords: words.then(weights),
+            k: options.k.max(CANDIDATES),
             filter: options.filter.clone(),
             fusion: Fusion::ReciprocalRank { k: RRF_K },
             ..SearchRequest::default()
         })?;
-        let search = ms(start);
-
-        let start = Instant::now();
-        let best = hits.first();
-        let prompt = best.map(|hit| hit.prompt.clone()).unwrap_or_default();
-        let score = best.and_then(|hit| hit.scores.vector);
-        // Without a fit nothing is known, and nothing is claimed.
-        let fit = self.predictor.confidence();
-        let confidence = score.zip(fit).map_or(0.0, |(score, fit)| fit.share(score));
-        let phrases = phrases(&prompt, &hits);
-        hits.truncate(options.k);
-        Ok(ReverseAnswer {
-            verdict: if confidence >= 0.5 {
-                Verdict::Near
-            } else {
-                Verdict::Unsure
-            },
-            confidence,
-            phrases,
-            prompt,
-            words,
+        Ok(Candidates::new(
             hits,
-            took_ms: TookMs {
-                search,
-                reconstruct: ms(start),
-                ..TookMs::default()
-            },
-            ..ReverseAnswer::nothing(image)
-        })
+            prediction,
+            self.predictor.vocabulary(),
+        ))
     }
 }
 

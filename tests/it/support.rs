@@ -17,15 +17,18 @@ pub(crate) fn fixture(path: &str) -> PathBuf {
 /// The sentence encoder on the CPU, loaded once a process and fetched once a machine.
 pub(crate) fn encoder() -> &'static SentenceEncoder {
     static ENCODER: OnceLock<SentenceEncoder> = OnceLock::new();
-    ENCODER.get_or_init(|| {
-        let store = ModelStore::from_env().expect("a folder for models");
-        let files = match store.pull("all-MiniLM-L6-v2", &mut ()) {
-            Ok(files) => files,
-            Err(error) => panic!("{error}"),
-        };
-        let device = DeviceChoice::Cpu.open().expect("the cpu");
-        SentenceEncoder::load(&files, &device).expect("the encoder")
-    })
+    ENCODER.get_or_init(new_encoder)
+}
+
+/// Another one, to be owned.
+pub(crate) fn new_encoder() -> SentenceEncoder {
+    let store = ModelStore::from_env().expect("a folder for models");
+    let files = match store.pull("all-MiniLM-L6-v2", &mut ()) {
+        Ok(files) => files,
+        Err(error) => panic!("{error}"),
+    };
+    let device = DeviceChoice::Cpu.open().expect("the cpu");
+    SentenceEncoder::load(&files, &device).expect("the encoder")
 }
 
 /// The cosine of two vectors of whatever length.

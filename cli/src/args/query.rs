@@ -1,6 +1,7 @@
 //! `search`, `reverse`, `read` and `evaluate`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use unprompt::data::source::Source;
@@ -141,6 +142,49 @@ pub(crate) struct ReverseArgs {
     /// Do not look for a prompt in the file itself.
     #[arg(long, env = "UNPROMPT_NO_METADATA", value_parser = flag())]
     pub(crate) no_metadata: bool,
+
+    #[command(flatten)]
+    pub(crate) reconstruct: ReconstructArgs,
+
+    /// Make images of each answer, say how close they come, and write them beside the original to DIR/NAME.png.
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "verified",
+        env = "UNPROMPT_VERIFY"
+    )]
+    pub(crate) verify: Option<PathBuf>,
+
+    /// The diffusion model that makes them: a built-in one or a folder.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "pocket",
+        env = "UNPROMPT_DIFFUSION"
+    )]
+    pub(crate) diffusion: String,
+}
+
+/// How long a prompt may be put together.
+#[derive(Debug, Args)]
+pub(crate) struct ReconstructArgs {
+    /// Milliseconds in which a prompt is put together from the best hits; 0 for the best hit alone.
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 100,
+        env = "UNPROMPT_RECONSTRUCT_MS"
+    )]
+    reconstruct_ms: u64,
+}
+
+impl ReconstructArgs {
+    /// The time.
+    pub(crate) fn budget(&self) -> Duration {
+        Duration::from_millis(self.reconstruct_ms)
+    }
 }
 
 /// Arguments of `read`.
@@ -180,6 +224,23 @@ pub(crate) struct EvaluateArgs {
     /// Seed of the draw.
     #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_SEED")]
     pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) reconstruct: ReconstructArgs,
+
+    /// Measure what each source of candidates is worth, too.
+    #[arg(long, env = "UNPROMPT_ABLATION", value_parser = flag(),
+        conflicts_with_all = ["predictions", "fit_confidence"])]
+    pub(crate) ablation: bool,
+
+    /// Write report.md and a plot of the confidence to this folder, too.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "UNPROMPT_REPORT",
+        conflicts_with_all = ["predictions", "fit_confidence"]
+    )]
+    pub(crate) report: Option<PathBuf>,
 
     /// Print one JSON object a model.
     #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use unprompt::evaluate::{Case, Figures, reverse_all};
+use unprompt::evaluate::{Case, DEPTH, Figures, reverse_all};
 use unprompt::indexing;
 use unprompt::pocket::{PocketPrompt, Prompts, Split};
-use unprompt::reverse::Reverser;
+use unprompt::reverse::{ReverseOptions, Reverser};
 use unprompt::text::SentenceEncoder;
 use unprompt_index::Index;
 
@@ -32,12 +33,13 @@ pub(crate) fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         Ok(path)
     };
     let images = folder("images")?;
-    let sentences = sentence_encoder(global)?;
+    let sentences = Arc::new(sentence_encoder(global)?);
     let prompts = test_prompts(args.prompts.max(IMAGES));
     let dir = args.dir.join(format!("index-{}", prompts.len()));
     let index = open_or_build(&dir, &prompts, &sentences, global)?;
 
-    let reverser = Reverser::new(index, predictor("vit", global)?)?;
+    let reverser =
+        Reverser::new(index, predictor("vit", global)?)?.with_sentences(sentences.clone())?;
     let chosen: Vec<PocketPrompt> = prompts
         .iter()
         .step_by(prompts.len() / IMAGES)
@@ -51,7 +53,11 @@ pub(crate) fn run(args: &DemoArgs, global: &Global) -> Result<()> {
             .save(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let cases = reverse_all(&reverser, &sentences, &chosen, &mut |_, _, _| {
+    let options = ReverseOptions {
+        k: DEPTH,
+        ..ReverseOptions::default()
+    };
+    let cases = reverse_all(&reverser, &sentences, &chosen, &options, &mut |_, _, _| {
         stop::requested()
     })?;
     for (case, number) in cases.iter().zip(1..) {
@@ -176,7 +182,12 @@ fn print_figures(figures: &Figures, prompts: usize) -> Result<()> {
         row("recall@10 of the true prompt", figures.recall.at_10, ""),
         row("answers that mean the same", figures.same_meaning, ""),
         row("encoding an image, median", figures.median_ms.encode, " ms"),
-        row("search and answer, median", figures.median_ms.search, " ms"),
+        row("search, median", figures.median_ms.search, " ms"),
+        row(
+            "putting the answer together, median",
+            figures.median_ms.reconstruct,
+            " ms",
+        ),
     ];
     say!("{}", table::rows(&["figure", "value"], rows));
     say!("figures over more images, with their bounds: unprompt evaluate\n");

@@ -1,13 +1,14 @@
 //! `evaluate`: how good a model is.
 
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use unprompt::data::pairs::Pairs;
 use unprompt::data::source::Source;
 use unprompt::evaluate::predictions::{PredictionFigures, Trial};
 use unprompt::evaluate::{
-    Bounds, EvaluateOptions, Evaluation, Figures, KNOWN_IMAGES, Truth, evaluate, fit_confidence,
+    Bounds, EvaluateOptions, Evaluation, KNOWN_IMAGES, Truth, evaluate, fit_confidence,
 };
 use unprompt::pocket::{Prompts, Split};
 use unprompt::predictor::files;
@@ -36,8 +37,10 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         prompts,
         images: args.images,
         seed: args.seed,
+        reconstruct: args.reconstruct.budget(),
+        ablation: args.ablation,
     };
-    let sentences = sentence_encoder(global)?;
+    let sentences = Arc::new(sentence_encoder(global)?);
     let model = predictor(model, global)?;
     if args.fit_confidence && model.is_built_in() {
         let name = model.name();
@@ -46,19 +49,19 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let mut stages = Stages::new(global.quiet);
     let mut observe = |what, done, total| stages.observe(what, done, total);
     if args.fit_confidence {
-        let path = Path::new(model.name()).join(files::CONFIDENCE);
-        let confidence = fit_confidence(model, &sentences, options, &mut observe)?;
+        let folder = PathBuf::from(model.name());
+        let (confidence, familiarity) = fit_confidence(model, &sentences, options, &mut observe)?;
         let json = serde_json::to_string_pretty(&confidence)? + "\n";
-        write_atomically(&path, json.as_bytes())?;
-        say!(
-            "{} steps, fitted on {}",
-            confidence.steps.len(),
-            confidence.fitted_on
-        );
+        write_atomically(&folder.join(files::FAMILIARITY), &familiarity.to_bytes()?)?;
+        write_atomically(&folder.join(files::CONFIDENCE), json.as_bytes())?;
+        say!("fitted on {}", confidence.fitted_on);
         return Ok(());
     }
     let evaluation = evaluate(model, &sentences, options, &mut observe)?;
     drop(stages);
+    if let Some(folder) = &args.report {
+        evaluation.write_report(folder)?;
+    }
     if args.json {
         say!("{}", serde_json::to_string(&evaluation)?);
     } else {
@@ -164,37 +167,42 @@ fn print(evaluation: &Evaluation) -> Result<()> {
         evaluation.seed,
         evaluation.prompts
     );
-    let (present, absent) = (&evaluation.in_index, &evaluation.held_out);
-    let row = |name: &str, value: &dyn Fn(&Figures) -> f64| {
-        vec![
-            name.to_owned(),
-            format!("{:.3}", value(present)),
-            format!("{:.3}", value(absent)),
-        ]
-    };
-    let mut rows = vec![
-        row("mean cosine of the predicted embedding", &|f| f.mean_cosine),
-        row("mean cosine of the answer", &|f| f.answer_cosine),
-        row("true prompt is hit 1", &|f| f.recall.at_1),
-        row("true prompt among 10 hits", &|f| f.recall.at_10),
-        row("true prompt among 100 hits", &|f| f.recall.at_100),
-        row("answer means the same", &|f| f.same_meaning),
-        row("F1 of the predicted words", &|f| f.words_f1),
-        row("encode, median ms", &|f| f.median_ms.encode),
-        row("search, median ms", &|f| f.median_ms.search),
-    ];
-    for (place, (attribute, _)) in present.attributes.iter().enumerate() {
-        rows.push(row(&format!("answer's {attribute} is right"), &|f| {
-            f.attributes[place].1
-        }));
-    }
+    let cell = |value: Option<f64>| value.map_or("none".to_owned(), |it| format!("{it:.3}"));
+    let rows = evaluation.rows().into_iter();
+    let rows = rows.map(|(name, [present, absent])| vec![name, cell(present), cell(absent)]);
     say!(
         "{}",
-        table::rows(&["", "prompt in the index", "meaning held out"], rows)
+        table::rows(
+            &["", "prompt in the index", "meaning held out"],
+            rows.collect()
+        )
     );
+    if !evaluation.ablation.is_empty() {
+        let header = [
+            "candidates, prompt in the index",
+            "hit 1",
+            "among 10",
+            "among 100",
+            "cosine of hit 1",
+        ];
+        let rows = evaluation.ablation.iter().map(|it| {
+            let recall = it.recall;
+            let figures = [recall.at_1, recall.at_10, recall.at_100, it.hit_cosine];
+            let figures = figures.map(|figure| format!("{figure:.3}"));
+            std::iter::once(it.sources.to_owned())
+                .chain(figures)
+                .collect()
+        });
+        say!("{}", table::rows(&header, rows.collect()));
+    }
     say!(
         "calibration error of the confidence over all images: {:.3}",
-        evaluation.calibration_error
+        evaluation.calibration.error
+    );
+    say!(
+        "of {} images of another world, {:.1}% are answered unsure",
+        evaluation.elsewhere.images,
+        evaluation.elsewhere.unsure * 100.0
     );
     print_bounds(&evaluation.bounds)
 }

@@ -62,7 +62,9 @@ pub(crate) fn pairs(pairs: &[(&str, String)]) -> Table {
 pub(crate) fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Embedded => "embedded",
+        Verdict::Exact => "exact",
         Verdict::Near => "near",
+        Verdict::Reconstructed => "reconstructed",
         Verdict::Unsure => "unsure",
     }
 }

@@ -1,6 +1,7 @@
 //! The binary as a user runs it.
 
 mod adapt; // a model to other images
+mod answer; // what is fitted to a model, what it answers then, and the proof
 mod diffusion; // text to image, and what learns from it
 mod index; // building, changing and exporting indexes
 

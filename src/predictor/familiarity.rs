@@ -1,0 +1,236 @@
+//! Whether an image is like those that a model has learnt from.
+//!
+//! A network predicts something for any image, and prompts that are near to it can always be found. Predictions
+//! for images of another world are far from those for validation images, though, by Mahalanobis distance (as in
+//! Lee et al., NeurIPS 2018, there of a network's features).
+
+use std::collections::HashMap;
+
+use faer::{Mat, Side};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::error::{Error, Result};
+
+/// The share of validation images that are farther than the limit.
+const BEYOND: f64 = 0.02;
+
+/// What is added to each variance, as a share of the mean one: directions in which predictions do not vary say
+/// nothing but rounding.
+const RIDGE: f64 = 1e-6;
+
+/// Predictions for familiar images: their mean, and how they vary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Familiarity {
+    mean: Vec<f32>,
+    /// The lower triangle of the inverse of the covariance's Cholesky factor, row after row.
+    whitening: Vec<f32>,
+    /// The largest squared distance that is familiar.
+    limit: f32,
+}
+
+impl Familiarity {
+    /// Fits it to predicted embeddings of familiar images: every second is what others are measured by, and the
+    /// rest say how far is far.
+    ///
+    /// # Errors
+    /// [`Error::TooFewAnswers`] if there are fewer than four for each dimension.
+    pub fn fit(embeddings: &[&[f32]]) -> Result<Self> {
+        let dim = embeddings.first().map_or(0, |first| first.len());
+        let needed = 4 * dim.max(1);
+        if embeddings.len() < needed {
+            return Err(Error::TooFewAnswers {
+                found: embeddings.len(),
+                needed,
+            });
+        }
+        let measure: Vec<&[f32]> = embeddings.iter().step_by(2).copied().collect();
+        let count = measure.len() as f64;
+        let mean: Vec<f64> = (0..dim)
+            .map(|at| measure.iter().map(|row| f64::from(row[at])).sum::<f64>() / count)
+            .collect();
+        let centred = Mat::from_fn(measure.len(), dim, |row, at| {
+            f64::from(measure[row][at]) - mean[at]
+        });
+        let mut covariance = centred.transpose() * &centred;
+        let trace: f64 = (0..dim).map(|at| covariance[(at, at)]).sum();
+        for at in 0..dim {
+            covariance[(at, at)] += RIDGE * trace / dim as f64;
+        }
+        let factor = covariance.llt(Side::Lower).map_err(|_| Error::Singular)?;
+        let whitening = inverse(factor.L(), count.sqrt());
+        let mut fitted = Self {
+            mean: mean.iter().map(|x| *x as f32).collect(),
+            whitening,
+            limit: f32::INFINITY,
+        };
+        let others = embeddings.iter().skip(1).step_by(2);
+        let mut distances: Vec<f32> = others.map(|row| fitted.distance(row)).collect();
+        distances.sort_by(f32::total_cmp);
+        let place = (distances.len() as f64 * (1.0 - BEYOND)) as usize;
+        fitted.limit = distances[place.min(distances.len() - 1)];
+        Ok(fitted)
+    }
+
+    /// Whether an image with this predicted embedding is like those that were learnt from.
+    ///
+    /// # Panics
+    /// If the embedding has another dimension.
+    pub fn knows(&self, embedding: &[f32]) -> bool {
+        self.distance(embedding) <= self.limit
+    }
+
+    /// Dimension of the embeddings.
+    pub(super) fn dim(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// The squared distance from the mean, in variances.
+    fn distance(&self, embedding: &[f32]) -> f32 {
+        assert_eq!(embedding.len(), self.mean.len());
+        let centred: Vec<f32> = embedding
+            .iter()
+            .zip(&self.mean)
+            .map(|(x, mean)| x - mean)
+            .collect();
+        let mut rest = self.whitening.as_slice();
+        let mut sum = 0.0;
+        for width in 1..=centred.len() {
+            let (row, after) = rest.split_at(width);
+            let along: f32 = row.iter().zip(&centred).map(|(a, b)| a * b).sum();
+            sum += along * along;
+            rest = after;
+        }
+        sum
+    }
+
+    /// The file's bytes, in the safetensors format.
+    ///
+    /// # Errors
+    /// If they cannot be put into the format.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let bytes =
+            |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|x| x.to_le_bytes()).collect() };
+        let limit = [self.limit];
+        let parts = [
+            ("mean", self.mean.as_slice()),
+            ("whitening", &self.whitening),
+            ("limit", &limit),
+        ];
+        let parts = parts.map(|(name, values)| (name, values.len(), bytes(values)));
+        let views = parts
+            .iter()
+            .map(|(name, len, bytes)| Ok((*name, TensorView::new(Dtype::F32, vec![*len], bytes)?)))
+            .collect::<std::result::Result<HashMap<_, _>, safetensors::SafeTensorError>>();
+        let written = views.and_then(|views| safetensors::serialize(views, None));
+        written.map_err(|error| Error::Tensor(candle_core::Error::Msg(error.to_string())))
+    }
+
+    /// Reads [`Familiarity::to_bytes`]; what is wrong as text.
+    pub(super) fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let numbers = |name: &str| -> std::result::Result<Vec<f32>, String> {
+            let tensor = file.tensor(name).map_err(|error| error.to_string())?;
+            if tensor.dtype() != Dtype::F32 {
+                return Err(format!("{name} is {:?}, not F32", tensor.dtype()));
+            }
+            let (values, _) = tensor.data().as_chunks::<4>();
+            Ok(values.iter().map(|it| f32::from_le_bytes(*it)).collect())
+        };
+        let (mean, whitening) = (numbers("mean")?, numbers("whitening")?);
+        let [limit] = numbers("limit")?[..] else {
+            return Err("limit is not one number".into());
+        };
+        if mean.is_empty() || whitening.len() != mean.len() * (mean.len() + 1) / 2 {
+            return Err("mean and whitening do not fit each other".into());
+        }
+        if !mean
+            .iter()
+            .chain(&whitening)
+            .chain([&limit])
+            .all(|x| x.is_finite())
+        {
+            return Err("it holds numbers that are none".into());
+        }
+        Ok(Self {
+            mean,
+            whitening,
+            limit,
+        })
+    }
+}
+
+/// `scale` times the inverse of a lower triangular matrix: its lower triangle, row after row.
+fn inverse(factor: faer::MatRef<'_, f64>, scale: f64) -> Vec<f32> {
+    let dim = factor.nrows();
+    let mut inverse = Mat::<f64>::identity(dim, dim);
+    faer::linalg::triangular_solve::solve_lower_triangular_in_place(
+        factor,
+        inverse.as_mut(),
+        faer::Par::Seq,
+    );
+    let rows = (0..dim).flat_map(|row| (0..=row).map(move |column| (row, column)));
+    rows.map(|place| (scale * inverse[place]) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::random;
+
+    /// Points that vary much in one direction and little in the others.
+    fn points(seed: u64, count: usize) -> Vec<Vec<f32>> {
+        let numbers = random::normals(&mut ChaCha8Rng::seed_from_u64(seed), count * 4);
+        let point = |x: &[f32]| vec![1.0 + x[0], x[0] + 0.1 * x[1], 0.1 * x[2], 0.1 * x[3]];
+        numbers.chunks_exact(4).map(point).collect()
+    }
+
+    fn fitted() -> Familiarity {
+        let points = points(1, 1000);
+        let rows: Vec<&[f32]> = points.iter().map(Vec::as_slice).collect();
+        Familiarity::fit(&rows).unwrap()
+    }
+
+    #[test]
+    fn knows_what_varies_as_the_familiar_does() {
+        let familiarity = fitted();
+        let known = points(2, 1000)
+            .iter()
+            .filter(|it| familiarity.knows(it))
+            .count();
+        assert!((960..1000).contains(&known), "{known}");
+        // Far along the wide direction, and as near across it.
+        assert!(familiarity.knows(&[3.0, 2.0, 0.0, 0.0]));
+        assert!(!familiarity.knows(&[1.5, -0.5, 0.0, 0.0]));
+        let few: [&[f32]; 7] = [&[1.0, 0.0]; 7];
+        assert!(Familiarity::fit(&few).is_err());
+    }
+
+    #[test]
+    fn distances_are_in_variances() {
+        let familiarity = fitted();
+        let points = points(3, 1000);
+        let mean = points
+            .iter()
+            .map(|it| f64::from(familiarity.distance(it)))
+            .sum::<f64>()
+            / 1000.0;
+        assert!((mean - 4.0).abs() < 0.3, "{mean}");
+    }
+
+    #[test]
+    fn comes_back_from_bytes_and_damage_is_refused() {
+        let familiarity = fitted();
+        let bytes = familiarity.to_bytes().unwrap();
+        assert_eq!(Familiarity::from_bytes(&bytes).unwrap(), familiarity);
+        assert!(Familiarity::from_bytes(&bytes[..bytes.len() - 4]).is_err());
+        let mut short = familiarity.clone();
+        short.mean.pop();
+        assert!(Familiarity::from_bytes(&short.to_bytes().unwrap()).is_err());
+        let mut infinite = familiarity;
+        infinite.limit = f32::INFINITY;
+        assert!(Familiarity::from_bytes(&infinite.to_bytes().unwrap()).is_err());
+    }
+}

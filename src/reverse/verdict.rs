@@ -1,0 +1,70 @@
+//! Which of what was found and put together is the answer, and how far it goes.
+
+use unprompt_index::Hit;
+
+use super::answer::{ReverseAnswer, Verdict, phrases};
+use super::reconstruct::{self, Reconstruction};
+use crate::predictor::confidence::{Confidence, Signs};
+
+/// What is at least as likely as this to be the true prompt is called exact.
+const EXACT: f32 = 0.9;
+
+/// What is at least as likely as this to say the same as the true prompt is called near.
+const NEAR: f32 = 0.5;
+
+/// What a best hit is judged by; `None` where nothing was found.
+pub fn signs(hits: &[Hit]) -> Option<Signs> {
+    let best = hits.first()?;
+    Some(Signs {
+        cosine: reconstruct::cosine_of(best)?,
+        share: best.score,
+    })
+}
+
+/// The best of `hits`, which were ranked, or what was put together where the hit had better give way to it.
+///
+/// Without a confidence nothing is known, and nothing is claimed: `None` also stands for an image that is
+/// unlike all that the model has learnt from.
+pub(super) fn answer(
+    image: &str,
+    hits: &[Hit],
+    reconstruction: Option<Reconstruction>,
+    confidence: Option<&Confidence>,
+) -> ReverseAnswer {
+    let prompt = hits
+        .first()
+        .map(|hit| hit.prompt.clone())
+        .unwrap_or_default();
+    let known = signs(hits).zip(confidence);
+    let [same, exact] = known.map_or([0.0; 2], |(signs, confidence)| {
+        let [same, exact] = [&confidence.same, &confidence.exact].map(|it| it.probability(signs));
+        // What is the true prompt says the same; the two were fitted apart.
+        [same.max(exact), exact]
+    });
+    let better = confidence.and_then(|it| it.reconstruction.as_ref());
+    let better = better.filter(|fit| same < fit.below);
+    let answer = match (better, &reconstruction) {
+        (Some(fit), Some(made)) => ReverseAnswer {
+            verdict: Verdict::Reconstructed,
+            prompt: made.prompt.clone(),
+            confidence: fit.steps.share(made.cosine),
+            phrases: made.phrases.clone(),
+            ..ReverseAnswer::nothing(image)
+        },
+        _ => ReverseAnswer {
+            verdict: match (exact, same) {
+                (EXACT.., _) => Verdict::Exact,
+                (_, NEAR..) => Verdict::Near,
+                _ => Verdict::Unsure,
+            },
+            phrases: phrases(&prompt, hits),
+            prompt,
+            confidence: same,
+            ..ReverseAnswer::nothing(image)
+        },
+    };
+    ReverseAnswer {
+        reconstruction,
+        ..answer
+    }
+}
