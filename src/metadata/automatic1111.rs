@@ -12,6 +12,7 @@
 //! prompt, that lines may follow the settings, and that the space at the ends of a prompt's inner
 //! lines is kept. JSON under `parameters` is another tool's.
 
+use super::exif::USER_COMMENT;
 use super::{Embedded, Texts, is_json};
 
 /// The longest text that is looked at, in bytes.
@@ -36,7 +37,9 @@ const KNOWN: &[&str] = &[
 
 /// What the web UI wrote.
 pub(super) fn find(texts: &Texts) -> Option<Embedded> {
-    let text = texts.get("parameters")?;
+    let text = texts
+        .get("parameters")
+        .or_else(|| texts.get(USER_COMMENT))?;
     (text.len() <= MAX_BYTES && !is_json(text)).then(|| parse(text))?
 }
 
@@ -90,8 +93,8 @@ fn parse(text: &str) -> Option<Embedded> {
     })
 }
 
-/// Who wrote the text, as far as it tells: Forge numbers its versions `f2.0.1`, its branches are
-/// `classic` and `neo`.
+/// Who wrote the text, as far as it tells: Forge numbers its versions `f0.0.17` and `f2.0.1`, its
+/// branches are `classic` and `neo`, and reForge's versions begin with `f1`.
 fn generator(app: Option<&str>, version: Option<&str>) -> &'static str {
     let is_forge = |version: &str| {
         let number = version.strip_prefix('f').unwrap_or_default();
@@ -99,6 +102,7 @@ fn generator(app: Option<&str>, version: Option<&str>) -> &'static str {
     };
     match (app, version) {
         (Some("SD.Next"), _) => "sd-next",
+        (_, Some(version)) if version.starts_with("f1.") => "reforge",
         (_, Some(version)) if is_forge(version) => "forge",
         _ => "automatic1111",
     }
@@ -272,6 +276,7 @@ mod tests {
         assert_eq!(of("Version: v1.10.1"), "automatic1111");
         assert_eq!(of("Version: f2.0.1v1.10.1-previous"), "forge");
         assert_eq!(of("Version: neo"), "forge");
+        assert_eq!(of("Version: f1.0.0v2-v1.10.1RC-latest"), "reforge");
         assert_eq!(of("App: SD.Next, Version: 56a8aea"), "sd-next");
     }
 

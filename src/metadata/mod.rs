@@ -1,13 +1,19 @@
 //! What an image file itself says about its making: the prompt that a generator wrote into it.
 //!
-//! A carrier, such as the text chunks of a PNG, gives texts by keyword; a generator knows the
+//! A carrier, the text chunks of a PNG or the EXIF fields of a JPEG or WebP, gives texts by keyword; a generator knows the
 //! keywords and the form of its own. One more generator is one more file and one line of
-//! `GENERATORS`. In go the bytes of any file, out comes an `Embedded` or nothing; pixels are not
-//! looked at.
+//! `GENERATORS`. In go the bytes of any file, out comes an `Embedded` or nothing.
 
 mod automatic1111;
+mod comfyui;
 mod diffusiondb;
+mod exif;
+mod invokeai;
+mod json;
+mod novelai;
+mod parameters;
 mod png;
+mod stealth;
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -40,19 +46,40 @@ pub struct Embedded {
 type Generator = fn(&Texts) -> Option<Embedded>;
 
 /// Every generator that is known; the first that finds its words answers.
-const GENERATORS: &[Generator] = &[automatic1111::find, diffusiondb::find];
+const GENERATORS: &[Generator] = &[
+    automatic1111::find,
+    diffusiondb::find,
+    novelai::find,
+    invokeai::find,
+    parameters::find,
+    comfyui::find,
+];
 
 /// What the bytes of an image file say about its making; `None` if they are no image of a known
 /// form, or say nothing that is understood.
 ///
-/// Of a damaged file whatever stands before the damage is used.
+/// Of a damaged file whatever stands before the damage is used. Pixels are looked at last, and only where
+/// they have opacity.
 ///
 /// ```
 /// assert_eq!(unprompt::metadata::read(b"no image"), None);
 /// ```
 pub fn read(bytes: &[u8]) -> Option<Embedded> {
-    let texts = png::texts(bytes)?;
-    GENERATORS.iter().find_map(|find| find(&texts))
+    let understood = |texts: &Texts| GENERATORS.iter().find_map(|find| find(texts));
+    understood(&carried(bytes)?).or_else(|| understood(&stealth::texts(bytes)?))
+}
+
+/// All texts of an image file with their keywords, in the file's order, whether or not they are understood; none
+/// if it is no image of a known form.
+pub fn texts(bytes: &[u8]) -> Vec<(String, String)> {
+    let all = [carried(bytes), stealth::texts(bytes)]
+        .into_iter()
+        .flatten();
+    all.flat_map(|texts| texts.0).collect()
+}
+
+fn carried(bytes: &[u8]) -> Option<Texts> {
+    png::texts(bytes).or_else(|| exif::texts(bytes))
 }
 
 /// The texts of one file with their keywords, in the file's order.

@@ -193,6 +193,10 @@ pub(crate) struct ReadArgs {
     /// Image files, or folders of them.
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
+
+    /// Print all texts that the file holds, too, understood or not.
+    #[arg(long, env = "UNPROMPT_RAW", value_parser = flag())]
+    pub(crate) raw: bool,
 }
 
 /// Arguments of `evaluate`.
