@@ -449,6 +449,12 @@ pub enum Error {
         why: String,
     },
 
+    /// No true prompt is among the candidates of its image, so that there is nothing to learn a ranking from.
+    #[error(
+        "the model finds none of the validation prompts: it has learnt nothing that could be ranked by"
+    )]
+    NoCandidates,
+
     /// A confidence was to be fitted on too few answers.
     #[error("{found} answers are too few to fit a confidence on: {needed} are needed")]
     TooFewAnswers {

@@ -13,8 +13,8 @@ use crate::predictor::ranking::{Evidence, Ranking};
 use crate::reverse::Reverser;
 use crate::text::SentenceEncoder;
 
-/// Fits them on validation images, half with their prompt in the index and half without; nothing that was
-/// fitted before counts.
+/// Fits them on validation images, half with their prompt in the index and half without. The model is to be one of
+/// [`Predictor::open_unfitted`].
 ///
 /// # Errors
 /// [`Error::Cancelled`] if `observe` breaks, [`Error::TooFewAnswers`] for too few images, else what the model
@@ -29,9 +29,15 @@ pub fn fit_confidence(
         split: Split::Validation,
         ..options
     };
+    let needed = Familiarity::needed(sentences.dim());
+    if 2 * options.images < needed {
+        return Err(Error::TooFewAnswers {
+            found: 2 * options.images,
+            needed,
+        });
+    }
     let trial = Trial::new(sentences, options, observe)?;
     let truths: Vec<&PocketPrompt> = trial.present.iter().chain(&trial.absent).collect();
-    let predictor = predictor.without_fits();
     let predictions = predict(&predictor, &truths, observe)?;
     let embeddings: Vec<&[f32]> = predictions
         .iter()
@@ -47,11 +53,8 @@ pub fn fit_confidence(
         let place = found.hits.iter().position(|hit| hit.prompt == truth.text);
         lists.extend(place.map(|place| (found.evidence, place)));
     }
-    let ranking = Ranking::fit(&lists).ok_or(Error::TooFewAnswers {
-        found: 0,
-        needed: 1,
-    })?;
-    let reverser = reverser.with_ranking(Some(ranking));
+    let ranking = Ranking::fit(&lists).ok_or(Error::NoCandidates)?;
+    let reverser = reverser.with_ranking(ranking);
     let mut answers: Vec<Judged> = vec![];
     for (done, (truth, prediction)) in truths.iter().zip(&predictions).enumerate() {
         if observe("reversing images", done, truths.len()).is_break() {

@@ -64,6 +64,7 @@ impl EvaluateOptions {
         ReverseOptions {
             k: DEPTH,
             reconstruct: self.reconstruct,
+            always_reconstruct: true,
             ..ReverseOptions::default()
         }
     }

@@ -49,12 +49,11 @@ impl Evaluation {
         rows
     }
 
-    /// Writes `report.md` and `reliability.svg` to `folder`.
+    /// Writes `report.md` and `reliability.svg` to `folder`, which is there.
     ///
     /// # Errors
     /// [`Error::Io`] if the files cannot be written.
     pub fn write_report(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let plot = folder.join("reliability.svg");
         let svg = reliability(&self.calibration)
             .map_err(|why| Error::io("draw", &plot)(std::io::Error::other(why)))?;

@@ -29,7 +29,7 @@ pub struct Confidence {
 /// What a best hit is judged by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signs {
-    /// Cosine between its embedding and the predicted one.
+    /// Cosine between its embedding and the predicted one, adapted if the model is.
     pub cosine: f32,
     /// Its probability among the candidates, by [`Ranking`]; in [0, 1].
     pub share: f32,
@@ -96,13 +96,20 @@ impl Confidence {
             })
         };
         let same = fit(|hit| hit.says_the_same)?;
+        let exact = fit(|hit| hit.is_exact)?;
+        let says_the_same = |hit: &JudgedHit| likelihoods(&same, &exact, hit.signs)[0];
         Ok(Self {
             fitted_on,
             ranking,
-            reconstruction: ReconstructionFit::fit(answers, &same),
-            exact: fit(|hit| hit.is_exact)?,
+            reconstruction: ReconstructionFit::fit(answers, says_the_same),
             same,
+            exact,
         })
+    }
+
+    /// How likely the best hit says the same as the true prompt, and how likely it is the true prompt: not more.
+    pub fn of(&self, signs: Signs) -> [f32; 2] {
+        likelihoods(&self.same, &self.exact, signs)
     }
 
     /// Reads a file of [`Confidence::fit`]'s result.
@@ -127,6 +134,12 @@ impl Confidence {
             Err(refused("its steps must rise within [0, 1]".into()))
         }
     }
+}
+
+fn likelihoods(same: &Calibration, exact: &Calibration, signs: Signs) -> [f32; 2] {
+    let same = same.probability(signs);
+    // The two were fitted apart; what is the true prompt says the same.
+    [same, exact.probability(signs).min(same)]
 }
 
 impl Calibration {
@@ -173,10 +186,10 @@ impl Signs {
 impl ReconstructionFit {
     /// The bound at which the answers given come nearest to the true prompts; `None` if no hit had better
     /// give way.
-    fn fit(answers: &[Judged], same: &Calibration) -> Option<Self> {
+    fn fit(answers: &[Judged], says_the_same: impl Fn(&JudgedHit) -> f32) -> Option<Self> {
         let mut pairs: Vec<(f32, JudgedHit, JudgedMade)> = answers
             .iter()
-            .filter_map(|(hit, made)| Some((same.probability(hit.signs), *hit, (*made)?)))
+            .filter_map(|(hit, made)| Some((says_the_same(hit), *hit, (*made)?)))
             .collect();
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (mut gain, mut best) = (0.0, None::<(f64, usize, f32)>);

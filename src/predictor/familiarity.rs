@@ -33,10 +33,10 @@ impl Familiarity {
     /// rest say how far is far.
     ///
     /// # Errors
-    /// [`Error::TooFewAnswers`] if there are fewer than four for each dimension.
+    /// [`Error::TooFewAnswers`] if there are fewer than [`needed`](Self::needed).
     pub fn fit(embeddings: &[&[f32]]) -> Result<Self> {
         let dim = embeddings.first().map_or(0, |first| first.len());
-        let needed = 4 * dim.max(1);
+        let needed = Self::needed(dim);
         if embeddings.len() < needed {
             return Err(Error::TooFewAnswers {
                 found: embeddings.len(),
@@ -69,6 +69,11 @@ impl Familiarity {
         let place = (distances.len() as f64 * (1.0 - BEYOND)) as usize;
         fitted.limit = distances[place.min(distances.len() - 1)];
         Ok(fitted)
+    }
+
+    /// How many embeddings of a dimension are needed to fit it: four for each number.
+    pub fn needed(dim: usize) -> usize {
+        4 * dim.max(1)
     }
 
     /// Whether an image with this predicted embedding is like those that were learnt from.

@@ -34,14 +34,16 @@ impl Isotonic {
         for chunk in answers.chunks(MIN_ANSWERS) {
             pools.push(Pool::of(chunk));
             while let [.., before, last] = pools[..]
-                && (before.share() >= last.share() || last.count < MIN_ANSWERS as f64)
+                && (before.share() >= last.share()
+                    || before.score() >= last.score()
+                    || last.count < MIN_ANSWERS as f64)
             {
                 pools.truncate(pools.len() - 2);
                 pools.push(before.with(last));
             }
         }
         let step = |pool: &Pool| Step {
-            score: (pool.scores / pool.count) as f32,
+            score: pool.score(),
             share: pool.share() as f32,
         };
         Some(Self {
@@ -102,6 +104,10 @@ impl Pool {
         }
     }
 
+    fn score(&self) -> f32 {
+        (self.scores / self.count) as f32
+    }
+
     fn share(&self) -> f64 {
         self.right / self.count
     }
@@ -139,5 +145,9 @@ mod tests {
         let noise: Vec<(f32, bool)> = (0..1000).map(|i| (i as f32, i * 7919 % 13 < 6)).collect();
         assert!(Isotonic::fit(noise[..10].to_vec()).is_none());
         assert!(Isotonic::fit(noise).unwrap().is_sound());
+        // Equal scores are one step, however their answers fall.
+        let equal: Vec<(f32, bool)> = (0..200).map(|i| (0.5, i >= 100)).collect();
+        let fitted = Isotonic::fit(equal).unwrap();
+        assert!(fitted.is_sound() && fitted.share(0.5) == 0.5);
     }
 }

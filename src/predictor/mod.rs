@@ -81,13 +81,29 @@ impl Predictor {
     /// do not predict the same, [`Error::Adaptation`] and [`Error::OtherAdaptation`] for an adaptation
     /// that is damaged or of another model; else what is wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
+        let mut predictor = Self::open_unfitted(name_or_folder, device)?;
+        let bundle = bundle(name_or_folder)?;
+        if bundle.has(files::CONFIDENCE) {
+            let path = bundle.path(files::CONFIDENCE);
+            let confidence = Confidence::from_json(&bundle.text(files::CONFIDENCE)?, &path)?;
+            predictor.confidence = Some(confidence);
+        }
+        predictor.familiarity = familiarity(&bundle, predictor.sentence_encoder().dim)?;
+        Ok(predictor)
+    }
+
+    /// The same without what was fitted on validation images, even if that is damaged: to fit it anew.
+    ///
+    /// # Errors
+    /// As for [`Predictor::open`].
+    pub fn open_unfitted(name_or_folder: &str, device: &Device) -> Result<Self> {
         let bundle = bundle(name_or_folder)?;
         let mut predictor = Self::open_unadapted(&bundle, device)?;
         predictor.adaptation = adaptation(&bundle, predictor.sentence_encoder().dim)?;
         Ok(predictor)
     }
 
-    /// Loads a model without its adaptation, even if that is damaged.
+    /// Loads the networks of a model alone, even if what was fitted to them is damaged.
     ///
     /// # Errors
     /// As for [`Predictor::open`].
@@ -113,23 +129,13 @@ impl Predictor {
                 first: first.1.name().to_owned(),
             });
         }
-        let confidence = if bundle.has(files::CONFIDENCE) {
-            let json = bundle.text(files::CONFIDENCE)?;
-            Some(Confidence::from_json(
-                &json,
-                &bundle.path(files::CONFIDENCE),
-            )?)
-        } else {
-            None
-        };
-        let dim = first.1.config().sentence_encoder.dim;
         Ok(Self {
             name: bundle.name().to_owned(),
             built_in: bundle.is_built_in(),
             first,
             others,
-            confidence,
-            familiarity: familiarity(bundle, dim)?,
+            confidence: None,
+            familiarity: None,
             adaptation: None,
         })
     }
@@ -166,15 +172,6 @@ impl Predictor {
     /// What tells images that are like those it has learnt from; `None` if it has not been fitted yet.
     pub fn familiarity(&self) -> Option<&Familiarity> {
         self.familiarity.as_ref()
-    }
-
-    /// The same without what was fitted on validation images.
-    pub fn without_fits(self) -> Self {
-        Self {
-            confidence: None,
-            familiarity: None,
-            ..self
-        }
     }
 
     /// Its adaptation to other images than it was trained on; `None` if there has been none.

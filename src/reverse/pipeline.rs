@@ -7,7 +7,7 @@ use image::RgbImage;
 use unprompt_index::{Filter, Fusion, Index, KeywordQuery, SearchRequest};
 
 use super::answer::{ReverseAnswer, Verdict, Word, phrases};
-use super::candidates::Candidates;
+use super::candidates::{Candidates, RANKED};
 use super::{reconstruct, verdict};
 use crate::error::Result;
 use crate::image::decode;
@@ -22,9 +22,6 @@ const MAX_WORDS: usize = 24;
 
 /// Words less likely than this are neither looked up nor listed.
 const MIN_PROBABILITY: f32 = 0.1;
-
-/// Prompts that are ranked, whether or not they are to be listed.
-const CANDIDATES: usize = 100;
 
 /// The constant of reciprocal rank fusion: where one prompt is the right one, small values serve
 /// best.
@@ -63,6 +60,8 @@ pub struct ReverseOptions {
     pub use_metadata: bool,
     /// Time to put a prompt together in; none is put together in no time.
     pub reconstruct: Duration,
+    /// Whether one is put together even where the best hit is likely enough.
+    pub always_reconstruct: bool,
 }
 
 impl Default for ReverseOptions {
@@ -73,6 +72,7 @@ impl Default for ReverseOptions {
             sources: Sources::ALL,
             use_metadata: true,
             reconstruct: Duration::from_millis(100),
+            always_reconstruct: false,
         }
     }
 }
@@ -113,8 +113,8 @@ impl Reverser {
     }
 
     /// The same, which ranks candidates by this instead of what was fitted to the model.
-    pub fn with_ranking(mut self, ranking: Option<Ranking>) -> Self {
-        self.ranking = ranking;
+    pub(crate) fn with_ranking(mut self, ranking: Ranking) -> Self {
+        self.ranking = Some(ranking);
         self
     }
 
@@ -154,6 +154,14 @@ impl Reverser {
             (Err(error), None) => return Err(error),
         };
         let decode = ms(start);
+        // Nothing need be put together where the file has the answer.
+        let options = &ReverseOptions {
+            reconstruct: match embedded {
+                Some(_) => Duration::ZERO,
+                None => options.reconstruct,
+            },
+            ..options.clone()
+        };
         let mut answer = match pixels {
             Some(pixels) => self.reverse_pixels(image, &pixels, options)?,
             None => ReverseAnswer::nothing(image),
@@ -206,16 +214,24 @@ impl Reverser {
         let familiarity = self.predictor.familiarity();
         let is_familiar = familiarity.is_none_or(|it| it.knows(&prediction.embedding));
         let sentences = self.sentences.as_ref();
-        let target = prediction.adapted.as_ref().unwrap_or(&prediction.embedding);
+        let adapted = prediction
+            .adapted
+            .as_ref()
+            .filter(|_| options.sources.kernel);
+        let target = adapted.unwrap_or(&prediction.embedding);
+        let confidence = self.predictor.confidence().filter(|_| is_familiar);
+        let is_wanted = is_familiar
+            && !options.reconstruct.is_zero()
+            && (options.always_reconstruct
+                || confidence.is_some_and(|it| verdict::gives_way(&hits, it)));
         let reconstruction = match sentences {
-            Some(it) if is_familiar && !options.reconstruct.is_zero() => {
+            Some(it) if is_wanted => {
                 let odds = WordOdds::new(prediction, self.predictor.vocabulary());
                 let weight = self.ranking.map_or(0.0, |it| it.words_in_cosines());
                 reconstruct::reconstruct(&hits, target, (&odds, weight), it, options.reconstruct)?
             }
             _ => None,
         };
-        let confidence = self.predictor.confidence().filter(|_| is_familiar);
         let mut answer = verdict::answer(image, &hits, reconstruction, confidence);
         hits.truncate(options.k);
         answer.words = likely_words(prediction);
@@ -248,7 +264,7 @@ impl Reverser {
             vector: vector.then(|| prediction.embedding.clone()),
             kernel: prediction.adapted.clone().filter(|_| kernel),
             keywords: words.then(weights),
-            k: options.k.max(CANDIDATES),
+            k: options.k.max(RANKED),
             filter: options.filter.clone(),
             fusion: Fusion::ReciprocalRank { k: RRF_K },
             ..SearchRequest::default()

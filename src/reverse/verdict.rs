@@ -21,6 +21,13 @@ pub fn signs(hits: &[Hit]) -> Option<Signs> {
     })
 }
 
+/// Whether the best hit had better give way to what is put together from all.
+pub(super) fn gives_way(hits: &[Hit], confidence: &Confidence) -> bool {
+    let fit = confidence.reconstruction.as_ref();
+    let known = fit.zip(signs(hits));
+    known.is_some_and(|(fit, signs)| confidence.of(signs)[0] < fit.below)
+}
+
 /// The best of `hits`, which were ranked, or what was put together where the hit had better give way to it.
 ///
 /// Without a confidence nothing is known, and nothing is claimed: `None` also stands for an image that is
@@ -36,13 +43,9 @@ pub(super) fn answer(
         .map(|hit| hit.prompt.clone())
         .unwrap_or_default();
     let known = signs(hits).zip(confidence);
-    let [same, exact] = known.map_or([0.0; 2], |(signs, confidence)| {
-        let [same, exact] = [&confidence.same, &confidence.exact].map(|it| it.probability(signs));
-        // What is the true prompt says the same; the two were fitted apart.
-        [same.max(exact), exact]
-    });
-    let better = confidence.and_then(|it| it.reconstruction.as_ref());
-    let better = better.filter(|fit| same < fit.below);
+    let [same, exact] = known.map_or([0.0; 2], |(signs, confidence)| confidence.of(signs));
+    let better = confidence.filter(|it| gives_way(hits, it));
+    let better = better.and_then(|it| it.reconstruction.as_ref());
     let answer = match (better, &reconstruction) {
         (Some(fit), Some(made)) => ReverseAnswer {
             verdict: Verdict::Reconstructed,

@@ -269,15 +269,25 @@ fn an_empty_index_gives_an_empty_answer() {
 #[test]
 fn images_of_another_world_are_answered_unsure() {
     let World {
-        prompts, reverser, ..
+        prompts,
+        reverser,
+        _folder,
     } = world(400);
+    let reverser = reverser.with_sentences(Arc::new(new_encoder())).unwrap();
     let familiarity = reverser.predictor().familiarity().unwrap();
     let knows = |image: RgbImage| {
         let prediction = &reverser.predictor().predict(&[image]).unwrap()[0];
         familiarity.knows(&prediction.embedding)
     };
     let strangers = elsewhere::images(40, 1);
-    let options = ReverseOptions::default();
+    let options = ReverseOptions {
+        always_reconstruct: true,
+        ..ReverseOptions::default()
+    };
+    let answer = reverser
+        .reverse_pixels("a.png", &prompts[0].render(), &options)
+        .unwrap();
+    assert!(answer.reconstruction.is_some());
     for stranger in &strangers {
         let answer = reverser
             .reverse_pixels("a.png", stranger, &options)
@@ -330,4 +340,35 @@ fn the_answer_is_made_an_image_again() {
     assert!(made[0].cosine > 0.9999, "{}", made[0].cosine);
     assert_eq!(made[0].image, original);
     assert!(made[1].cosine < made[0].cosine);
+}
+
+#[test]
+fn an_answer_does_not_depend_on_how_many_hits_are_asked_for() {
+    let World {
+        prompts,
+        reverser,
+        _folder,
+    } = world(400);
+    let ask = |k| {
+        let options = ReverseOptions {
+            k,
+            ..ReverseOptions::default()
+        };
+        let pixels = prompts[3].render();
+        reverser.reverse_pixels("a.png", &pixels, &options).unwrap()
+    };
+    let (none, some, all) = (ask(0), ask(10), ask(300));
+    assert_eq!(
+        (none.hits.len(), some.hits.len(), all.hits.len()),
+        (0, 10, 300)
+    );
+    for answer in [&none, &all] {
+        assert_eq!(
+            (&answer.prompt, answer.confidence),
+            (&some.prompt, some.confidence)
+        );
+    }
+    assert_eq!(all.hits[..10], some.hits);
+    let ranks = all.hits.iter().map(|hit| hit.rank);
+    assert!(ranks.eq(1..=300));
 }

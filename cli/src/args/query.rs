@@ -221,9 +221,9 @@ pub(crate) struct EvaluateArgs {
     )]
     pub(crate) data: Source,
 
-    /// Images with their prompt in the index; as many again have it held out.
-    #[arg(long, value_name = "N", default_value_t = 500, env = "UNPROMPT_IMAGES")]
-    pub(crate) images: usize,
+    /// Images with their prompt in the index; as many again have it held out. 500 by default, 1500 to fit on.
+    #[arg(long, value_name = "N", env = "UNPROMPT_IMAGES")]
+    images: Option<usize>,
 
     /// Seed of the draw.
     #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_SEED")]
@@ -263,6 +263,14 @@ pub(crate) struct EvaluateArgs {
         conflicts_with = "fit_confidence"
     )]
     pub(crate) predictions: bool,
+}
+
+impl EvaluateArgs {
+    /// Images of each setting.
+    pub(crate) fn images(&self) -> usize {
+        self.images
+            .unwrap_or(if self.fit_confidence { 1500 } else { 500 })
+    }
 }
 
 /// Arguments of `demo`.

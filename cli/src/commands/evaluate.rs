@@ -1,9 +1,10 @@
 //! `evaluate`: how good a model is.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use unprompt::data::pairs::Pairs;
 use unprompt::data::source::Source;
 use unprompt::evaluate::predictions::{PredictionFigures, Trial};
@@ -11,7 +12,7 @@ use unprompt::evaluate::{
     Bounds, EvaluateOptions, Evaluation, KNOWN_IMAGES, Truth, evaluate, fit_confidence,
 };
 use unprompt::pocket::{Prompts, Split};
-use unprompt::predictor::files;
+use unprompt::predictor::{Predictor, files};
 use unprompt::train::checkpoint::write_atomically;
 
 use super::{predictor, sentence_encoder};
@@ -35,13 +36,22 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let options = EvaluateOptions {
         split: Split::Test,
         prompts,
-        images: args.images,
+        images: args.images(),
         seed: args.seed,
         reconstruct: args.reconstruct.budget(),
         ablation: args.ablation,
     };
     let sentences = Arc::new(sentence_encoder(global)?);
-    let model = predictor(model, global)?;
+    let model = if args.fit_confidence {
+        Predictor::open_unfitted(model, &global.device.open()?)?
+    } else {
+        predictor(model, global)?
+    };
+    if let Some(folder) = &args.report {
+        // Before the work, so that nothing is lost if it cannot be written.
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
     if args.fit_confidence && model.is_built_in() {
         let name = model.name();
         bail!("{name} is built in: give the folder of a model to fit its confidence");
@@ -77,7 +87,10 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
                 let prompts = Prompts::new(args.seed, split).take(count);
                 prompts.map(Truth::from).collect()
             };
-            (draw(Split::Test, args.images), draw(Split::Train, *prompts))
+            (
+                draw(Split::Test, args.images()),
+                draw(Split::Train, *prompts),
+            )
         }
         Source::Path(folder) => {
             let read = |side, count: usize| -> Result<Vec<Truth>> {
@@ -92,7 +105,7 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
                 texts.map(truth).collect()
             };
             (
-                read(Split::Test, args.images)?,
+                read(Split::Test, args.images())?,
                 read(Split::Train, KNOWN_IMAGES)?,
             )
         }

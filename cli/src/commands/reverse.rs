@@ -65,11 +65,14 @@ pub(crate) fn run(args: &ReverseArgs, global: &Global) -> Result<()> {
             let bytes = decode::read_file(path)?;
             let answer = reverser.reverse(&path.display().to_string(), &bytes, &options)?;
             let proof = proof.as_ref();
+            let proof = proof.filter(|_| !answer.prompt.is_empty());
             let verified = proof.map(|it| it.make(&bytes, path, number, &answer, &reverser));
-            Ok(Shown {
-                answer,
-                verified: verified.transpose()?,
-            })
+            let verified = verified.transpose().unwrap_or_else(|error| {
+                // The answer stands without its proof.
+                tracing::warn!("{}: not verified: {error:#}", path.display());
+                None
+            });
+            Ok(Shown { answer, verified })
         },
         |shown| {
             if args.hits.json {

@@ -36,6 +36,10 @@ fn a_fitted_model_is_sure_where_it_may_be() {
     let said = fit("pocket:40", "20").failed(1);
     assert!(said.contains("40 answers are too few"), "{said}");
     assert!(!at.join("mine/confidence.json").exists());
+    // What is to be fitted anew may be damaged.
+    fs::write(at.join("mine/confidence.json"), "{}").unwrap();
+    let said = unprompt(at, ["evaluate", "--model", "mine"]).failed(1);
+    assert!(said.contains("--fit-confidence"), "{said}");
     fit("pocket:800", "800").ok();
     assert!(at.join("mine/familiarity.safetensors").is_file());
 

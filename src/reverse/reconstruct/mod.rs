@@ -39,6 +39,12 @@ pub struct Reconstruction {
 /// The best hits that a prompt is put together from.
 const HITS: usize = 50;
 
+/// Longer prompts are left out: what a round makes of a prompt grows with the square of its pieces.
+const MAX_PROMPT_BYTES: usize = 1000;
+
+/// Pieces that are exchanged and added, at most: those of the best hits.
+const MAX_PIECES: usize = 300;
+
 /// Prompts that are changed in a round.
 const BEAM: usize = 4;
 
@@ -71,7 +77,8 @@ impl Known {
 }
 
 /// Puts a prompt together from the best of `hits`, whose embedding is as near to `target` (a unit vector) as can be
-/// found within `budget`, and whose words have the best log-odds, each counted `odds_weight` times; a round that has begun is finished. `None` if no hit has a cosine.
+/// found within `budget`, and whose words have the best log-odds, each counted `odds_weight` times; a round that has begun is finished. `None` if nothing better
+/// than the hits is found.
 ///
 /// # Errors
 /// If a text cannot be embedded.
@@ -83,7 +90,11 @@ pub(super) fn reconstruct(
     budget: Duration,
 ) -> Result<Option<Reconstruction>> {
     let start = Instant::now();
-    let hits = &hits[..hits.len().min(HITS)];
+    let hits: Vec<&Hit> = hits
+        .iter()
+        .take(HITS)
+        .filter(|hit| hit.prompt.len() <= MAX_PROMPT_BYTES)
+        .collect();
     let lexicon = Lexicon::of(hits.iter().map(|hit| hit.prompt.as_str()));
     let prior = Prior::new(&lexicon, odds, odds_weight);
     let mut seen = HashSet::new();
@@ -93,6 +104,7 @@ pub(super) fn reconstruct(
         .filter(|(numbers, _)| seen.insert(numbers.clone()))
         .map(|(numbers, cosine)| Known::new(numbers, cosine, &prior))
         .collect();
+    let found = seen.clone();
     let pool = pool(&lexicon, &known);
     let mut round = Duration::ZERO;
     let mut idle = 0;
@@ -115,10 +127,11 @@ pub(super) fn reconstruct(
         round = began.elapsed();
     }
     let best = known.into_iter().max_by(|a, b| a.score.total_cmp(&b.score));
+    let best = best.filter(|best| !found.contains(&best.numbers));
     Ok(best.map(|best| Reconstruction {
         prompt: lexicon.write(&best.numbers),
         cosine: best.cosine,
-        phrases: origin::phrases(&best.numbers, &lexicon, hits),
+        phrases: origin::phrases(&best.numbers, &lexicon, &hits),
     }))
 }
 
@@ -131,7 +144,10 @@ pub(super) fn cosine_of(hit: &Hit) -> Option<f32> {
 fn pool(lexicon: &Lexicon, known: &[Known]) -> Vec<Vec<u32>> {
     let mut seen = HashSet::new();
     let pieces = known.iter().flat_map(|it| lexicon.pieces(&it.numbers));
-    pieces.filter(|piece| seen.insert(piece.clone())).collect()
+    pieces
+        .filter(|piece| seen.insert(piece.clone()))
+        .take(MAX_PIECES)
+        .collect()
 }
 
 /// The most promising changes of the best of `known`, which come first in it.
@@ -231,6 +247,17 @@ mod tests {
 
     fn texts(changed: &[Vec<u32>], lexicon: &Lexicon) -> Vec<String> {
         changed.iter().map(|it| lexicon.write(it)).collect()
+    }
+
+    #[test]
+    fn of_many_pieces_the_first_are_exchanged() {
+        let long: String = (0..1000).map(|n| format!("piece {n}, ")).collect();
+        let lexicon = Lexicon::of(std::iter::once(long.as_str()));
+        let vocabulary = Vocabulary::of_prompts(&PROMPTS, 10);
+        let odds = WordOdds::new(&Prediction::default(), &vocabulary);
+        let prior = Prior::new(&lexicon, &odds, 1.0);
+        let known = [Known::new(lexicon.read(&long), 0.5, &prior)];
+        assert_eq!(pool(&lexicon, &known).len(), MAX_PIECES);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::reverse::answer::Phrase;
 
 /// The pieces of a prompt, cut into the longest runs of words that a hit has, each with the hits that have
 /// it, best first.
-pub(super) fn phrases(numbers: &[u32], lexicon: &Lexicon, hits: &[Hit]) -> Vec<Phrase> {
+pub(super) fn phrases(numbers: &[u32], lexicon: &Lexicon, hits: &[&Hit]) -> Vec<Phrase> {
     let hits: Vec<(PromptId, Vec<u32>)> = hits
         .iter()
         .map(|hit| (hit.id, lexicon.read(&hit.prompt)))
@@ -60,7 +60,7 @@ mod tests {
         let phrases = phrases(
             &lexicon.read("a blue cat on a beach, photo"),
             &lexicon,
-            &hits,
+            &hits.each_ref(),
         );
         let [first, second] = [hits[0].id, hits[1].id];
         let expected: [(&str, &[PromptId]); 3] = [
@@ -78,7 +78,7 @@ mod tests {
     fn a_piece_that_no_hit_has_is_cut_into_runs_that_some_have() {
         let hits = ["two red cats", "blue cats run"].map(hit);
         let lexicon = Lexicon::of(hits.iter().map(|hit| hit.prompt.as_str()));
-        let phrases = phrases(&lexicon.read("two blue cats"), &lexicon, &hits);
+        let phrases = phrases(&lexicon.read("two blue cats"), &lexicon, &hits.each_ref());
         let texts: Vec<&str> = phrases.iter().map(|phrase| phrase.text.as_str()).collect();
         assert_eq!(texts, ["two", "blue cats"]);
     }
