@@ -15,9 +15,6 @@ pub struct Candidates {
     pub evidence: Vec<Evidence>,
 }
 
-/// Prompts that are ranked, however many are asked for: probabilities depend on it.
-pub(super) const RANKED: usize = 100;
-
 impl Candidates {
     /// Of hits in the order of a fusion without weights.
     pub(super) fn new(hits: Vec<Hit>, prediction: &Prediction, vocabulary: &Vocabulary) -> Self {
@@ -34,20 +31,14 @@ impl Candidates {
         }
     }
 
-    /// The first [`RANKED`] hits in the order of their probabilities, which become their scores; ties by id. What
-    /// was asked for beyond them follows with a score of 0.
+    /// The hits in the order of their probabilities, which become their scores; ties by id.
     pub(crate) fn ranked(self, ranking: &Ranking) -> Vec<Hit> {
-        let first = &self.evidence[..self.evidence.len().min(RANKED)];
-        let probabilities = ranking.probabilities(first).into_iter();
+        let probabilities = ranking.probabilities(&self.evidence);
         let mut hits = self.hits;
-        let probabilities = probabilities
-            .map(|it| it as f32)
-            .chain(std::iter::repeat(0.0));
         for (hit, probability) in hits.iter_mut().zip(probabilities) {
-            hit.score = probability;
+            hit.score = probability as f32;
         }
-        let ranked = hits.len().min(RANKED);
-        hits[..ranked].sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
         for (hit, rank) in hits.iter_mut().zip(1..) {
             hit.rank = rank;
         }

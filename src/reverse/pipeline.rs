@@ -1,13 +1,14 @@
 //! From image bytes to an answer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
-use unprompt_index::{Filter, Fusion, Index, KeywordQuery, SearchRequest};
+use unprompt_index::{Filter, Fusion, Hit, Index, KeywordQuery, PromptId, SearchRequest};
 
 use super::answer::{ReverseAnswer, Verdict, Word, phrases};
-use super::candidates::{Candidates, RANKED};
+use super::candidates::Candidates;
 use super::{reconstruct, verdict};
 use crate::error::Result;
 use crate::image::decode;
@@ -22,6 +23,9 @@ const MAX_WORDS: usize = 24;
 
 /// Words less likely than this are neither looked up nor listed.
 const MIN_PROBABILITY: f32 = 0.1;
+
+/// Prompts that are ranked, however many are asked for: their probabilities depend on it.
+const RANKED: usize = 100;
 
 /// The constant of reciprocal rank fusion: where one prompt is the right one, small values serve
 /// best.
@@ -208,6 +212,9 @@ impl Reverser {
             Some(ranking) => candidates.ranked(ranking),
             None => candidates.hits,
         };
+        if options.k > RANKED {
+            self.append_others(&mut hits, prediction, options)?;
+        }
         let search = ms(start);
 
         let start = Instant::now();
@@ -250,6 +257,40 @@ impl Reverser {
         prediction: &Prediction,
         options: &ReverseOptions,
     ) -> Result<Candidates> {
+        let hits = self.search(prediction, options, RANKED)?;
+        Ok(Candidates::new(
+            hits,
+            prediction,
+            self.predictor.vocabulary(),
+        ))
+    }
+
+    /// Fills `hits` up with what else the index has, in the order of reciprocal rank fusion and with a score of 0.
+    fn append_others(
+        &self,
+        hits: &mut Vec<Hit>,
+        prediction: &Prediction,
+        options: &ReverseOptions,
+    ) -> Result<()> {
+        let there: HashSet<PromptId> = hits.iter().map(|hit| hit.id).collect();
+        let others = self.search(prediction, options, options.k)?.into_iter();
+        for other in others.filter(|other| !there.contains(&other.id)) {
+            hits.push(Hit {
+                rank: hits.len() + 1,
+                score: 0.0,
+                ..other
+            });
+        }
+        Ok(())
+    }
+
+    /// The `k` best by reciprocal rank fusion.
+    fn search(
+        &self,
+        prediction: &Prediction,
+        options: &ReverseOptions,
+        k: usize,
+    ) -> Result<Vec<Hit>> {
         let Sources {
             vector,
             kernel,
@@ -260,20 +301,15 @@ impl Reverser {
             let weights = words.map(|word| (word.word, word.probability));
             KeywordQuery::Weighted(weights.collect())
         };
-        let hits = self.index.search(&SearchRequest {
+        Ok(self.index.search(&SearchRequest {
             vector: vector.then(|| prediction.embedding.clone()),
             kernel: prediction.adapted.clone().filter(|_| kernel),
             keywords: words.then(weights),
-            k: options.k.max(RANKED),
+            k,
             filter: options.filter.clone(),
             fusion: Fusion::ReciprocalRank { k: RRF_K },
             ..SearchRequest::default()
-        })?;
-        Ok(Candidates::new(
-            hits,
-            prediction,
-            self.predictor.vocabulary(),
-        ))
+        })?)
     }
 }
 
