@@ -115,7 +115,7 @@ const ELSEWHERE_IMAGES: usize = 200;
 /// Evaluates a model.
 ///
 /// # Errors
-/// [`Error::Cancelled`](crate::Error::Cancelled) if `observe` breaks, else what the model or the index reports.
+/// [`Error::Cancelled`] if `observe` breaks, else what the model or the index reports.
 pub fn evaluate(
     predictor: Predictor,
     sentences: &Arc<SentenceEncoder>,
