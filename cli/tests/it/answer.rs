@@ -40,7 +40,7 @@ fn a_fitted_model_is_sure_where_it_may_be() {
     fs::write(at.join("mine/confidence.json"), "{}").unwrap();
     let said = unprompt(at, ["evaluate", "--model", "mine"]).failed(1);
     assert!(said.contains("--fit-confidence"), "{said}");
-    fit("pocket:800", "800").ok();
+    fit("pocket:768", "768").ok();
     assert!(at.join("mine/familiarity.safetensors").is_file());
 
     let run = [
