@@ -18,7 +18,7 @@ impl Object {
             return None;
         }
         let parse = |text: &str| serde_json::from_str(text).ok().map(Self);
-        parse(text).or_else(|| parse(&text.replace("NaN", "null").replace("Infinity", "null")))
+        parse(text).or_else(|| parse(&without_odd_numbers(text)))
     }
 
     /// The object under the first of these names that has one, in itself or as text.
@@ -96,6 +96,20 @@ impl Object {
     }
 }
 
+/// `null` for what is no number in JSON, where a value may stand: a prompt may speak of infinity.
+fn without_odd_numbers(text: &str) -> String {
+    let mut text = text.to_owned();
+    for before in [": ", ":", "[", ", "] {
+        for odd in ["NaN", "-Infinity", "Infinity"] {
+            for after in [",", "}", "]", "\n"] {
+                let null = format!("{before}null{after}");
+                text = text.replace(&format!("{before}{odd}{after}"), &null);
+            }
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,11 +118,13 @@ mod tests {
     fn numbers_may_be_text_and_text_may_be_an_object() {
         let object = Object::parse(
             r#"{"seed": "18446744073709551615", "steps": 20.0, "cfg": "7.5", "prompt": " a cat ",
-                "odd": NaN, "inner": "{\"a\": 1}", "other": {"a": -1}, "blank": " "}"#,
+                "odd": NaN, "mirror": "Infinity of NaN", "inner": "{\"a\": 1}", "other": {"a": -1}, "blank": " "}"#,
         )
         .unwrap();
         let embedded = object.embedded("test").unwrap();
         assert_eq!(embedded.prompt, "a cat");
+        let mirror = object.text(&["mirror"]);
+        assert_eq!(mirror.as_deref(), Some("Infinity of NaN"));
         assert_eq!(
             (embedded.seed, embedded.steps, embedded.cfg),
             (Some(u64::MAX), Some(20), Some(7.5))

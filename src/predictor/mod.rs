@@ -1,8 +1,8 @@
 //! A trained model: images in, embeddings and words out.
 //!
 //! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`
-//! and `familiarity.safetensors` once its [`Confidence`] and [`Familiarity`] have been fitted; or `ensemble.json` with several such folders beside it. An
-//! [`Adaptation`] to other images is a file beside them. The pocket models of `assets/` are built into
+//! and `familiarity.safetensors` once its [`Confidence`] and [`Familiarity`] have been fitted; or
+//! `ensemble.json` with several such folders beside it. An [`Adaptation`] to other images is a file beside them. The pocket models of `assets/` are built into
 //! the library.
 
 mod choice;
@@ -79,7 +79,8 @@ impl Predictor {
     /// # Errors
     /// [`Error::UnknownBundle`] if it is neither, [`Error::OtherTargets`] for an ensemble of models that
     /// do not predict the same, [`Error::Adaptation`] and [`Error::OtherAdaptation`] for an adaptation
-    /// that is damaged or of another model; else what is wrong with a file.
+    /// that is damaged or of another model, [`Error::Confidence`] and [`Error::Familiarity`] for what was
+    /// fitted and is damaged or of an earlier form; else what is wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
         let mut predictor = Self::open_unfitted(name_or_folder, device)?;
         let bundle = bundle(name_or_folder)?;

@@ -26,7 +26,7 @@ pub struct ReverseAnswer {
     pub words: Vec<Word>,
     /// The pieces of `prompt`, and the hits they are from; none where the file carries the prompt.
     pub phrases: Vec<Phrase>,
-    /// What was put together from the hits, whether or not it is the answer.
+    /// What was put together from the hits: where the best is likely enough nothing is, unless it was asked for.
     pub reconstruction: Option<Reconstruction>,
     /// The prompts found, best first.
     pub hits: Vec<Hit>,
@@ -81,9 +81,10 @@ pub struct Word {
 /// A piece of the answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Phrase {
-    /// The piece, between two commas of the answer.
+    /// What stands between two commas of the answer; of one that was put together, the longest runs of words
+    /// that some hit has.
     pub text: String,
-    /// The hits that have the same piece, best first.
+    /// The prompts found that have it, best first, listed among the hits or not.
     pub from: Vec<PromptId>,
 }
 
@@ -94,7 +95,7 @@ pub struct TookMs {
     pub decode: f64,
     /// The image encoder.
     pub encode: f64,
-    /// Vector and keyword search, and their fusion.
+    /// Vector and keyword search, their fusion, and the ranking.
     pub search: f64,
     /// Putting the answer together.
     pub reconstruct: f64,

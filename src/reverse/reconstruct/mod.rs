@@ -76,9 +76,9 @@ impl Known {
     }
 }
 
-/// Puts a prompt together from the best of `hits`, whose embedding is as near to `target` (a unit vector) as can be
-/// found within `budget`, and whose words have the best log-odds, each counted `odds_weight` times; a round that has begun is finished. `None` if nothing better
-/// than the hits is found.
+/// Puts a prompt together from the best of `hits`, whose embedding is as near to `target` (a unit vector) as
+/// can be found within `budget`, and whose words have the best log-odds, each counted `odds_weight` times; a
+/// round that has begun is finished. `None` if nothing better than the hits is found.
 ///
 /// # Errors
 /// If a text cannot be embedded.
