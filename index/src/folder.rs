@@ -107,11 +107,12 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder with `documents` documents, of which no file is read that is not `listed`.
+    /// Opens a folder with `documents` documents, of which no file is read that is not `listed`. Its fields must
+    /// be those of one of `schemas`.
     pub(crate) fn open(
         path: &Path,
         listed: Listed,
-        schema: &Schema,
+        schemas: &[Schema],
         tokenizers: TokenizerManager,
         documents: usize,
     ) -> Result<Folder> {
@@ -129,7 +130,7 @@ impl Folder {
             Ok((index.schema(), reader.searcher()))
         })?;
         let why = match searcher.segment_readers() {
-            _ if found != *schema => "its fields are not those of this version".into(),
+            _ if !schemas.contains(&found) => "its fields are not those of any version".into(),
             [] if documents == 0 => String::new(),
             [segment] if segment.max_doc() as usize == documents && !segment.has_deletes() => {
                 String::new()

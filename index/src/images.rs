@@ -8,15 +8,16 @@ use std::sync::OnceLock;
 
 use roaring::RoaringBitmap;
 use tantivy::columnar::{Column, StrColumn};
-use tantivy::query::Query;
+use tantivy::query::{Query, TermQuery};
 use tantivy::schema::{
-    Field, IndexRecordOption, NumericOptions, OwnedValue, Schema, TextFieldIndexing, TextOptions,
+    Field, IndexRecordOption, NumericOptions, OwnedValue, Schema, SchemaBuilder, TextFieldIndexing,
+    TextOptions,
 };
-use tantivy::{SegmentReader, TantivyDocument, TantivyError};
+use tantivy::{SegmentReader, TantivyDocument, TantivyError, Term};
 
 use crate::error::{Error, Result};
 use crate::folder::{Folder, FolderWriter, Listed};
-use crate::keyword::tokenizers;
+use crate::keyword::{NAME, tokenizers};
 use crate::record::ImageRecord;
 
 /// What a column holds.
@@ -24,6 +25,8 @@ use crate::record::ImageRecord;
 pub(crate) enum Kind {
     /// A string, compared as a whole.
     Word,
+    /// The same, but capitals do not matter.
+    Name,
     /// A whole number from 0.
     Whole,
     /// An f32, kept as the f64 of the same value.
@@ -33,19 +36,29 @@ pub(crate) enum Kind {
 }
 
 /// The columns of an image in the order of the schema.
-pub(crate) const COLUMNS: [(&str, Kind); 11] = [
-    ("image_name", Kind::Word),
+pub(crate) const COLUMNS: [(&str, Kind); 15] = [
+    (NAME_COLUMN, Kind::Word),
     ("part_id", Kind::Whole),
     ("seed", Kind::Whole),
     ("step", Kind::Whole),
     ("cfg", Kind::Real),
-    ("sampler", Kind::Word),
+    ("sampler", Kind::Name),
     ("width", Kind::Whole),
     ("height", Kind::Whole),
     ("image_nsfw", Kind::Real),
     ("prompt_nsfw", Kind::Real),
     ("timestamp", Kind::Time),
+    ("model", Kind::Name),
+    ("generator", Kind::Name),
+    ("file_size", Kind::Whole),
+    ("confidence", Kind::Real),
 ];
+
+/// The columns that format version 1 had, in which capitals mattered everywhere.
+const COLUMNS_OF_VERSION_1: usize = 11;
+
+/// The first of them.
+const NAME_COLUMN: &str = "image_name";
 
 /// The column that says which prompt an image belongs to, by its row.
 const PROMPT_ROW: &str = "prompt_row";
@@ -53,34 +66,48 @@ const PROMPT_ROW: &str = "prompt_row";
 /// Strings are indexed as terms too; numbers are columns only, which answer ranges and equality by
 /// a scan of bit-packed values: their terms would take more space than all the rest.
 fn schema() -> (Schema, Fields) {
-    let mut builder = Schema::builder();
+    let mut builder = SchemaBuilder::default();
+    let prompt_row = builder.add_u64_field(PROMPT_ROW, NumericOptions::default().set_fast());
+    let columns = COLUMNS.map(|(name, kind)| add_column(&mut builder, name, kind));
+    let fields = Fields {
+        prompt_row,
+        columns,
+    };
+    (builder.build(), fields)
+}
+
+/// What segments have that format version 1 wrote.
+fn schema_of_version_1() -> Schema {
+    let mut builder = SchemaBuilder::default();
+    builder.add_u64_field(PROMPT_ROW, NumericOptions::default().set_fast());
+    for (name, kind) in COLUMNS.into_iter().take(COLUMNS_OF_VERSION_1) {
+        let kind = match kind {
+            Kind::Name => Kind::Word,
+            other => other,
+        };
+        add_column(&mut builder, name, kind);
+    }
+    builder.build()
+}
+
+fn add_column(builder: &mut SchemaBuilder, name: &str, kind: Kind) -> Field {
     let numbers = NumericOptions::default().set_fast();
-    let prompt_row = builder.add_u64_field(PROMPT_ROW, numbers.clone());
-    let columns = COLUMNS.map(|(name, kind)| {
-        let numbers = numbers.clone();
-        match kind {
-            Kind::Word => {
-                let raw = TextFieldIndexing::default()
-                    .set_tokenizer("raw")
-                    .set_fieldnorms(false)
-                    .set_index_option(IndexRecordOption::Basic);
-                let text = TextOptions::default()
-                    .set_indexing_options(raw)
-                    .set_fast("raw");
-                builder.add_text_field(name, text)
-            }
-            Kind::Whole => builder.add_u64_field(name, numbers),
-            Kind::Real => builder.add_f64_field(name, numbers),
-            Kind::Time => builder.add_i64_field(name, numbers),
-        }
-    });
-    (
-        builder.build(),
-        Fields {
-            prompt_row,
-            columns,
-        },
-    )
+    let text = |tokenizer| {
+        let terms = TextFieldIndexing::default()
+            .set_tokenizer(tokenizer)
+            .set_fieldnorms(false)
+            .set_index_option(IndexRecordOption::Basic);
+        TextOptions::default()
+            .set_indexing_options(terms)
+            .set_fast("raw")
+    };
+    match kind {
+        Kind::Word => builder.add_text_field(name, text("raw")),
+        Kind::Name => builder.add_text_field(name, text(NAME)),
+        Kind::Whole => builder.add_u64_field(name, numbers),
+        Kind::Real => builder.add_f64_field(name, numbers),
+        Kind::Time => builder.add_i64_field(name, numbers),
+    }
 }
 
 struct Fields {
@@ -119,6 +146,10 @@ impl ImagesWriter {
             real(image.image_nsfw),
             real(image.prompt_nsfw),
             image.timestamp.map(OwnedValue::I64),
+            image.model.clone().map(OwnedValue::Str),
+            image.generator.clone().map(OwnedValue::Str),
+            image.file_size.map(OwnedValue::U64),
+            real(image.confidence),
         ];
         let mut document = TantivyDocument::new();
         document.add_u64(self.fields.prompt_row, row.into());
@@ -149,6 +180,10 @@ struct Columns {
     timestamp: Option<Column<i64>>,
     image_name: Option<StrColumn>,
     sampler: Option<StrColumn>,
+    model: Option<StrColumn>,
+    generator: Option<StrColumn>,
+    file_size: Option<Column<u64>>,
+    confidence: Option<Column<f64>>,
 }
 
 impl Columns {
@@ -167,6 +202,10 @@ impl Columns {
             timestamp: columns.column_opt("timestamp")?,
             image_name: columns.str("image_name")?,
             sampler: columns.str("sampler")?,
+            model: columns.str("model")?,
+            generator: columns.str("generator")?,
+            file_size: columns.column_opt("file_size")?,
+            confidence: columns.column_opt("confidence")?,
         })
     }
 
@@ -195,6 +234,10 @@ impl Columns {
             image_nsfw: real(&self.image_nsfw),
             prompt_nsfw: real(&self.prompt_nsfw),
             timestamp: self.timestamp.as_ref().and_then(|c| c.first(image)),
+            model: word(self.model.as_ref(), image)?,
+            generator: word(self.generator.as_ref(), image)?,
+            file_size: whole(&self.file_size),
+            confidence: real(&self.confidence),
         })
     }
 }
@@ -228,7 +271,8 @@ pub(crate) struct Images {
 impl Images {
     /// Opens the folder of `images` images.
     pub(crate) fn open(path: &Path, listed: Listed, images: usize) -> Result<Images> {
-        let folder = Folder::open(path, listed, &schema().0, tokenizers(), images)?;
+        let schemas = [schema().0, schema_of_version_1()];
+        let folder = Folder::open(path, listed, &schemas, tokenizers(), images)?;
         let count = u32::try_from(images)
             .map_err(|_| Error::corrupt(path, "meta.json", format!("{images} images")))?;
         Ok(Images {
@@ -293,6 +337,15 @@ impl Images {
         self.folder.select(query)
     }
 
+    /// The images of a name.
+    pub(crate) fn named(&self, name: &str) -> Result<RoaringBitmap> {
+        let Ok(field) = self.schema().get_field(NAME_COLUMN) else {
+            return Ok(RoaringBitmap::new());
+        };
+        let term = Term::from_field_text(field, name);
+        self.select(&TermQuery::new(term, IndexRecordOption::Basic))
+    }
+
     /// The prompts, below `rows`, that `images` belong to.
     pub(crate) fn prompts(&self, images: &RoaringBitmap, rows: u32) -> Result<RoaringBitmap> {
         let Some(columns) = self.columns()? else {
@@ -336,6 +389,10 @@ mod tests {
             image_nsfw: Some(0.1),
             prompt_nsfw: Some(2.0),
             timestamp: Some(-1),
+            model: Some("DreamShaper_8".into()),
+            generator: Some("comfyui".into()),
+            file_size: Some(u64::MAX),
+            confidence: Some(0.3),
         };
         let bare = ImageRecord {
             image_name: String::new(),

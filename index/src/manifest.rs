@@ -24,7 +24,7 @@ pub(crate) const SEGMENTS: &str = "segments";
 pub(crate) const DELETED: &str = "deleted";
 
 const LABEL: &str = "unprompt-index";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the file says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -169,7 +169,7 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
                 supported: VERSION,
             });
         }
-        if found != VERSION || hex(xxh3_64(body)) != checksum {
+        if found == 0 || hex(xxh3_64(body)) != checksum {
             return Err(damaged("first line", "its checksum does not match"));
         }
         let manifest: Manifest<E> =
@@ -373,13 +373,13 @@ mod tests {
 
     #[test]
     fn a_newer_version_says_so() {
-        let newer = format!("{LABEL} 2 {}\n{{}}", hex(0));
+        let newer = format!("{LABEL} 3 {}\n{{}}", hex(0));
         let error = Manifest::<String>::parse(newer.as_bytes(), Path::new("M")).unwrap_err();
         assert!(matches!(
             error,
             Error::NewerFormat {
-                found: 2,
-                supported: 1,
+                found: 3,
+                supported: VERSION,
                 ..
             }
         ));

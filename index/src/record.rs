@@ -31,6 +31,18 @@ pub struct ImageRecord {
     /// When it was made, milliseconds since 1970 UTC. For filters only, not listed in answers.
     #[serde(default, skip_serializing)]
     pub timestamp: Option<i64>,
+    /// Name of the model that made it.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The program that made it, in lower case, e.g. `automatic1111`.
+    #[serde(default)]
+    pub generator: Option<String>,
+    /// Bytes of the file, where it was read from one. For filters only, not listed in answers.
+    #[serde(default, skip_serializing)]
+    pub file_size: Option<u64>,
+    /// How sure the prediction of the prompt is, in [0, 1]; `None` where the prompt is not a prediction.
+    #[serde(default)]
+    pub confidence: Option<f32>,
 }
 
 /// The single scores behind a hit. Where a search by a vector takes part, every hit has its cosine,
@@ -103,6 +115,8 @@ mod tests {
                 cfg: Some(7.5),
                 timestamp: Some(0),
                 prompt_nsfw: Some(0.25),
+                file_size: Some(7),
+                model: Some("m".into()),
                 ..ImageRecord::default()
             }],
             image_count: 1,
@@ -112,7 +126,8 @@ mod tests {
              \"scores\":{{\"vector\":0.5,\"kernel\":null,\"keyword\":null}},\
              \"ranks\":{{\"vector\":1,\"kernel\":null,\"keyword\":null}},\"images\":[{{\"image_name\":\"cat.png\",\"part_id\":null,\
              \"seed\":18446744073709551615,\"step\":null,\"cfg\":7.5,\"sampler\":null,\
-             \"width\":null,\"height\":null,\"image_nsfw\":null}}],\"image_count\":1}}",
+             \"width\":null,\"height\":null,\"image_nsfw\":null,\"model\":\"m\",\
+             \"generator\":null,\"confidence\":null}}],\"image_count\":1}}",
             hit.id
         );
         assert_eq!(serde_json::to_string(&hit).unwrap(), expected);

@@ -85,8 +85,14 @@ fn change(seed: u64, number: usize, exists: bool) -> Change {
     if !exists {
         return Change::Build(rows);
     }
-    match rng.random_range(0..9) {
+    match rng.random_range(0..11) {
         0..3 => Change::Add(rows),
+        // The images of the last additions are those that are likely to be there.
+        9.. => {
+            let old = (0..number * ROWS).rev().take(4 * ROWS);
+            let all = |image| (0..PROMPTS).map(move |prompt| (prompt, image));
+            Change::Replace(old.flat_map(all).collect(), rows)
+        }
         3..5 => Change::Delete(rows.iter().take(6).map(|row| row.0).collect()),
         5 => Change::DeletePart(rng.random_range(0..3)),
         6 => Change::DeleteWord(rng.random_range(0..WORDS)),
@@ -177,7 +183,12 @@ impl Known {
     /// The change is there, unless it changed nothing.
     fn committed(&mut self, change: &Change, generation: u64) {
         self.model.apply(change);
-        if generation > self.generation && matches!(change, Change::Build(_) | Change::Add(_)) {
+        if generation > self.generation
+            && matches!(
+                change,
+                Change::Build(_) | Change::Add(_) | Change::Replace(..)
+            )
+        {
             self.staged = 0;
         }
         self.generation = generation;

@@ -170,6 +170,45 @@ impl Index {
         segment.images(entry.ordinal, selection.as_ref(), limit)
     }
 
+    /// Gives `take` each image that `filter` selects, with the entry of its prompt.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn for_each_image(
+        &self,
+        filter: &Filter,
+        take: &mut dyn FnMut(EntryId, ImageRecord),
+    ) -> Result<()> {
+        for (segment, number) in self.segments.iter().zip(0..) {
+            let selection = segment.select(filter)?;
+            for ordinal in &selection.prompts {
+                let entry = EntryId {
+                    segment: number,
+                    ordinal,
+                };
+                let (images, _) = segment.images(ordinal, Some(&selection), usize::MAX)?;
+                images.into_iter().for_each(|image| take(entry, image));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of the prompts that have an image of this name.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn find_image(&self, name: &str) -> Result<Vec<EntryId>> {
+        let mut entries = Vec::new();
+        for (segment, number) in self.segments.iter().zip(0..) {
+            let prompts = segment.prompts_of(&segment.named(name)?)?;
+            entries.extend(prompts.iter().map(|ordinal| EntryId {
+                segment: number,
+                ordinal,
+            }));
+        }
+        Ok(entries)
+    }
+
     /// The segment of an entry that exists and is not deleted.
     pub(super) fn segment(&self, entry: EntryId) -> Result<&Segment> {
         self.segments

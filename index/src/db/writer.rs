@@ -37,8 +37,10 @@ pub struct Writer {
     // Dropped in this order: files are closed before `transaction` removes them.
     segment: Option<SegmentWriter>,
     staging: Staging,
-    /// Rows of the segments that were there which have moved to the new one.
+    /// Rows of the segments that were there which have moved to the new one, or go.
     moved: Vec<RoaringBitmap>,
+    /// Images of the segments that were there which go, whether or not their prompts do.
+    removed: Vec<RoaringBitmap>,
     parameters: Parameters,
     transaction: Transaction,
 }
@@ -78,6 +80,7 @@ impl Writer {
             segment: None,
             staging: Staging::open(transaction.place(), &transaction.base().encoder)?,
             moved: vec![RoaringBitmap::new(); transaction.base().segments.len()],
+            removed: vec![RoaringBitmap::new(); transaction.base().segments.len()],
             parameters,
             transaction,
         })
@@ -86,6 +89,11 @@ impl Writer {
     /// The encoder whose vectors these are.
     pub fn encoder(&self) -> &Encoder {
         &self.transaction.base().encoder
+    }
+
+    /// The index as it was before; none, if it is a new one.
+    pub fn before(&self) -> Option<&Index> {
+        self.transaction.index()
     }
 
     /// Prompts that are in the index, or have been pushed.
@@ -179,6 +187,22 @@ impl Writer {
         Ok(id)
     }
 
+    /// Removes the images of a name that were there before; how many there were. What is to take their place
+    /// is added after that. A prompt that loses its last image goes, unless it is added again.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn remove_images(&mut self, name: &str) -> Result<usize> {
+        let mut count = 0;
+        let segments = self.transaction.index().map(|index| index.segments.iter());
+        for (segment, removed) in segments.into_iter().flatten().zip(&mut self.removed) {
+            let images = segment.named(name)?;
+            count += images.len() as usize;
+            *removed |= images;
+        }
+        Ok(count)
+    }
+
     /// Adds images to a prompt that is there or has been pushed; whether it was.
     fn add_known(&mut self, id: PromptId, prompt: &str, images: &[ImageRecord]) -> Result<bool> {
         if let Some(row) = self.row(id) {
@@ -189,9 +213,11 @@ impl Writer {
             return Ok(false);
         };
         let segment = self.base_segment(entry)?;
-        let before = segment.images(entry.ordinal, None, usize::MAX)?.0;
-        let all = distinct([&before, images].concat());
-        if all != before {
+        let before = segment.image_rows(entry.ordinal, None)?;
+        let left = self.left_of(entry.segment as usize, &before);
+        let kept = segment.records(left.iter())?;
+        let all = distinct([&kept, images].concat());
+        if left != before || all != kept {
             let (_, vector) = segment.to_copy(entry.ordinal)?;
             self.put(id, prompt, &vector, all)?;
             if let Some(moved) = self.moved.get_mut(entry.segment as usize) {
@@ -211,6 +237,14 @@ impl Writer {
             moved.is_some_and(|moved| moved.contains(entry.ordinal))
         };
         Ok(index.find(&id)?.filter(|entry| !moved(entry)))
+    }
+
+    /// Those of `images`, of a segment that was there, which stay.
+    fn left_of(&self, place: usize, images: &RoaringBitmap) -> RoaringBitmap {
+        match self.removed.get(place) {
+            Some(removed) => images - removed,
+            None => images.clone(),
+        }
     }
 
     fn base_segment(&self, entry: EntryId) -> Result<&Segment> {
@@ -271,9 +305,11 @@ impl Writer {
     /// power.
     pub fn commit(mut self, progress: &mut dyn FnMut(Phase) -> ControlFlow<()>) -> Result<Stats> {
         self.staging.close();
-        let stats = if self.pushed() == 0 && self.transaction.index().is_some() {
+        let removes = self.removed.iter().any(|removed| !removed.is_empty());
+        let stats = if self.pushed() == 0 && !removes && self.transaction.index().is_some() {
             self.transaction.unchanged()?
         } else {
+            self.drop_without_images()?;
             let live: Vec<usize> = self.live().collect();
             for place in absorbed(&live, self.pushed())..live.len() {
                 self.absorb(place, progress)?;
@@ -285,6 +321,20 @@ impl Writer {
             tracing::debug!("{error}");
         }
         Ok(stats)
+    }
+
+    /// Lets the prompts go of which all images are removed.
+    fn drop_without_images(&mut self) -> Result<()> {
+        let segments = self.transaction.index().map(|index| index.segments.iter());
+        let segments = segments.into_iter().flatten().zip(&self.removed);
+        for ((segment, removed), moved) in segments.zip(&mut self.moved) {
+            for row in segment.prompts_of(removed)? - &*moved {
+                if segment.image_rows(row, None)?.is_subset(removed) {
+                    moved.insert(row);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Prompts that are left in each of the segments that were there.
@@ -321,7 +371,8 @@ impl Writer {
                 break;
             };
             let ((id, vector), prompt) = (segment.to_copy(row)?, segment.prompts.text(row)?);
-            let images = segment.images(row, None, usize::MAX)?.0;
+            let images = self.left_of(place, &segment.image_rows(row, None)?);
+            let images = segment.records(images.iter())?;
             self.put(id, &prompt, &vector, images)?;
             if let Some(moved) = self.moved.get_mut(place) {
                 moved.insert(row);
@@ -367,9 +418,11 @@ impl Writer {
         };
         let mut left = Vec::new();
         let entries = self.transaction.base().segments.iter();
-        for ((entry, segment), moved) in entries.zip(&index.segments).zip(&self.moved) {
+        let gone = self.moved.iter().zip(&self.removed);
+        for ((entry, segment), (moved, removed)) in entries.zip(&index.segments).zip(gone) {
             let gone = Deleted {
                 prompts: moved.clone(),
+                images: removed.clone(),
                 ..Deleted::default()
             };
             let observe = &mut |done, total| progress(Phase::Copy { done, total });

@@ -10,7 +10,7 @@ use tantivy::time::format_description::well_known::Rfc3339;
 
 use crate::error::{Error, Result};
 use crate::images::{COLUMNS, Kind};
-use crate::keyword::words;
+use crate::keyword::{folded, words};
 
 /// One node of a filter.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub(crate) enum Clause {
     },
     /// A column of the image has a value at all.
     Known(&'static str),
+    /// A column of strings begins with this.
+    Begins(&'static str, String),
     /// A column of the image is within bounds.
     Within(&'static str, Bound<Value>, Bound<Value>),
     /// All of `must`, none of `must_not`, and one of `should` unless there are none.
@@ -165,14 +167,26 @@ impl Clause {
     }
 
     fn from_literal(literal: &UserInputLiteral) -> Result<Clause> {
-        if literal.prefix {
-            return Err(refuse(format!(
-                "`{}*`: beginnings of words are not supported; use whole words",
-                literal.phrase
-            )));
-        }
         let field = Field::named(literal.field_name.as_deref())?;
         let quoted = literal.delimiter != Delimiter::None;
+        let beginning = match literal.phrase.strip_suffix('*') {
+            _ if literal.prefix => Some(literal.phrase.as_str()),
+            Some(text) if !quoted && !text.is_empty() => Some(text),
+            _ => None,
+        };
+        if let Some(text) = beginning {
+            return match field {
+                Field::Column(name, Kind::Word | Kind::Name) => {
+                    Ok(Clause::Begins(name, text.to_owned()))
+                }
+                Field::Column(name, _) => Err(refuse(format!(
+                    "`{text}*`: `{name}` is a number; write a range, as in {name}:[20 TO 30]"
+                ))),
+                Field::Prompt => Err(refuse(format!(
+                    "`{text}*`: beginnings of words are not supported in prompts; use whole words"
+                ))),
+            };
+        }
         if !quoted {
             refuse_slips(literal.field_name.as_deref(), &literal.phrase)?;
         }
@@ -210,7 +224,7 @@ impl Clause {
 }
 
 /// What would match nothing, or something else than was meant: operators in small letters, which are
-/// words of prompts, an equals sign, and an asterisk behind a beginning.
+/// words of prompts, and an equals sign.
 fn refuse_slips(field: Option<&str>, text: &str) -> Result<()> {
     if field.is_none() && ["and", "or", "not"].contains(&text) {
         return Err(refuse(format!(
@@ -225,11 +239,6 @@ fn refuse_slips(field: Option<&str>, text: &str) -> Result<()> {
             "`{text}`: values stand behind a colon, as in {name}:{value}"
         )));
     }
-    if text.len() > 1 && text.ends_with('*') {
-        return Err(refuse(format!(
-            "`{text}`: beginnings of words are not supported; use whole words and values"
-        )));
-    }
     Ok(())
 }
 
@@ -240,7 +249,9 @@ fn reversed(lower: &Bound<Value>, upper: &Bound<Value>) -> bool {
         Bound::Unbounded => None,
     };
     match (value(lower), value(upper)) {
-        (Some(Value::Word(low)), Some(Value::Word(high))) => low > high,
+        (Some(Value::Word(low)), Some(Value::Word(high))) => {
+            low > high && folded(low) > folded(high)
+        }
         (Some(Value::Whole(low)), Some(Value::Whole(high))) => low > high,
         (Some(Value::Real(low)), Some(Value::Real(high))) => low > high,
         (Some(Value::Time(low)), Some(Value::Time(high))) => low > high,
@@ -259,7 +270,7 @@ fn bound(name: &'static str, kind: Kind, bound: &UserInputBound) -> Result<Bound
 impl Value {
     fn parse(name: &str, kind: Kind, text: &str) -> Result<Value> {
         let (value, takes) = match kind {
-            Kind::Word => (Some(Value::Word(text.to_owned())), "text"),
+            Kind::Word | Kind::Name => (Some(Value::Word(text.to_owned())), "text"),
             Kind::Whole => (text.parse().ok().map(Value::Whole), "whole numbers from 0"),
             // Through f32, since that is how such values came in: 7.1 must equal 7.1.
             Kind::Real => {

@@ -31,11 +31,13 @@ pub struct Filter {
 
 impl Filter {
     /// Reads a filter in the query syntax of tantivy, over the fields `prompt`, `image_name`,
-    /// `part_id`, `seed`, `step`, `cfg`, `sampler`, `width`, `height`, `image_nsfw`, `prompt_nsfw`
-    /// and `timestamp`.
+    /// `part_id`, `seed`, `step`, `cfg`, `sampler`, `width`, `height`, `image_nsfw`, `prompt_nsfw`,
+    /// `timestamp`, `model`, `generator`, `file_size` and `confidence`.
     ///
     /// - `prompt:fox`, or `fox` alone: the prompt has the word; `prompt:"red fox"`: the phrase.
-    /// - `sampler:k_lms`, `cfg:7.5`, `seed: IN [1 2 3]`: the image has the value.
+    /// - `sampler:k_lms`, `cfg:7.5`, `seed: IN [1 2 3]`: the image has the value. Capitals do not matter in
+    ///   `sampler`, `model` and `generator`.
+    /// - `model:dreamshaper*`, `image_name:"/home/me/"*`: it begins with that.
     /// - `timestamp:2022-08-20`: on that day, UTC.
     /// - `cfg:[7 TO 12]`, `step:>=50`, `timestamp:{2022-08-01 TO *}`: it lies in the range.
     /// - `seed:*`: the value is known.
@@ -232,7 +234,7 @@ fn speaks_of(clause: &Clause) -> (bool, bool) {
     match clause {
         Clause::All => (false, false),
         Clause::Words { .. } => (true, false),
-        Clause::Known(_) | Clause::Within(..) => (false, true),
+        Clause::Known(_) | Clause::Begins(..) | Clause::Within(..) => (false, true),
         Clause::Group {
             must,
             should,
@@ -301,7 +303,8 @@ mod tests {
         assert!(refusal("fox or cfg:7").contains("in capitals: OR"));
         assert!(refusal("cfg=7").contains("cfg:7"));
         assert!(refusal("prompt:fo*").contains("whole words"));
-        assert!(refusal("sampler:k_*").contains("whole words"));
+        assert!(refusal("seed:1*").contains("seed:[20 TO 30]"));
+        assert!(Filter::parse("sampler:k_* image_name:\"/a b/\"*").is_ok());
         assert!(refusal("cfg:[12 TO 7]").contains("ends before it begins"));
         assert!(Filter::parse("\"or\" steps:20 timestamp:2022-08-20 1=2").is_ok());
         assert!(refusal("cfg:much").contains("`cfg` takes numbers, not `much`"));

@@ -9,12 +9,15 @@ use std::ops::Bound;
 
 use roaring::RoaringBitmap;
 use tantivy::Term;
-use tantivy::query::{AllQuery, ExistsQuery, PhraseQuery, Query, RangeQuery, TermQuery};
-use tantivy::schema::{Field, IndexRecordOption, Schema};
+use tantivy::query::{
+    AllQuery, EmptyQuery, ExistsQuery, InvertedIndexRangeQuery, PhraseQuery, Query, RangeQuery,
+    TermQuery,
+};
+use tantivy::schema::{Field, FieldType, IndexRecordOption, Schema};
 
 use super::clause::{Clause, Value};
 use crate::error::{Error, Result};
-use crate::keyword::PromptFields;
+use crate::keyword::{NAME, PromptFields, folded};
 
 /// Where a tree of clauses is answered; all of its clauses are of that level.
 #[derive(Clone, Copy)]
@@ -66,12 +69,19 @@ fn query(leaf: &Clause, level: Level<'_>) -> Result<Box<dyn Query>> {
         (Clause::Words { words, slop }, Level::Prompts(fields)) => {
             Ok(words_query(words, *slop, fields.prompt))
         }
-        (Clause::Known(name), Level::Images(_)) => {
-            Ok(Box::new(ExistsQuery::new((*name).to_owned(), false)))
-        }
+        (Clause::Known(name), Level::Images(schema)) => Ok(match column(schema, name) {
+            Some(_) => Box::new(ExistsQuery::new((*name).to_owned(), false)),
+            None => Box::new(EmptyQuery),
+        }),
+        (Clause::Begins(name, text), Level::Images(schema)) => Ok(match column(schema, name) {
+            Some((field, folds)) => begins(field, if folds { folded(text) } else { text.clone() }),
+            None => Box::new(EmptyQuery),
+        }),
         (Clause::Within(name, lower, upper), Level::Images(schema)) => {
-            let field = schema.get_field(name).map_err(|_| misplaced())?;
-            Ok(within(field, lower, upper))
+            Ok(match column(schema, name) {
+                Some((field, folds)) => within(field, folds, lower, upper),
+                None => Box::new(EmptyQuery),
+            })
         }
         _ => Err(misplaced()),
     }
@@ -99,25 +109,62 @@ fn words_query(words: &[(usize, String)], slop: u32, field: Field) -> Box<dyn Qu
     }
 }
 
-fn within(field: Field, lower: &Bound<Value>, upper: &Bound<Value>) -> Box<dyn Query> {
+/// A column, and whether capitals do not matter in it; none where an older version did not have it.
+fn column(schema: &Schema, name: &str) -> Option<(Field, bool)> {
+    let field = schema.get_field(name).ok()?;
+    let folds = match schema.get_field_entry(field).field_type() {
+        FieldType::Str(text) => text
+            .get_indexing_options()
+            .is_some_and(|terms| terms.tokenizer() == NAME),
+        _ => false,
+    };
+    Some((field, folds))
+}
+
+/// Terms that begin with `text`: in their order, those from it up to the next text of its length.
+fn begins(field: Field, text: String) -> Box<dyn Query> {
+    let term = |text: &str| Term::from_field_text(field, text);
+    let lower = Bound::Included(term(&text));
+    let mut next = text;
+    let upper = loop {
+        let Some(last) = next.pop() else {
+            break Bound::Unbounded;
+        };
+        // The characters in the order of their bytes, those halves left out that are none.
+        if let Some(higher) = (last..=char::MAX).nth(1) {
+            next.push(higher);
+            break Bound::Excluded(term(&next));
+        }
+    };
+    Box::new(InvertedIndexRangeQuery::new(lower, upper))
+}
+
+fn within(field: Field, folds: bool, lower: &Bound<Value>, upper: &Bound<Value>) -> Box<dyn Query> {
+    let term = |value: &Value| match value {
+        Value::Word(word) if folds => Term::from_field_text(field, &folded(word)),
+        Value::Word(word) => Term::from_field_text(field, word),
+        Value::Whole(number) => Term::from_field_u64(field, *number),
+        Value::Real(number) => Term::from_field_f64(field, *number),
+        Value::Time(milliseconds) => Term::from_field_i64(field, *milliseconds),
+    };
+    let is_word = |bound: &Bound<Value>| {
+        matches!(
+            bound,
+            Bound::Included(Value::Word(_)) | Bound::Excluded(Value::Word(_))
+        )
+    };
     match (lower, upper) {
-        (Bound::Included(Value::Word(low)), Bound::Included(Value::Word(high))) if low == high => {
-            Box::new(TermQuery::new(
-                Term::from_field_text(field, low),
-                IndexRecordOption::Basic,
-            ))
+        (Bound::Included(low @ Value::Word(_)), Bound::Included(high)) if low == high => {
+            Box::new(TermQuery::new(term(low), IndexRecordOption::Basic))
         }
-        _ => {
-            let term = |value: &Value| match value {
-                Value::Word(word) => Term::from_field_text(field, word),
-                Value::Whole(number) => Term::from_field_u64(field, *number),
-                Value::Real(number) => Term::from_field_f64(field, *number),
-                Value::Time(milliseconds) => Term::from_field_i64(field, *milliseconds),
-            };
-            Box::new(RangeQuery::new(
-                lower.as_ref().map(term),
-                upper.as_ref().map(term),
-            ))
-        }
+        // The columns of strings keep capitals; their terms do not, where capitals do not matter.
+        _ if is_word(lower) || is_word(upper) => Box::new(InvertedIndexRangeQuery::new(
+            lower.as_ref().map(term),
+            upper.as_ref().map(term),
+        )),
+        _ => Box::new(RangeQuery::new(
+            lower.as_ref().map(term),
+            upper.as_ref().map(term),
+        )),
     }
 }

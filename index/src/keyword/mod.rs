@@ -16,7 +16,7 @@ use tantivy::{DocAddress, DocSet, InvertedIndexReader, TERMINATED, TantivyDocume
 
 pub(crate) use self::bm25::{Corpus, Part};
 pub use self::query::KeywordQuery;
-pub(crate) use self::words::{tokenizers, words};
+pub(crate) use self::words::{NAME, folded, tokenizers, words};
 use crate::error::{Error, Result};
 use crate::folder::{Folder, FolderWriter, Listed};
 use crate::id::PromptId;
@@ -82,7 +82,7 @@ impl Prompts {
     /// Opens the folder of `prompts` prompts.
     pub(crate) fn open(path: &Path, listed: Listed, prompts: usize) -> Result<Prompts> {
         let (schema, fields) = schema();
-        let folder = Folder::open(path, listed, &schema, tokenizers(), prompts)?;
+        let folder = Folder::open(path, listed, &[schema], tokenizers(), prompts)?;
         Ok(Prompts {
             folder,
             fields,

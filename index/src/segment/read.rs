@@ -280,9 +280,27 @@ impl Segment {
         limit: usize,
     ) -> Result<(Vec<ImageRecord>, usize)> {
         let images = self.image_rows(row, selection)?;
-        let first = images.iter().take(limit);
-        let records = first.map(|image| self.images.record(image));
-        Ok((records.collect::<Result<_>>()?, images.len() as usize))
+        let first = self.records(images.iter().take(limit))?;
+        Ok((first, images.len() as usize))
+    }
+
+    /// Images by their numbers.
+    pub(crate) fn records(&self, images: impl Iterator<Item = u32>) -> Result<Vec<ImageRecord>> {
+        images.map(|image| self.images.record(image)).collect()
+    }
+
+    /// The images of a name, by their numbers, that are not deleted.
+    pub(crate) fn named(&self, name: &str) -> Result<RoaringBitmap> {
+        let images = self.images.named(name)?;
+        Ok(match &self.deleted {
+            Some(deleted) => images - &deleted.images,
+            None => images,
+        })
+    }
+
+    /// The prompts, deleted or not, that images belong to.
+    pub(crate) fn prompts_of(&self, images: &RoaringBitmap) -> Result<RoaringBitmap> {
+        self.images.prompts(images, self.rows() as u32)
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Change {
     /// Of a folder without one: prompts, each with an image of a number.
     Build(Vec<(usize, usize)>),
     Add(Vec<(usize, usize)>),
+    /// Removes images of these prompts and numbers, and adds others, in one.
+    Replace(Vec<(usize, usize)>, Vec<(usize, usize)>),
     Delete(Vec<usize>),
     DeletePart(u32),
     DeleteWord(usize),
@@ -62,6 +64,7 @@ impl Change {
         match self {
             Change::Build(_) => "build",
             Change::Add(_) => "add",
+            Change::Replace(..) => "replace",
             Change::Delete(_) => "delete by id",
             Change::DeletePart(_) | Change::DeleteWord(_) => "delete by filter",
             Change::Compact => "compact",
@@ -81,6 +84,13 @@ impl Change {
                 write(writer, rows, tell)
             }
             Change::Add(rows) => write(Writer::open(place, options)?, rows, tell),
+            Change::Replace(old, new) => {
+                let mut writer = Writer::open(place, options)?;
+                for &(prompt, number) in old {
+                    writer.remove_images(&picture(prompt, number).image_name)?;
+                }
+                write(writer, new, tell)
+            }
             Change::Delete(prompts) => {
                 let ids = prompts.iter().map(|&prompt| PromptId::of(&text(prompt)));
                 delete(place, &Deletion::Prompts(ids.collect())).map(drop)
@@ -132,14 +142,15 @@ pub(crate) struct Model(pub(crate) BTreeMap<usize, Vec<ImageRecord>>);
 impl Model {
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {
-            Change::Build(prompts) | Change::Add(prompts) => {
-                for &(prompt, number) in prompts {
-                    let images = self.0.entry(prompt).or_default();
-                    let image = picture(prompt, number);
-                    if !images.contains(&image) {
-                        images.push(image);
+            Change::Build(prompts) | Change::Add(prompts) => self.add(prompts),
+            Change::Replace(old, new) => {
+                for &(prompt, number) in old {
+                    if let Some(images) = self.0.get_mut(&prompt) {
+                        images.retain(|image| *image != picture(prompt, number));
                     }
                 }
+                self.add(new);
+                self.0.retain(|_, images| !images.is_empty());
             }
             Change::Delete(prompts) => self.0.retain(|prompt, _| !prompts.contains(prompt)),
             Change::DeletePart(part) => self.0.retain(|_, images| {
@@ -152,6 +163,16 @@ impl Model {
                     .retain(|prompt, _| !text(*prompt).split(' ').any(|w| w == word));
             }
             Change::Compact => {}
+        }
+    }
+
+    fn add(&mut self, prompts: &[(usize, usize)]) {
+        for &(prompt, number) in prompts {
+            let images = self.0.entry(prompt).or_default();
+            let image = picture(prompt, number);
+            if !images.contains(&image) {
+                images.push(image);
+            }
         }
     }
 

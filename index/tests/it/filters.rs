@@ -13,6 +13,7 @@ const COUNT: usize = 300;
 const SPACE: usize = 8;
 const WORDS: [&str; 8] = ["fox", "owl", "red", "blue", "snow", "city", "night", "oil"];
 const SAMPLERS: [&str; 3] = ["k_lms", "ddim", "k_euler_ancestral"];
+const MODELS: [&str; 4] = ["DreamShaper_8", "dreamlike", "SDXL \u{3a3}", "sd 1.5"];
 
 type Entry = (String, Vec<ImageRecord>);
 
@@ -48,6 +49,10 @@ fn record(rng: &mut ChaCha8Rng, name: &str) -> ImageRecord {
         timestamp: perhaps(rng, |rng| {
             1_659_312_000_000 + rng.random_range(0..30) * 86_400_000
         }),
+        model: perhaps(rng, |rng| (*MODELS.choose(rng).unwrap()).into()),
+        generator: perhaps(rng, |_| "comfyui".into()),
+        file_size: perhaps(rng, |rng| rng.random_range(0..1000)),
+        confidence: perhaps(rng, |rng| rng.random()),
     }
 }
 
@@ -166,6 +171,49 @@ fn filters_select_what_they_say() {
             }),
         ),
         ("sampler:*", any, Some(|i| i.sampler.is_some())),
+        (
+            "sampler:K_LMS",
+            any,
+            Some(|i| i.sampler.as_deref() == Some("k_lms")),
+        ),
+        (
+            "model:dreamshaper_8",
+            any,
+            Some(|i| i.model.as_deref() == Some("DreamShaper_8")),
+        ),
+        (
+            "model:DREAM*",
+            any,
+            Some(|i| {
+                i.model
+                    .as_ref()
+                    .is_some_and(|m| m.to_lowercase().starts_with("dream"))
+            }),
+        ),
+        (
+            "model:\"sdxl \u{3c3}\"*",
+            any,
+            Some(|i| i.model.as_deref() == Some("SDXL \u{3a3}")),
+        ),
+        (
+            "model:[DREAMSHAPER TO sd2]",
+            any,
+            Some(|i| matches!(i.model.as_deref(), Some("DreamShaper_8" | "sd 1.5"))),
+        ),
+        (
+            "-model:* AND -confidence:* AND file_size:>=500",
+            any,
+            Some(|i| {
+                i.model.is_none()
+                    && i.confidence.is_none()
+                    && i.file_size.is_some_and(|size| size >= 500)
+            }),
+        ),
+        (
+            "image_name:7-*",
+            any,
+            Some(|i| i.image_name.starts_with("7-")),
+        ),
         ("-seed:*", any, Some(|i| i.seed.is_none())),
         (
             "image_name:\"7-0.png\"",

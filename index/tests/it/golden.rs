@@ -1,7 +1,7 @@
-//! An index that format version 1 wrote, kept in `tests/data/format_v1` and opened for ever.
+//! An index as each version of the format wrote it, kept in `tests/data/format_v<N>` and opened for ever.
 //!
-//! The folder was written by [`write_the_golden_folder`] and is never written again: a change of
-//! the format that this test does not survive needs a new version, and a new folder beside it.
+//! The newest was written by [`write_the_golden_folder`] and is never written again: a change of
+//! the format that these tests do not survive needs a new version, and a new folder beside it.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -16,8 +16,11 @@ use crate::util::{copy, encoder, image};
 
 const FLAT: usize = 4;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format_v1")
+const NEWEST: u32 = 2;
+
+fn folder(version: u32) -> PathBuf {
+    let name = format!("tests/data/format_v{version}");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 fn at(degrees: f32) -> Vec<f32> {
@@ -25,8 +28,19 @@ fn at(degrees: f32) -> Vec<f32> {
     vec![cos, sin, 0.0, 0.0]
 }
 
-/// An image of which everything is known.
-fn full(name: &str) -> ImageRecord {
+/// An image of which everything is known that a version of the format keeps.
+fn full(version: u32, name: &str) -> ImageRecord {
+    let since_2 = if version < 2 {
+        image(name)
+    } else {
+        ImageRecord {
+            model: Some("DreamShaper_8".into()),
+            generator: Some("comfyui".into()),
+            file_size: Some(u64::MAX),
+            confidence: Some(0.75),
+            ..image(name)
+        }
+    };
     ImageRecord {
         part_id: Some(7),
         seed: Some(u64::MAX),
@@ -38,18 +52,18 @@ fn full(name: &str) -> ImageRecord {
         image_nsfw: Some(0.25),
         prompt_nsfw: Some(0.125),
         timestamp: Some(1_660_977_360_000),
-        ..image(name)
+        ..since_2
     }
 }
 
 /// First build: prompts, angles and images.
-fn first() -> Vec<(String, f32, Vec<ImageRecord>)> {
+fn first(version: u32) -> Vec<(String, f32, Vec<ImageRecord>)> {
     let more = |i: u16| (format!("study number {i}"), 90.0 + f32::from(i), vec![]);
     let mut all = vec![
         (
             "a red fox in the snow".to_owned(),
             0.0,
-            vec![full("fox.png"), image("fox 2.png")],
+            vec![full(version, "fox.png"), image("fox 2.png")],
         ),
         ("an owl at dusk".to_owned(), 20.0, vec![image("owl.png")]),
         (
@@ -70,7 +84,7 @@ fn first() -> Vec<(String, f32, Vec<ImageRecord>)> {
 #[test]
 #[ignore = "writes the folder that the other test opens; run once for each format version"]
 fn write_the_golden_folder() {
-    let dir = folder();
+    let dir = folder(NEWEST);
     assert!(!dir.exists(), "a golden folder is never written again");
     let options = BuildOptions {
         m: 2,
@@ -80,7 +94,7 @@ fn write_the_golden_folder() {
     let go_on = &mut |_| ControlFlow::Continue(());
     fs::create_dir_all(dir.parent().unwrap()).unwrap();
     let mut writer = Writer::create(&dir, encoder(FLAT), options).unwrap();
-    for (prompt, degrees, images) in first() {
+    for (prompt, degrees, images) in first(NEWEST) {
         writer.push(&prompt, &at(degrees), images).unwrap();
     }
     writer.commit(go_on).unwrap();
@@ -89,7 +103,7 @@ fn write_the_golden_folder() {
         .push(
             "a lighthouse in a storm",
             &at(10.0),
-            vec![full("light.png")],
+            vec![full(NEWEST, "light.png")],
         )
         .unwrap();
     writer
@@ -102,9 +116,8 @@ fn write_the_golden_folder() {
     delete(&dir, &Deletion::Matching(gone)).unwrap();
 }
 
-#[test]
-fn format_version_1_opens_and_answers() {
-    let dir = folder();
+fn opens_and_answers(version: u32) {
+    let dir = folder(version);
     let index = Index::open(&dir).unwrap();
     assert!(check(&dir).unwrap().damaged.is_empty());
     let stats = index.stats().unwrap();
@@ -115,11 +128,14 @@ fn format_version_1_opens_and_answers() {
         let entry = index.find(&PromptId::of(prompt)).unwrap()?;
         Some(index.images(entry, None, 9).unwrap().0)
     };
-    assert_eq!(images("a red fox in the snow"), Some(vec![full("fox.png")]));
+    assert_eq!(
+        images("a red fox in the snow"),
+        Some(vec![full(version, "fox.png")])
+    );
     let owls = vec![image("owl.png"), image("owl 2.png")];
     assert_eq!(images("an owl at dusk"), Some(owls));
     assert_eq!(images("what will be deleted"), None);
-    for (prompt, degrees, _) in first() {
+    for (prompt, degrees, _) in first(version) {
         if let Some(entry) = index.find(&PromptId::of(&prompt)).unwrap() {
             assert_eq!(index.prompt(entry).unwrap(), prompt);
             assert_eq!(index.vector(entry).unwrap(), at(degrees));
@@ -161,15 +177,55 @@ fn format_version_1_opens_and_answers() {
     );
 }
 
-#[test]
-fn format_version_1_can_be_changed() {
+/// What one program has begun, a newer one goes on with: segments of both versions stand side by side, and
+/// in one after compacting.
+fn can_be_changed(version: u32) {
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("index");
-    copy(&folder(), &dir);
+    copy(&folder(version), &dir);
     let mut writer = Writer::open(&dir, BuildOptions::default()).unwrap();
-    writer.push("a new one", &at(5.0), vec![]).unwrap();
+    let new = vec![full(NEWEST, "new.png")];
+    writer.push("a new one", &at(5.0), new.clone()).unwrap();
     writer.commit(&mut |_| ControlFlow::Continue(())).unwrap();
+    finds_what_is_new(&dir, version, &new);
     let stats = crate::util::compacted(&dir);
-    assert_eq!((stats.prompts, stats.images, stats.segments), (45, 4, 1));
+    assert_eq!((stats.prompts, stats.images, stats.segments), (45, 5, 1));
     assert!(check(&dir).unwrap().damaged.is_empty());
+    finds_what_is_new(&dir, version, &new);
+}
+
+/// Columns that a segment does not have hold nothing there; all others are found in both.
+fn finds_what_is_new(dir: &Path, version: u32, new: &[ImageRecord]) {
+    let index = Index::open(dir).unwrap();
+    let entry = index.find(&PromptId::of("a new one")).unwrap().unwrap();
+    assert_eq!(index.images(entry, None, 9).unwrap().0, new);
+    let count = |filter: &str| {
+        let filter = Some(Filter::parse(filter).unwrap());
+        let request = SearchRequest {
+            vector: Some(at(5.0)),
+            filter,
+            k: 99,
+            ..SearchRequest::default()
+        };
+        index.search(&request).unwrap().len()
+    };
+    let full = 3;
+    assert_eq!(count("sampler:k_lms"), full);
+    for filter in ["model:dreamshaper*", "model:*", "generator:ComfyUI"] {
+        assert_eq!(
+            count(filter),
+            if version < 2 { 1 } else { full },
+            "{filter}"
+        );
+    }
+}
+
+#[test]
+fn every_version_opens_and_answers() {
+    (1..=NEWEST).for_each(opens_and_answers);
+}
+
+#[test]
+fn every_version_can_be_changed() {
+    (1..=NEWEST).for_each(can_be_changed);
 }

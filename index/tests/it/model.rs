@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use unprompt_index::{Index, KeywordQuery, PromptId, Scored, VectorOptions};
+use unprompt_index::{Filter, ImageRecord, Index, KeywordQuery, PromptId, Scored, VectorOptions};
 
 use crate::changes::{Change, Model, WIDE, WORDS, text, vector};
 use crate::util::{built, state};
@@ -16,6 +16,8 @@ fn change() -> impl Strategy<Value = Change> {
     let prompt = 0..PROMPTS;
     prop_oneof![
         4 => vec((prompt.clone(), 0..5usize), 1..12).prop_map(Change::Add),
+        3 => (vec((prompt.clone(), 0..5usize), 1..20), vec((prompt.clone(), 0..5usize), 0..6))
+            .prop_map(|(old, new)| Change::Replace(old, new)),
         2 => vec(prompt, 1..6).prop_map(Change::Delete),
         1 => (0..3u32).prop_map(Change::DeletePart),
         1 => (0..WORDS).prop_map(Change::DeleteWord),
@@ -84,7 +86,24 @@ fn agree(index: &Index, model: &Model) -> Result<(), TestCaseError> {
         let entry = index.find(&PromptId::of(&text(prompt))).unwrap();
         let images = entry.map(|entry| index.images(entry, None, 99).unwrap().0);
         prop_assert_eq!(images.as_ref(), model.0.get(&prompt));
+        for image in images.iter().flatten() {
+            let found = index.find_image(&image.image_name).unwrap();
+            prop_assert_eq!(Some(&*found), entry.as_ref().map(std::slice::from_ref));
+        }
     }
+    let mut listed = BTreeMap::new();
+    let some = Filter::parse("part_id:[1 TO 2]").unwrap();
+    let take = &mut |entry, image: ImageRecord| {
+        listed.insert(image.image_name, index.prompt(entry).unwrap());
+    };
+    index.for_each_image(&some, take).unwrap();
+    let expected = model.0.iter().flat_map(|(&prompt, images)| {
+        let some = images
+            .iter()
+            .filter(|image| matches!(image.part_id, Some(1 | 2)));
+        some.map(move |image| (image.image_name.clone(), text(prompt)))
+    });
+    prop_assert_eq!(listed, expected.collect::<BTreeMap<_, _>>());
     let options = VectorOptions {
         k: 99,
         exact: true,
