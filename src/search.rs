@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use unprompt_index::{Filter, Fusion, Hit, Index, KeywordQuery, SearchRequest};
+use unprompt_index::{EntryId, Filter, Fusion, Hit, Index, KeywordQuery, SearchRequest};
 
 use crate::error::{Error, Result, one_line};
 use crate::indexing::check_encoder;
@@ -41,6 +41,8 @@ pub struct SearchOptions {
     pub fusion: Fusion,
     /// Which prompts and images may be answered.
     pub filter: Option<Filter>,
+    /// Images listed with a hit.
+    pub images_per_hit: usize,
 }
 
 impl Default for SearchOptions {
@@ -54,6 +56,7 @@ impl Default for SearchOptions {
             exact: false,
             fusion: Fusion::default(),
             filter: None,
+            images_per_hit: SearchRequest::default().images_per_hit,
         }
     }
 }
@@ -99,31 +102,75 @@ pub fn search(
             }
         },
     };
-    let keywords = match options.mode {
-        Mode::Hybrid | Mode::Keyword => Some(KeywordQuery::Text(query.to_owned())),
-        Mode::Vector => None,
-    };
     let hits = index.search(&SearchRequest {
-        vector,
-        keywords,
-        k: options.k,
-        offset: options.offset,
         // Its unit is that of fused scores.
         min_score: options.min_score.filter(|_| warning.is_none()),
+        ..request(vector, query, options)
+    })?;
+    Ok(SearchAnswer {
+        query: query.to_owned(),
+        mode: options.mode,
+        took_ms: took_ms(start),
+        hits,
+        warning,
+    })
+}
+
+/// More like a prompt of the index, without itself: what is near to its vector, and has its words.
+///
+/// # Errors
+/// What the index reports.
+pub fn similar(index: &Index, entry: EntryId, options: &SearchOptions) -> Result<SearchAnswer> {
+    let start = Instant::now();
+    let (id, query) = (index.id(entry)?, index.prompt(entry)?);
+    let vector = match options.mode {
+        Mode::Keyword => None,
+        Mode::Hybrid | Mode::Vector => Some(index.vector(entry)?),
+    };
+    let mut hits = index.search(&SearchRequest {
+        k: options.offset.saturating_add(options.k).saturating_add(1),
+        offset: 0,
+        ..request(vector, &query, options)
+    })?;
+    hits.retain(|hit| hit.id != id);
+    let mut hits: Vec<Hit> = hits
+        .into_iter()
+        .skip(options.offset)
+        .take(options.k)
+        .collect();
+    for (hit, rank) in hits.iter_mut().zip(options.offset + 1..) {
+        hit.rank = rank;
+    }
+    Ok(SearchAnswer {
+        query,
+        mode: options.mode,
+        took_ms: took_ms(start),
+        hits,
+        warning: None,
+    })
+}
+
+fn request(vector: Option<Vec<f32>>, text: &str, options: &SearchOptions) -> SearchRequest {
+    SearchRequest {
+        vector,
+        keywords: match options.mode {
+            Mode::Hybrid | Mode::Keyword => Some(KeywordQuery::Text(text.to_owned())),
+            Mode::Vector => None,
+        },
+        k: options.k,
+        offset: options.offset,
+        min_score: options.min_score,
         ef: options.ef,
         exact: options.exact,
         fusion: options.fusion,
         filter: options.filter.clone(),
+        images_per_hit: options.images_per_hit,
         ..SearchRequest::default()
-    })?;
-    let took_ms = start.elapsed().as_secs_f64() * 1e3;
-    Ok(SearchAnswer {
-        query: query.to_owned(),
-        mode: options.mode,
-        took_ms,
-        hits,
-        warning,
-    })
+    }
+}
+
+fn took_ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
 }
 
 fn embed(

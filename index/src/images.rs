@@ -51,7 +51,7 @@ pub(crate) const COLUMNS: [(&str, Kind); 15] = [
     ("model", Kind::Name),
     ("generator", Kind::Name),
     ("file_size", Kind::Whole),
-    ("confidence", Kind::Real),
+    ("predicted", Kind::Real),
 ];
 
 /// The columns that format version 1 had, in which capitals mattered everywhere.
@@ -149,7 +149,7 @@ impl ImagesWriter {
             image.model.clone().map(OwnedValue::Str),
             image.generator.clone().map(OwnedValue::Str),
             image.file_size.map(OwnedValue::U64),
-            real(image.confidence),
+            real(image.predicted),
         ];
         let mut document = TantivyDocument::new();
         document.add_u64(self.fields.prompt_row, row.into());
@@ -183,7 +183,7 @@ struct Columns {
     model: Option<StrColumn>,
     generator: Option<StrColumn>,
     file_size: Option<Column<u64>>,
-    confidence: Option<Column<f64>>,
+    predicted: Option<Column<f64>>,
 }
 
 impl Columns {
@@ -205,7 +205,7 @@ impl Columns {
             model: columns.str("model")?,
             generator: columns.str("generator")?,
             file_size: columns.column_opt("file_size")?,
-            confidence: columns.column_opt("confidence")?,
+            predicted: columns.column_opt("predicted")?,
         })
     }
 
@@ -237,7 +237,7 @@ impl Columns {
             model: word(self.model.as_ref(), image)?,
             generator: word(self.generator.as_ref(), image)?,
             file_size: whole(&self.file_size),
-            confidence: real(&self.confidence),
+            predicted: real(&self.predicted),
         })
     }
 }
@@ -392,7 +392,7 @@ mod tests {
             model: Some("DreamShaper_8".into()),
             generator: Some("comfyui".into()),
             file_size: Some(u64::MAX),
-            confidence: Some(0.3),
+            predicted: Some(0.3),
         };
         let bare = ImageRecord {
             image_name: String::new(),

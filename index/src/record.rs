@@ -40,9 +40,10 @@ pub struct ImageRecord {
     /// Bytes of the file, where it was read from one. For filters only, not listed in answers.
     #[serde(default, skip_serializing)]
     pub file_size: Option<u64>,
-    /// How sure the prediction of the prompt is, in [0, 1]; `None` where the prompt is not a prediction.
+    /// The confidence, in [0, 1], with which the prompt was predicted from the image; `None` where it was not
+    /// predicted.
     #[serde(default)]
-    pub confidence: Option<f32>,
+    pub predicted: Option<f32>,
 }
 
 /// The single scores behind a hit. Where a search by a vector takes part, every hit has its cosine,
@@ -127,7 +128,7 @@ mod tests {
              \"ranks\":{{\"vector\":1,\"kernel\":null,\"keyword\":null}},\"images\":[{{\"image_name\":\"cat.png\",\"part_id\":null,\
              \"seed\":18446744073709551615,\"step\":null,\"cfg\":7.5,\"sampler\":null,\
              \"width\":null,\"height\":null,\"image_nsfw\":null,\"model\":\"m\",\
-             \"generator\":null,\"confidence\":null}}],\"image_count\":1}}",
+             \"generator\":null,\"predicted\":null}}],\"image_count\":1}}",
             hit.id
         );
         assert_eq!(serde_json::to_string(&hit).unwrap(), expected);

@@ -79,6 +79,10 @@ enum Column {
     Timestamp,
     ImageNsfw,
     PromptNsfw,
+    Model,
+    Generator,
+    FileSize,
+    Predicted,
 }
 
 fn column(name: &str) -> Option<Column> {
@@ -94,6 +98,10 @@ fn column(name: &str) -> Option<Column> {
         "timestamp" => Column::Timestamp,
         "image_nsfw" => Column::ImageNsfw,
         "prompt_nsfw" => Column::PromptNsfw,
+        "model" => Column::Model,
+        "generator" => Column::Generator,
+        "file_size" => Column::FileSize,
+        "predicted" => Column::Predicted,
         _ => return None,
     })
 }
@@ -137,6 +145,10 @@ impl ImageColumns {
                 Column::Timestamp => image.timestamp = cell.to_timestamp_ms(),
                 Column::ImageNsfw => image.image_nsfw = cell.to_nsfw(),
                 Column::PromptNsfw => image.prompt_nsfw = cell.to_nsfw(),
+                Column::Model => image.model = cell.to_text(),
+                Column::Generator => image.generator = cell.to_text(),
+                Column::FileSize => image.file_size = cell.to_u64(),
+                Column::Predicted => image.predicted = cell.to_f32(),
             }
         }
         image

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::out::Out;
 use super::read::ReadOptions;
-use super::{lines, parquet, part, table};
+use super::{gallery, lines, parquet, part, table};
 use crate::error::{Error, Result};
+use crate::image::files::is_image;
 
 /// The forms of data files, by the ending of their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) enum Form {
     Part,
     /// One of DiffusionDB's parts, zipped.
     ZippedPart,
+    /// An image that may carry its prompt.
+    Image,
 }
 
 impl Form {
@@ -40,6 +43,7 @@ impl Form {
             "parquet" => Self::Parquet,
             "json" => Self::Part,
             "zip" => Self::ZippedPart,
+            _ if is_image(path) => Self::Image,
             _ => return None,
         })
     }
@@ -56,6 +60,7 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions) -> Result<()> {
         Some(Form::Parquet) => parquet::read(out, options, None),
         Some(Form::Part) => part::read_json(out),
         Some(Form::ZippedPart) => part::read_zip(out),
+        Some(Form::Image) => gallery::read_file(out, &options.known_files),
         None => Err(Error::DataForm {
             path: out.path.to_owned(),
         }),

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::file::{self, Form};
 use super::out::Out;
 use super::read::ReadOptions;
-use super::{diffusiondb, embeddings};
+use super::{diffusiondb, embeddings, gallery};
 use crate::error::{Error, Result};
+use crate::image::files;
 
 /// How many names a message lists.
 const MAX_NAMES: usize = 10;
@@ -51,6 +52,10 @@ pub(super) fn name(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| name(path)).collect()
+}
+
 /// The first few of `names`, and how many there are beside them.
 pub(super) fn list(names: &[String]) -> String {
     let (listed, rest) = names.split_at(names.len().min(MAX_NAMES));
@@ -69,23 +74,33 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions) -> Result<()> {
         return Ok(());
     }
     let is_data = |form: Option<Form>| {
-        form.is_some_and(|form| !matches!(form, Form::Part | Form::ZippedPart))
+        form.is_some_and(|form| !matches!(form, Form::Part | Form::ZippedPart | Form::Image))
     };
     let (data, others): (Vec<PathBuf>, Vec<PathBuf>) = listing
         .files
         .into_iter()
         .partition(|path| is_data(Form::of(path)));
+    if !files::below(out.path).is_empty() {
+        if !data.is_empty() {
+            out.note(format!(
+                "{}: reading the prompts of its images, and none of its data files; name those to have them \
+                 read: {}",
+                out.path.display(),
+                list(&names(&data))
+            ));
+        }
+        return gallery::read_folder(out, &options.known_files);
+    }
     if data.is_empty() {
         return Err(Error::DataFolder {
             path: out.path.to_owned(),
             found: describe(&others, &listing.folders),
         });
     }
-    let names: Vec<String> = data.iter().map(|path| name(path)).collect();
     out.note(format!(
         "{}: reading its data files: {}",
         out.path.display(),
-        list(&names)
+        list(&names(&data))
     ));
     let files = data.into_iter().map(|path| (path, ()));
     out.files(files, |out, ()| file::read(out, options))
@@ -93,24 +108,7 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions) -> Result<()> {
 
 /// What a folder holds that is no source.
 fn describe(files: &[PathBuf], folders: &[PathBuf]) -> String {
-    let is_image = |path: &&PathBuf| {
-        path.extension().is_some_and(|extension| {
-            ["png", "jpg", "jpeg", "webp", "gif", "bmp"]
-                .iter()
-                .any(|image| extension.eq_ignore_ascii_case(image))
-        })
-    };
-    let images = files.iter().filter(is_image).count();
-    if images > 0 {
-        return format!(
-            "{images} images: reading the prompts out of image files is not supported here yet"
-        );
-    }
-    let names: Vec<String> = [folders, files]
-        .concat()
-        .iter()
-        .map(|path| name(path))
-        .collect();
+    let names = names(&[folders, files].concat());
     if names.is_empty() {
         return "nothing".to_owned();
     }

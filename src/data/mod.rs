@@ -8,6 +8,7 @@
 //! - `file` tells what a file is. There is one reader a form: `lines`, `table`, `parquet`,
 //!   `exported` (Parquet as `index export` writes it), `part` (DiffusionDB's JSON, zipped or not),
 //!   and `npy` for vectors.
+//! - `gallery` reads image files: the prompts that they carry.
 //! - `columns`, `cell` and `samplers` say what their columns mean.
 //! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
 //!
@@ -23,6 +24,7 @@ mod embeddings;
 pub(crate) mod exported;
 mod file;
 mod folder;
+pub mod gallery;
 mod lines;
 mod npy;
 mod out;

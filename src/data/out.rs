@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use unprompt_index::ImageRecord;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::read::MAX_PROMPT_BYTES;
+use super::read::{MAX_PROMPT_BYTES, Sink};
 use super::row::Row;
 use super::summary::{MAX_PROBLEMS, Summary};
 use crate::error::{Error, Result, one_line};
@@ -58,17 +58,18 @@ pub(super) struct Out<'a> {
     /// The file or folder that is read.
     pub(super) path: &'a Path,
     total: &'a mut Total,
-    sink: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
+    sink: &'a mut dyn Sink,
 }
 
 impl<'a> Out<'a> {
     /// Hands the rows of `path` to `sink` and counts them in `total`.
-    pub(super) fn new(
-        path: &'a Path,
-        total: &'a mut Total,
-        sink: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
-    ) -> Self {
+    pub(super) fn new(path: &'a Path, total: &'a mut Total, sink: &'a mut dyn Sink) -> Self {
         Self { path, total, sink }
+    }
+
+    /// The same for one file of what is read.
+    pub(super) fn at<'b>(&'b mut self, path: &'b Path) -> Out<'b> {
+        Out::new(path, self.total, self.sink)
     }
 
     /// Whether no more rows are wanted.
@@ -87,7 +88,7 @@ impl<'a> Out<'a> {
         read: impl FnOnce(&mut Out<'_>) -> Result<()>,
     ) -> Result<()> {
         let before = (self.total.summary.rows, self.total.summary.invalid);
-        read(&mut Out::new(path, self.total, self.sink))?;
+        read(&mut self.at(path))?;
         let Summary { rows, invalid, .. } = self.total.summary;
         if rows == before.0 && invalid > before.1 {
             return Err(Error::Unreadable {
@@ -164,10 +165,7 @@ impl<'a> Out<'a> {
                 image: self.named(image()),
                 vector,
             };
-            if (self.sink)(row).is_break() {
-                // No file after this one is wanted either.
-                self.total.left = 0;
-            }
+            let _ = self.go_on(|sink| sink.row(row));
         }
         if self.is_full() {
             return ControlFlow::Break(());
@@ -201,9 +199,47 @@ impl<'a> Out<'a> {
         self.total.summary.empty += 1;
     }
 
+    /// An image file that carries no prompt.
+    pub(super) fn without_prompt(&mut self, image: ImageRecord) -> ControlFlow<()> {
+        self.empty();
+        self.go_on(|sink| sink.without_prompt(image))
+    }
+
+    /// An image file that is as it was when it was read before.
+    pub(super) fn unchanged(&mut self) {
+        self.total.summary.unchanged += 1;
+    }
+
+    /// So many files of so many have been looked at.
+    pub(super) fn looked_at(&mut self, done: usize, total: usize) -> ControlFlow<()> {
+        self.go_on(|sink| sink.looked_at(done, total))
+    }
+
+    fn go_on(&mut self, tell: impl FnOnce(&mut dyn Sink) -> ControlFlow<()>) -> ControlFlow<()> {
+        let flow = tell(&mut *self.sink);
+        if flow.is_break() {
+            // No file after this one is wanted either.
+            self.total.left = 0;
+        }
+        flow
+    }
+
     /// A row that cannot be read.
     pub(super) fn invalid(&mut self, line: u64, why: impl fmt::Display) {
-        let problem = format!("{}:{line}: {why}", self.path.display());
+        self.problem(format!("{}:{line}: {why}", self.path.display()));
+    }
+
+    /// A file without rows that cannot be read; `why` names it.
+    pub(super) fn broken(&mut self, why: String) {
+        let named = why.contains(&*self.path.to_string_lossy());
+        self.problem(if named {
+            why
+        } else {
+            format!("{}: {why}", self.path.display())
+        });
+    }
+
+    fn problem(&mut self, problem: String) {
         let summary = &mut self.total.summary;
         summary.invalid += 1;
         self.total.last_problem.clone_from(&problem);

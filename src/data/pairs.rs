@@ -10,6 +10,7 @@ use image::RgbImage;
 use super::archives::Archives;
 use super::diffusiondb;
 use super::read::{ReadOptions, read};
+use super::row::Row;
 use super::split;
 use crate::error::{Error, Result};
 use crate::image::decode::decode;
@@ -44,7 +45,7 @@ impl Pairs {
         }
         let mut pairs = vec![];
         for (part, path) in parts.iter().enumerate() {
-            read(path, &ReadOptions::default(), &mut |row| {
+            read(path, &ReadOptions::default(), &mut |row: Row| {
                 pairs.extend(row.image.map(|image| Pair {
                     part,
                     image_name: image.image_name,

@@ -10,9 +10,11 @@ pub(super) const MAX_PROBLEMS: usize = 5;
 pub struct Summary {
     /// Rows given out.
     pub rows: usize,
-    /// Rows without a prompt.
+    /// Rows, or image files, without a prompt.
     pub empty: usize,
-    /// Rows that could not be read.
+    /// Image files that are as they were when they were read before.
+    pub unchanged: usize,
+    /// Rows, or image files, that could not be read.
     pub invalid: usize,
     /// The first of those, as `file:line: why`; in Parquet files and DiffusionDB's parts the number
     /// is the row's, from 1.
@@ -28,6 +30,7 @@ impl AddAssign for Summary {
     fn add_assign(&mut self, other: Self) {
         self.rows += other.rows;
         self.empty += other.empty;
+        self.unchanged += other.unchanged;
         self.invalid += other.invalid;
         self.problems.extend(other.problems);
         self.problems.truncate(MAX_PROBLEMS);
@@ -47,6 +50,7 @@ mod tests {
             sum += Summary {
                 rows: 1,
                 empty: 2,
+                unchanged: 4,
                 invalid: 3,
                 problems: vec!["a".to_owned(), "b".to_owned()],
                 missing: vec!["c".to_owned(); 3],
@@ -54,6 +58,7 @@ mod tests {
             };
         }
         assert_eq!((sum.rows, sum.empty, sum.invalid), (4, 8, 12));
+        assert_eq!(sum.unchanged, 16);
         assert_eq!((sum.problems.len(), sum.missing.len()), (5, 12));
         assert_eq!(sum.notes.len(), 4);
     }

@@ -2,6 +2,7 @@
 
 mod embeddings;
 mod folders;
+mod gallery;
 mod npy;
 mod pairs;
 mod parquet;
@@ -27,7 +28,7 @@ fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
 
 fn rows_of(path: &Path, options: &ReadOptions) -> Result<(Vec<Row>, Summary)> {
     let mut rows = Vec::new();
-    let summary = read(path, options, &mut |row| {
+    let summary = read(path, options, &mut |row: Row| {
         rows.push(row);
         ControlFlow::Continue(())
     })?;
@@ -248,7 +249,7 @@ fn reading_ends_at_the_limit_and_on_request() {
             assert_eq!(rows.len(), limit.min(3), "{name}");
         }
         let mut seen = 0;
-        let summary = read(&path, &ReadOptions::default(), &mut |_| {
+        let summary = read(&path, &ReadOptions::default(), &mut |_: Row| {
             seen += 1;
             ControlFlow::Break(())
         });

@@ -46,6 +46,23 @@ pub fn check_format(bytes: &[u8]) -> Result<()> {
         .map_err(|source| Error::ImageDecode { source })
 }
 
+/// Width and height in pixels, by the header alone.
+///
+/// # Errors
+/// [`Error::ImageDecode`] if the bytes do not begin as an image of a known form.
+pub fn dimensions(bytes: &[u8]) -> Result<(u32, u32)> {
+    reader(bytes)?
+        .into_dimensions()
+        .map_err(|source| Error::ImageDecode { source })
+}
+
+fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    reader.map_err(|error| Error::ImageDecode {
+        source: image::ImageError::IoError(error),
+    })
+}
+
 /// The pixels of an image in PNG, JPEG, WebP, GIF (first frame) or BMP form; transparency is laid
 /// over white.
 ///
@@ -53,15 +70,8 @@ pub fn check_format(bytes: &[u8]) -> Result<()> {
 /// [`Error::ImageDecode`] if the bytes are no such image, [`Error::ImageTooLarge`] beyond
 /// [`MAX_PIXELS`] or [`MAX_SIDE`].
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
-    let reader =
-        || -> std::io::Result<_> { ImageReader::new(Cursor::new(bytes)).with_guessed_format() };
-    let unreadable = |source| Error::ImageDecode { source };
-    let io = |error| unreadable(image::ImageError::IoError(error));
     // The size stands in the header: refuse before anything is allocated for the pixels.
-    let (width, height) = reader()
-        .map_err(io)?
-        .into_dimensions()
-        .map_err(unreadable)?;
+    let (width, height) = dimensions(bytes)?;
     if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(Error::ImageTooLarge {
             width,
@@ -70,11 +80,13 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
             limit_side: MAX_SIDE,
         });
     }
-    let mut reader = reader().map_err(io)?;
+    let mut reader = reader(bytes)?;
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_PIXELS * 16);
     reader.limits(limits);
-    let image = reader.decode().map_err(unreadable)?;
+    let image = reader
+        .decode()
+        .map_err(|source| Error::ImageDecode { source })?;
     if !image.color().has_alpha() {
         return Ok(image.into_rgb8());
     }

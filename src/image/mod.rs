@@ -3,6 +3,7 @@
 pub mod clip;
 pub mod decode;
 pub mod encoders;
+pub mod files;
 pub mod preprocess;
 pub mod swin;
 pub mod unet;

@@ -154,6 +154,10 @@ fn image_fields() -> Fields {
         ("image_nsfw", DataType::Float32),
         ("prompt_nsfw", DataType::Float32),
         ("timestamp", time),
+        ("model", DataType::Utf8),
+        ("generator", DataType::Utf8),
+        ("file_size", DataType::UInt64),
+        ("predicted", DataType::Float32),
     ]
     .into_iter()
     .map(|(name, data_type)| Field::new(name, data_type, name != "image_name"))
@@ -203,26 +207,29 @@ fn image_columns(images: &[ImageRecord]) -> std::result::Result<StructArray, Fai
     let real = |value: fn(&ImageRecord) -> Option<f32>| -> ArrayRef {
         Arc::new(images.iter().map(value).collect::<Float32Array>())
     };
-    let names = images.iter().map(|image| Some(image.image_name.as_str()));
-    let samplers = images.iter().map(|image| image.sampler.as_deref());
+    let large = |value: fn(&ImageRecord) -> Option<u64>| -> ArrayRef {
+        Arc::new(images.iter().map(value).collect::<UInt64Array>())
+    };
+    let text = |value: fn(&ImageRecord) -> Option<&str>| -> ArrayRef {
+        Arc::new(images.iter().map(value).collect::<StringArray>())
+    };
     let times: TimestampMillisecondArray = images.iter().map(|image| image.timestamp).collect();
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(names.collect::<StringArray>()),
+        text(|image| Some(&image.image_name)),
         whole(|image| image.part_id),
-        Arc::new(
-            images
-                .iter()
-                .map(|image| image.seed)
-                .collect::<UInt64Array>(),
-        ),
+        large(|image| image.seed),
         whole(|image| image.step),
         real(|image| image.cfg),
-        Arc::new(samplers.collect::<StringArray>()),
+        text(|image| image.sampler.as_deref()),
         whole(|image| image.width),
         whole(|image| image.height),
         real(|image| image.image_nsfw),
         real(|image| image.prompt_nsfw),
         Arc::new(times.with_timezone("UTC")),
+        text(|image| image.model.as_deref()),
+        text(|image| image.generator.as_deref()),
+        large(|image| image.file_size),
+        real(|image| image.predicted),
     ];
     Ok(StructArray::try_new(image_fields(), columns, None)?)
 }

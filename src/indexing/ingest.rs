@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use unprompt_index::{BuildOptions, Stats, Writer};
+use unprompt_index::{BuildOptions, Filter, Stats, Writer};
 
 use super::{IndexingEvent, Observe, check_encoder, index_encoder};
+use crate::data::gallery::KnownFiles;
 use crate::data::records::{PromptRecord, Records};
 use crate::data::row::Row;
 use crate::error::{Error, Result};
@@ -33,6 +34,9 @@ pub struct Ingest<'a> {
     vectors: Vec<f32>,
     /// Whether vectors that came with their prompts have been found to be of the encoder.
     compared: bool,
+    /// Image files that the index had before.
+    known_files: KnownFiles,
+    removed: usize,
 }
 
 /// What became of the rows.
@@ -42,6 +46,8 @@ pub struct Ingested {
     pub stats: Stats,
     /// Prompts that are new to it.
     pub added: usize,
+    /// Images that were there before and are not any more; changed files are none of them.
+    pub removed: usize,
     /// Prompts that were embedded; the others were known, staged, or came with a vector.
     pub embedded: usize,
 }
@@ -58,7 +64,7 @@ impl<'a> Ingest<'a> {
         options: BuildOptions,
     ) -> Result<Self> {
         let encoder = index_encoder(sentences.identity());
-        Ok(Self::new(Writer::create(dir, encoder, options)?, sentences))
+        Self::new(Writer::create(dir, encoder, options)?, sentences)
     }
 
     /// For the index at `dir`.
@@ -69,18 +75,63 @@ impl<'a> Ingest<'a> {
     pub fn open(dir: &Path, sentences: &'a SentenceEncoder, options: BuildOptions) -> Result<Self> {
         let writer = Writer::open(dir, options)?;
         check_encoder(writer.encoder(), sentences.identity())?;
-        Ok(Self::new(writer, sentences))
+        Self::new(writer, sentences)
     }
 
-    fn new(writer: Writer, sentences: &'a SentenceEncoder) -> Self {
-        Self {
+    fn new(writer: Writer, sentences: &'a SentenceEncoder) -> Result<Self> {
+        let mut known_files = KnownFiles::default();
+        if let Some(index) = writer.before() {
+            let read_from_files = Filter::parse("file_size:*")?;
+            index.for_each_image(&read_from_files, &mut |_, image| known_files.add(&image))?;
+        }
+        Ok(Self {
+            known_files,
+            removed: 0,
             writer,
             sentences,
             records: Records::default(),
             prompts: Vec::new(),
             vectors: Vec::new(),
             compared: false,
+        })
+    }
+
+    /// The image files that the index had before.
+    pub fn known_files(&self) -> &KnownFiles {
+        &self.known_files
+    }
+
+    /// Removes the image of a file, if it had one before: the file is gone, or has no prompt any more.
+    ///
+    /// # Errors
+    /// What the index reports.
+    pub fn remove(&mut self, file: &str) -> Result<()> {
+        if self.known_files.contains(file) {
+            self.removed += self.writer.remove_images(file)?;
         }
+        Ok(())
+    }
+
+    /// Images removed so far, for files that are gone or have no prompt any more.
+    pub fn removed(&self) -> usize {
+        self.removed
+    }
+
+    /// Removes the images of those files that lay in `folder` or below and are not there any more.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder itself cannot be found, and what the index reports.
+    pub fn prune(&mut self, folder: &Path) -> Result<()> {
+        let folder = folder
+            .canonicalize()
+            .map_err(Error::io("resolve", folder))?;
+        let gone: Vec<String> = self
+            .known_files
+            .below(&folder)
+            .filter(|name| matches!(Path::new(name).try_exists(), Ok(false)))
+            .map(str::to_owned)
+            .collect();
+        gone.iter().try_for_each(|file| self.remove(file))
     }
 
     /// Numbers in a vector.
@@ -93,12 +144,20 @@ impl<'a> Ingest<'a> {
         self.writer.staged()
     }
 
-    /// Takes a row. A vector that comes with it is taken as it is, unless the prompt has one.
+    /// Takes a row. A vector that comes with it is taken as it is, unless the prompt has one. What the index had
+    /// of an image file that has changed goes.
     ///
     /// # Errors
     /// [`Error::ForeignVectors`] if vectors are not of the sentence encoder, and what the index
     /// reports.
     pub fn take(&mut self, mut row: Row) -> Result<()> {
+        if let Some(image) = &row.image
+            && image.file_size.is_some()
+            && self.known_files.contains(&image.image_name)
+        {
+            // The file has changed.
+            self.writer.remove_images(&image.image_name)?;
+        }
         if let Some(vector) = row.vector.take()
             && !self.records.contains(&row.prompt)
             && !self.writer.knows(&row.prompt)?
@@ -185,6 +244,7 @@ impl<'a> Ingest<'a> {
         Ok(Ingested {
             stats,
             added,
+            removed: self.removed,
             embedded: progress.embedded,
         })
     }

@@ -169,6 +169,7 @@ fn what_was_drawn_is_read_back_from_table_and_parts() {
                     image_nsfw: Some(0.0),
                     prompt_nsfw: Some(0.0),
                     timestamp: Some(draw.timestamp_s * 1000),
+                    ..ImageRecord::default()
                 }),
                 vector: None,
             })

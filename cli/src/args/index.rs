@@ -73,6 +73,24 @@ pub(crate) struct AddArgs {
 
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
+
+    /// Forget the image files in the folders among the sources that are not there any more, deleted or moved.
+    #[arg(long, env = "UNPROMPT_PRUNE", value_parser = flag())]
+    pub(crate) prune: bool,
+
+    /// Add image files that carry no prompt, too, with what `reverse` answers from the prompts that were there
+    /// before. They are marked: predicted:* filters them, and predicted:>0.5 those it is surer of.
+    #[arg(long, env = "UNPROMPT_PREDICT", value_parser = flag())]
+    pub(crate) predict: bool,
+
+    /// The model that predicts.
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "vit",
+        env = "UNPROMPT_MODEL"
+    )]
+    pub(crate) model: String,
 }
 
 /// Arguments of `index delete`.
@@ -111,7 +129,8 @@ pub(crate) struct DeletionArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
     /// Prompts: a file .txt (one a line), .jsonl, .csv, .tsv or .parquet (DiffusionDB's metadata
-    /// and what `index export` wrote, too), a folder of such files, DiffusionDB's folder, one of its parts or part-*.zip, a folder
+    /// and what `index export` wrote, too), a folder of such files, images that carry their prompt or a folder of
+    /// them, DiffusionDB's folder, one of its parts or part-*.zip, a folder
     /// of captions with vectors as clip-retrieval writes it, or pocket:N for N prompts of the
     /// pocket world. docs/sources.md lists what is read from each.
     #[arg(required = true, value_name = "SOURCE")]

@@ -17,8 +17,17 @@ pub(crate) struct SearchArgs {
     pub(crate) index: PathBuf,
 
     /// The texts; - reads them from standard input, one a line.
-    #[arg(required = true, value_name = "TEXT")]
+    #[arg(required_unless_present = "like", value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
+
+    /// More like this: an image that is in the index, by its path or name, or a file that carries its prompt. May
+    /// be given several times.
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) like: Vec<PathBuf>,
+
+    /// Print nothing but the names of the images found, one a line: paths, where the index was made of image files.
+    #[arg(long, visible_alias = "open", env = "UNPROMPT_PATHS", value_parser = flag(), conflicts_with = "json")]
+    pub(crate) paths: bool,
 
     #[command(flatten)]
     pub(crate) hits: HitArgs,

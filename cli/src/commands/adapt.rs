@@ -17,7 +17,7 @@ pub(crate) fn run(args: &AdaptArgs, global: &Global) -> Result<()> {
         let missing = missing.display();
         bail!("--target {missing}: there is no such file or folder");
     }
-    let targets = images::files(&args.target);
+    let targets = images::image_files(&args.target);
     if targets.is_empty() {
         bail!("--target names no image files");
     }

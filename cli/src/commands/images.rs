@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use unprompt::image::files;
 
 use crate::output::status::{SomeFailed, line};
 use crate::stop;
@@ -17,7 +18,7 @@ pub(super) fn each<T>(
     mut work: impl FnMut(&Path) -> Result<T>,
     mut show: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
-    let files = files(paths);
+    let files = image_files(paths);
     let mut failed = 0;
     for path in &files {
         stop::check()?;
@@ -40,51 +41,20 @@ pub(super) fn each<T>(
     }
 }
 
-/// File names that images have, in lower case.
-const IMAGE_EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"];
-
 /// The given files, and the image files of the given folders and those below, in order of name. A
 /// folder that cannot be read stands for itself, so that it fails like a file and the rest goes on.
-pub(super) fn files(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let mut files = vec![];
+pub(super) fn image_files(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = vec![];
     for path in paths {
         if path.is_dir() {
-            let before = files.len();
-            add_images_below(path, &mut files);
-            if files.len() == before {
+            let images = files::below(path);
+            if images.is_empty() {
                 tracing::warn!("{} holds no image files", path.display());
             }
+            found.extend(images);
         } else {
-            files.push(path.clone());
+            found.push(path.clone());
         }
     }
-    files
-}
-
-fn add_images_below(folder: &Path, files: &mut Vec<PathBuf>) {
-    let list = || -> std::io::Result<Vec<PathBuf>> {
-        std::fs::read_dir(folder)?
-            .map(|entry| Ok(entry?.path()))
-            .collect()
-    };
-    let Ok(mut paths) = list() else {
-        files.push(folder.to_owned());
-        return;
-    };
-    paths.sort();
-    for path in paths {
-        // A link to a folder may lead back up; links to files are fine.
-        if path.is_dir() && !path.is_symlink() {
-            add_images_below(&path, files);
-        } else if path.is_file() && is_image(&path) {
-            files.push(path);
-        }
-    }
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_ascii_lowercase());
-    extension.is_some_and(|extension| IMAGE_EXTENSIONS.iter().any(|known| extension == *known))
+    found
 }

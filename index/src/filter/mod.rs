@@ -32,7 +32,7 @@ pub struct Filter {
 impl Filter {
     /// Reads a filter in the query syntax of tantivy, over the fields `prompt`, `image_name`,
     /// `part_id`, `seed`, `step`, `cfg`, `sampler`, `width`, `height`, `image_nsfw`, `prompt_nsfw`,
-    /// `timestamp`, `model`, `generator`, `file_size` and `confidence`.
+    /// `timestamp`, `model`, `generator`, `file_size` and `predicted`.
     ///
     /// - `prompt:fox`, or `fox` alone: the prompt has the word; `prompt:"red fox"`: the phrase.
     /// - `sampler:k_lms`, `cfg:7.5`, `seed: IN [1 2 3]`: the image has the value. Capitals do not matter in

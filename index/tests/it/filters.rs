@@ -52,7 +52,7 @@ fn record(rng: &mut ChaCha8Rng, name: &str) -> ImageRecord {
         model: perhaps(rng, |rng| (*MODELS.choose(rng).unwrap()).into()),
         generator: perhaps(rng, |_| "comfyui".into()),
         file_size: perhaps(rng, |rng| rng.random_range(0..1000)),
-        confidence: perhaps(rng, |rng| rng.random()),
+        predicted: perhaps(rng, |rng| rng.random()),
     }
 }
 
@@ -201,11 +201,11 @@ fn filters_select_what_they_say() {
             Some(|i| matches!(i.model.as_deref(), Some("DreamShaper_8" | "sd 1.5"))),
         ),
         (
-            "-model:* AND -confidence:* AND file_size:>=500",
+            "-model:* AND -predicted:* AND file_size:>=500",
             any,
             Some(|i| {
                 i.model.is_none()
-                    && i.confidence.is_none()
+                    && i.predicted.is_none()
                     && i.file_size.is_some_and(|size| size >= 500)
             }),
         ),

@@ -37,7 +37,7 @@ fn full(version: u32, name: &str) -> ImageRecord {
             model: Some("DreamShaper_8".into()),
             generator: Some("comfyui".into()),
             file_size: Some(u64::MAX),
-            confidence: Some(0.75),
+            predicted: Some(0.75),
             ..image(name)
         }
     };

@@ -108,6 +108,7 @@ fn diffusiondb_rows_are_read_whole() {
             image_nsfw: Some(2.0),
             prompt_nsfw: Some(0.0),
             timestamp: Some(MS),
+            ..ImageRecord::default()
         }),
         vector: None,
     };

@@ -4,6 +4,7 @@ mod check;
 mod delete;
 mod export;
 mod ingest;
+mod predict;
 mod stats;
 
 use anyhow::Result;

@@ -1,0 +1,78 @@
+//! Prompts for image files that carry none, as `reverse` answers them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use unprompt::data::row::Row;
+use unprompt::image::decode;
+use unprompt::reverse::{ReverseOptions, Reverser};
+use unprompt::text::SentenceEncoder;
+use unprompt_index::{ImageRecord, Index};
+
+use crate::args::Global;
+use crate::commands::predictor;
+use crate::output::progress::{Progress, Unit};
+use crate::output::status;
+use crate::stop;
+
+/// Answers from the prompts of an index.
+pub(super) struct Predictions(Reverser);
+
+impl Predictions {
+    pub(super) fn open(
+        index: &Path,
+        model: &str,
+        sentences: Arc<SentenceEncoder>,
+        global: &Global,
+    ) -> Result<Self> {
+        let opened = Index::open(index)?;
+        if opened.is_empty() {
+            bail!(
+                "{} has no prompts to predict from: add some first, as pocket:60000 or DiffusionDB's \
+                 metadata.parquet",
+                index.display()
+            );
+        }
+        let reverser = Reverser::new(opened, predictor(model, global)?)?;
+        Ok(Self(reverser.with_sentences(sentences)?))
+    }
+
+    /// Gives `take` a row for each of `images` that can be decoded, marked with the confidence; how many.
+    pub(super) fn make(
+        &self,
+        images: Vec<ImageRecord>,
+        take: &mut dyn FnMut(Row) -> Result<()>,
+        global: &Global,
+    ) -> Result<usize> {
+        let mut predicted = 0;
+        let total = Some(images.len() as u64);
+        let mut progress = Progress::new("predicting prompts", total, Unit::Count, global.quiet);
+        for (image, done) in images.into_iter().zip(1..) {
+            stop::check()?;
+            match self.predict(&image) {
+                Ok((prompt, confidence)) => {
+                    predicted += 1;
+                    take(Row {
+                        prompt,
+                        image: Some(ImageRecord {
+                            predicted: Some(confidence),
+                            ..image
+                        }),
+                        vector: None,
+                    })?;
+                }
+                Err(error) => tracing::warn!("{}: {}", image.image_name, status::line(&error)),
+            }
+            progress.set(done, "");
+        }
+        Ok(predicted)
+    }
+
+    fn predict(&self, image: &ImageRecord) -> Result<(String, f32)> {
+        let bytes = decode::read_file(Path::new(&image.image_name))?;
+        let options = ReverseOptions::default();
+        let answer = self.0.reverse(&image.image_name, &bytes, &options)?;
+        Ok((answer.prompt, answer.confidence))
+    }
+}
