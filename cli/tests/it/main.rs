@@ -3,6 +3,7 @@
 mod adapt; // a model to other images
 mod answer; // what is fitted to a model, what it answers then, and the proof
 mod diffusion; // text to image, and what learns from it
+mod gallery; // folders of images
 mod index; // building, changing and exporting indexes
 
 use std::fs;
