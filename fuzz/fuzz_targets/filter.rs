@@ -25,6 +25,7 @@ fn index() -> Index {
             seed: (j > 0).then_some(u64::from(i * j)),
             cfg: Some(i as f32 / 8.0),
             sampler: Some(["k_lms", "ddim"][j as usize % 2].into()),
+            model: (j > 0).then(|| format!("Model {}", i % 5)),
             timestamp: Some(i64::from(i) * 1_000_000_000),
             ..ImageRecord::default()
         };

@@ -98,6 +98,9 @@ fn utf8(path: &Path) -> Result<&str> {
 fn read(out: &mut Out<'_>, files: &[PathBuf], known: &KnownFiles) {
     let mut done = 0;
     for some in files.chunks(FILES_AT_ONCE) {
+        if out.is_full() {
+            return;
+        }
         let looked: Vec<Looked> = some.par_iter().map(|path| look(path, known)).collect();
         for (path, looked) in some.iter().zip(looked) {
             let mut out = out.at(path);

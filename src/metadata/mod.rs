@@ -8,6 +8,9 @@ mod automatic1111;
 mod comfyui;
 mod diffusiondb;
 mod exif;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod invokeai;
 mod json;
 mod novelai;

@@ -193,7 +193,7 @@ fn other_folders_give_the_rows_of_their_data_files_in_order() {
         ("d.txt", b"\xff\xfed\0"),
         ("e.csv", b"words\ne\n"),
         ("list.json", b"[]"),
-        ("1.png", b"x"),
+        ("1.md", b"x"),
         (".hidden.txt", b"no\n"),
         ("sub/f.txt", b"no\n"),
     ]);
