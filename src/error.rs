@@ -154,7 +154,7 @@ pub enum Error {
     /// A folder holds no prompts that are known how to read.
     #[error(
         "cannot read prompts from the folder {}: looked for DiffusionDB's part-* folders or .zip \
-         files, metadata_*.parquet beside text_emb_*.npy, and files .txt, .jsonl, .ndjson, .csv, \
+         files, metadata_*.parquet beside text_emb_*.npy, images, and files .txt, .jsonl, .ndjson, .csv, \
          .tsv or .parquet; found {found}",
         path.display()
     )]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use unprompt_index::{EntryId, Filter, Fusion, Hit, Index, KeywordQuery, SearchRequest};
 
 use crate::error::{Error, Result, one_line};
@@ -10,7 +10,8 @@ use crate::indexing::check_encoder;
 use crate::text::SentenceEncoder;
 
 /// What a search compares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Meaning and words, fused.
@@ -63,6 +64,7 @@ impl Default for SearchOptions {
 
 /// The answer to one query: the JSON of `search`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SearchAnswer {
     /// The query.
     pub query: String,
@@ -102,9 +104,27 @@ pub fn search(
             }
         },
     };
+    let mut answer = search_embedded(index, query, vector, options)?;
+    answer.took_ms = took_ms(start);
+    answer.warning = warning;
+    Ok(answer)
+}
+
+/// The same for a query that has been embedded; it is compared by its words alone where it has not.
+///
+/// # Errors
+/// What the index reports.
+pub fn search_embedded(
+    index: &Index,
+    query: &str,
+    vector: Option<Vec<f32>>,
+    options: &SearchOptions,
+) -> Result<SearchAnswer> {
+    let start = Instant::now();
+    let by_words_alone = options.mode == Mode::Hybrid && vector.is_none();
     let hits = index.search(&SearchRequest {
         // Its unit is that of fused scores.
-        min_score: options.min_score.filter(|_| warning.is_none()),
+        min_score: options.min_score.filter(|_| !by_words_alone),
         ..request(vector, query, options)
     })?;
     Ok(SearchAnswer {
@@ -112,7 +132,7 @@ pub fn search(
         mode: options.mode,
         took_ms: took_ms(start),
         hits,
-        warning,
+        warning: None,
     })
 }
 

@@ -62,14 +62,21 @@ impl Deleted {
     }
 }
 
-fn encode(rows: &RoaringBitmap) -> Vec<u8> {
+/// The bytes of a set of rows.
+pub(crate) fn encode(rows: &RoaringBitmap) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(rows.serialized_size());
     // Writing to memory does not fail.
     let _ = rows.serialize_into(&mut bytes);
     bytes
 }
 
-fn decode(bytes: &[u8], count: usize, section: &'static str, path: &Path) -> Result<RoaringBitmap> {
+/// A set of rows below `count`.
+pub(crate) fn decode(
+    bytes: &[u8],
+    count: usize,
+    section: &'static str,
+    path: &Path,
+) -> Result<RoaringBitmap> {
     let rows = RoaringBitmap::deserialize_from(bytes)
         .map_err(|error| Error::corrupt(path, section, error.to_string()))?;
     match rows.max() {

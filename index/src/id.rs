@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// assert_eq!(id.to_string().parse(), Ok(id));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct PromptId(u128);
 
 impl PromptId {

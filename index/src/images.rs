@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use roaring::RoaringBitmap;
 use tantivy::columnar::{Column, StrColumn};
-use tantivy::query::{Query, TermQuery};
+use tantivy::query::{ExistsQuery, Query, TermQuery};
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, OwnedValue, Schema, SchemaBuilder, TextFieldIndexing,
     TextOptions,
@@ -51,7 +51,7 @@ pub(crate) const COLUMNS: [(&str, Kind); 15] = [
     ("model", Kind::Name),
     ("generator", Kind::Name),
     ("file_size", Kind::Whole),
-    ("predicted", Kind::Real),
+    (PREDICTED_COLUMN, Kind::Real),
 ];
 
 /// The columns that format version 1 had, in which capitals mattered everywhere.
@@ -59,6 +59,9 @@ const COLUMNS_OF_VERSION_1: usize = 11;
 
 /// The first of them.
 const NAME_COLUMN: &str = "image_name";
+
+/// The last of them.
+const PREDICTED_COLUMN: &str = "predicted";
 
 /// The column that says which prompt an image belongs to, by its row.
 const PROMPT_ROW: &str = "prompt_row";
@@ -344,6 +347,14 @@ impl Images {
         };
         let term = Term::from_field_text(field, name);
         self.select(&TermQuery::new(term, IndexRecordOption::Basic))
+    }
+
+    /// The images whose prompts were predicted.
+    pub(crate) fn predicted(&self) -> Result<RoaringBitmap> {
+        if self.schema().get_field(PREDICTED_COLUMN).is_err() {
+            return Ok(RoaringBitmap::new());
+        }
+        self.select(&ExistsQuery::new(PREDICTED_COLUMN.to_owned(), false))
     }
 
     /// The prompts, below `rows`, that `images` belong to.

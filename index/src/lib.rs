@@ -69,6 +69,7 @@ mod filter;
 pub mod fusion;
 
 mod deleted;
+mod given;
 mod manifest;
 mod segment;
 

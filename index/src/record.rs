@@ -6,6 +6,7 @@ use crate::id::PromptId;
 
 /// One image of a prompt: its name and how it was made. What is not known is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImageRecord {
     /// File name, unique within its collection.
     pub image_name: String,
@@ -49,6 +50,7 @@ pub struct ImageRecord {
 /// The single scores behind a hit. Where a search by a vector takes part, every hit has its cosine,
 /// found by that search or not; else `None` where a search did not take part or did not find it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Scores {
     /// Cosine to the query vector, in [-1, 1].
     pub vector: Option<f32>,
@@ -61,6 +63,7 @@ pub struct Scores {
 /// The places of a hit in the single lists, from 1; `None` where a search did not take part or did
 /// not find it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ranks {
     /// Place by cosine.
     pub vector: Option<usize>,
@@ -72,6 +75,7 @@ pub struct Ranks {
 
 /// One answer of a search: a prompt and its images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Hit {
     /// Place in the answer, from 1; with an offset, of the whole answer.
     pub rank: usize,

@@ -8,7 +8,6 @@ use super::out::Out;
 use super::read::ReadOptions;
 use super::{diffusiondb, embeddings, gallery};
 use crate::error::{Error, Result};
-use crate::image::files;
 
 /// How many names a message lists.
 const MAX_NAMES: usize = 10;
@@ -80,14 +79,21 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions) -> Result<()> {
         .files
         .into_iter()
         .partition(|path| is_data(Form::of(path)));
-    if !files::below(out.path).is_empty() {
-        if !data.is_empty() {
+    if gallery::is_gallery(out.path, &options.known_files)? {
+        // Texts lie beside many images and are about them; a table is a source of its own.
+        let (texts, tables): (Vec<PathBuf>, Vec<PathBuf>) = data
+            .into_iter()
+            .partition(|path| Form::of(path) == Some(Form::Text));
+        if !texts.is_empty() {
             out.note(format!(
-                "{}: reading the prompts of its images, and none of its data files; name those to have them \
+                "{}: reading the prompts of its images, and none of its text files; name those to have them \
                  read: {}",
                 out.path.display(),
-                list(&names(&data))
+                list(&names(&texts))
             ));
+        }
+        if !tables.is_empty() {
+            read_data(out, options, tables)?;
         }
         return gallery::read_folder(out, &options.known_files);
     }
@@ -97,6 +103,10 @@ pub(super) fn read(out: &mut Out<'_>, options: &ReadOptions) -> Result<()> {
             found: describe(&others, &listing.folders),
         });
     }
+    read_data(out, options, data)
+}
+
+fn read_data(out: &mut Out<'_>, options: &ReadOptions, data: Vec<PathBuf>) -> Result<()> {
     out.note(format!(
         "{}: reading its data files: {}",
         out.path.display(),

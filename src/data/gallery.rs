@@ -18,21 +18,40 @@ use crate::metadata;
 /// Files that are read between two chances to stop.
 const FILES_AT_ONCE: usize = 64;
 
-/// Files that were read before: by name, their size in bytes and time of change in milliseconds since 1970 UTC.
+/// Files that were read before, by name.
 #[derive(Clone, Debug, Default)]
-pub struct KnownFiles(HashMap<String, (u64, i64)>);
+pub struct KnownFiles(HashMap<String, Known>);
+
+/// What a file was like.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    bytes: u64,
+    /// Milliseconds since 1970 UTC.
+    changed: i64,
+    predicted: bool,
+}
 
 impl KnownFiles {
     /// Adds what is kept of an image, if it was read from a file.
     pub fn add(&mut self, image: &ImageRecord) {
-        if let (Some(size), Some(time)) = (image.file_size, image.timestamp) {
-            self.0.insert(image.image_name.clone(), (size, time));
+        if let (Some(bytes), Some(changed)) = (image.file_size, image.timestamp) {
+            let known = Known {
+                bytes,
+                changed,
+                predicted: image.predicted.is_some(),
+            };
+            self.0.insert(image.image_name.clone(), known);
         }
     }
 
     /// Whether a file was read before, as it is now or otherwise.
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// Whether a file was read before and given a prompt that was predicted.
+    pub fn is_predicted(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|known| known.predicted)
     }
 
     /// The names of those that lay in a folder, or below.
@@ -42,8 +61,9 @@ impl KnownFiles {
     }
 
     fn has(&self, file: &ImageRecord) -> bool {
-        let known = self.0.get(&file.image_name).copied();
-        known.is_some() && known == file.file_size.zip(file.timestamp)
+        self.0.get(&file.image_name).is_some_and(|known| {
+            (Some(known.bytes), Some(known.changed)) == (file.file_size, file.timestamp)
+        })
     }
 }
 
@@ -57,10 +77,26 @@ enum Looked {
 
 /// Reads the images in a folder and below.
 pub(super) fn read_folder(out: &mut Out<'_>, known: &KnownFiles) -> Result<()> {
-    let folder = out.path.canonicalize();
-    let folder = folder.map_err(Error::io("resolve", out.path))?;
-    read(out, &files::below(&folder), known);
+    read(out, &files::below(&whole_folder(out.path)?), known);
     Ok(())
+}
+
+/// Whether a folder has images, there or below, or had some that are known.
+pub(super) fn is_gallery(folder: &Path, known: &KnownFiles) -> Result<bool> {
+    let whole = whole_folder(folder)?;
+    let has_images = files::below(folder)
+        .iter()
+        .any(|path| files::is_image(path));
+    Ok(has_images || known.below(&whole).next().is_some())
+}
+
+/// The absolute path of a folder, as the names of its images begin with it. It may be gone.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be told where it is.
+pub fn whole_folder(folder: &Path) -> Result<PathBuf> {
+    let whole = folder.canonicalize().or_else(|_| whole(folder));
+    whole.or_else(|_| std::path::absolute(folder).map_err(Error::io("resolve", folder)))
 }
 
 /// Reads one image.
@@ -105,7 +141,16 @@ fn read(out: &mut Out<'_>, files: &[PathBuf], known: &KnownFiles) {
         for (path, looked) in some.iter().zip(looked) {
             let mut out = out.at(path);
             let flow = match looked {
-                Looked::Prompt(prompt, image) => out.row(1, &prompt, || image),
+                Looked::Prompt(prompt, image) => {
+                    let changed = match known.contains(&image.image_name) {
+                        true => out.changed(&image.image_name),
+                        false => ControlFlow::Continue(()),
+                    };
+                    match changed {
+                        ControlFlow::Continue(()) => out.row(1, &prompt, || image),
+                        stop @ ControlFlow::Break(()) => stop,
+                    }
+                }
                 Looked::NoPrompt(image) => out.without_prompt(image),
                 Looked::Unchanged => {
                     out.unchanged();
@@ -134,9 +179,17 @@ fn look(path: &Path, known: &KnownFiles) -> Looked {
             return Ok(Looked::Unchanged);
         }
         let bytes = decode::read_file(path)?;
-        let (width, height) = decode::dimensions(&bytes)?;
-        (image.width, image.height) = (Some(width), Some(height));
-        let Some(embedded) = metadata::read(&bytes) else {
+        let dimensions = decode::dimensions(&bytes);
+        let embedded = metadata::read(&bytes);
+        match (dimensions, &embedded) {
+            (Ok((width, height)), _) => {
+                (image.width, image.height) = (Some(width), Some(height));
+            }
+            // A prompt is worth having, whatever became of the pixels.
+            (Err(_), Some(_)) => {}
+            (Err(error), None) => return Err(error),
+        }
+        let Some(embedded) = embedded else {
             return Ok(Looked::NoPrompt(image));
         };
         Ok(Looked::Prompt(
@@ -146,13 +199,18 @@ fn look(path: &Path, known: &KnownFiles) -> Looked {
                 step: embedded.steps,
                 cfg: embedded.cfg.map(|cfg| cfg as f32),
                 sampler: embedded.sampler,
-                model: embedded.model,
+                model: embedded.model.as_deref().map(base_name),
                 generator: Some(embedded.generator),
                 ..image
             },
         ))
     };
     read().unwrap_or_else(|error: Error| Looked::Broken(one_line(&error)))
+}
+
+/// The name of a model without the folder that some generators put before it.
+fn base_name(model: &str) -> String {
+    model.rsplit(['/', '\\']).next().unwrap_or(model).to_owned()
 }
 
 /// What is known of a file without looking into it.

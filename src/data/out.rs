@@ -199,6 +199,11 @@ impl<'a> Out<'a> {
         self.total.summary.empty += 1;
     }
 
+    /// An image file that was read before and has changed.
+    pub(super) fn changed(&mut self, name: &str) -> ControlFlow<()> {
+        self.go_on(|sink| sink.changed(name))
+    }
+
     /// An image file that carries no prompt.
     pub(super) fn without_prompt(&mut self, image: ImageRecord) -> ControlFlow<()> {
         self.empty();
@@ -240,6 +245,7 @@ impl<'a> Out<'a> {
     }
 
     fn problem(&mut self, problem: String) {
+        tracing::info!("cannot be read: {problem}");
         let summary = &mut self.total.summary;
         summary.invalid += 1;
         self.total.last_problem.clone_from(&problem);

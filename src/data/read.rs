@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use unprompt_index::ImageRecord;
 
@@ -14,6 +15,7 @@ use super::row::Row;
 pub use super::summary::Summary;
 use super::{file, folder};
 use crate::error::{Error, Result};
+use crate::image::files::is_image;
 
 /// The longest prompt, in bytes.
 pub const MAX_PROMPT_BYTES: usize = 1 << 20;
@@ -30,7 +32,7 @@ pub struct ReadOptions {
     /// file decide.
     pub dim: Option<usize>,
     /// Image files that are passed over if they have not changed.
-    pub known_files: KnownFiles,
+    pub known_files: Arc<KnownFiles>,
 }
 
 /// Takes what a source gives, and ends the reading with [`ControlFlow::Break`]. A closure that takes a [`Row`]
@@ -38,6 +40,11 @@ pub struct ReadOptions {
 pub trait Sink {
     /// A row with a prompt.
     fn row(&mut self, row: Row) -> ControlFlow<()>;
+
+    /// An image file that was read before and has changed; what it says now follows.
+    fn changed(&mut self, _name: &str) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 
     /// An image file that carries no prompt.
     fn without_prompt(&mut self, _image: ImageRecord) -> ControlFlow<()> {
@@ -78,6 +85,9 @@ pub fn read(path: &Path, options: &ReadOptions, sink: &mut dyn Sink) -> Result<S
     let mut out = Out::new(path, &mut total, sink);
     if metadata.is_dir() {
         folder::read(&mut out, options)?;
+    } else if is_image(path) {
+        // One of many that a shell has listed; a broken one is no reason to end.
+        file::read(&mut out, options)?;
     } else {
         out.file(path, |out| file::read(out, options))?;
     }

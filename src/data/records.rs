@@ -14,6 +14,8 @@ pub struct PromptRecord {
     pub prompt: String,
     /// Its images, in the order in which they came.
     pub images: Vec<ImageRecord>,
+    /// Whether it came without an image, too.
+    pub given: bool,
 }
 
 /// Distinct prompts in the order in which they first came.
@@ -44,6 +46,7 @@ impl Records {
         match self.numbers.entry(PromptId::of(&row.prompt)) {
             Entry::Occupied(number) => {
                 if let Some(record) = self.prompts.get_mut(*number.get()) {
+                    record.given |= row.image.is_none();
                     record.images.extend(row.image);
                 }
             }
@@ -52,6 +55,7 @@ impl Records {
                 // Most prompts have one image, and a vector that grows begins with room for four.
                 self.prompts.push(PromptRecord {
                     prompt: row.prompt,
+                    given: row.image.is_none(),
                     images: row.image.map_or_else(Vec::new, |image| vec![image]),
                 });
             }
@@ -86,6 +90,7 @@ mod tests {
             ("a", None),
             ("b", None),
             ("b", Some("2.png")),
+            ("c", Some("3.png")),
         ] {
             let image = image.map(|name| ImageRecord {
                 image_name: name.to_owned(),
@@ -97,17 +102,22 @@ mod tests {
                 vector: None,
             });
         }
-        let found: Vec<(String, Vec<String>)> = records
+        let found: Vec<(String, Vec<String>, bool)> = records
             .into_prompts()
             .into_iter()
             .map(|record| {
                 let names = record.images.into_iter().map(|image| image.image_name);
-                (record.prompt, names.collect())
+                (record.prompt, names.collect(), record.given)
             })
             .collect();
         let expected = vec![
-            ("b".to_owned(), vec!["1.png".to_owned(), "2.png".to_owned()]),
-            ("a".to_owned(), vec![]),
+            (
+                "b".to_owned(),
+                vec!["1.png".to_owned(), "2.png".to_owned()],
+                true,
+            ),
+            ("a".to_owned(), vec![], true),
+            ("c".to_owned(), vec!["3.png".to_owned()], false),
         ];
         assert_eq!(found, expected);
     }

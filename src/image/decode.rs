@@ -22,11 +22,21 @@ pub const MAX_SIDE: u32 = 32_768;
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::ImageFileTooLarge`] beyond [`MAX_FILE_BYTES`].
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let failed = |error| Error::io("read", path)(error);
+    // Opening a pipe would wait for somebody who writes to it.
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        let why = "it is no regular file";
+        return Err(failed(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            why,
+        )));
+    }
+    let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
-        .map_err(Error::io("read", path))?;
+        .map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Error::ImageFileTooLarge {
             path: path.to_owned(),

@@ -1,12 +1,13 @@
 //! Rows into an index: each distinct prompt is embedded once, also if the process is killed on the
 //! way, and all of it is committed or nothing.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use unprompt_index::{BuildOptions, Filter, Stats, Writer};
 
 use super::{IndexingEvent, Observe, check_encoder, index_encoder};
-use crate::data::gallery::KnownFiles;
+use crate::data::gallery::{self, KnownFiles};
 use crate::data::records::{PromptRecord, Records};
 use crate::data::row::Row;
 use crate::error::{Error, Result};
@@ -34,8 +35,6 @@ pub struct Ingest<'a> {
     vectors: Vec<f32>,
     /// Whether vectors that came with their prompts have been found to be of the encoder.
     compared: bool,
-    /// Image files that the index had before.
-    known_files: KnownFiles,
     removed: usize,
 }
 
@@ -79,13 +78,7 @@ impl<'a> Ingest<'a> {
     }
 
     fn new(writer: Writer, sentences: &'a SentenceEncoder) -> Result<Self> {
-        let mut known_files = KnownFiles::default();
-        if let Some(index) = writer.before() {
-            let read_from_files = Filter::parse("file_size:*")?;
-            index.for_each_image(&read_from_files, &mut |_, image| known_files.add(&image))?;
-        }
         Ok(Self {
-            known_files,
             removed: 0,
             writer,
             sentences,
@@ -96,42 +89,62 @@ impl<'a> Ingest<'a> {
         })
     }
 
-    /// The image files that the index had before.
-    pub fn known_files(&self) -> &KnownFiles {
-        &self.known_files
+    /// The image files that the index had before: what a gallery is compared with.
+    ///
+    /// # Errors
+    /// What the index reports.
+    pub fn known_files(&self) -> Result<KnownFiles> {
+        let mut known = KnownFiles::default();
+        if let Some(index) = self.writer.before() {
+            let read_from_files = Filter::parse("file_size:*")?;
+            index.for_each_image(&read_from_files, &mut |_, image| known.add(&image))?;
+        }
+        Ok(known)
     }
 
-    /// Removes the image of a file, if it had one before: the file is gone, or has no prompt any more.
+    /// Removes what the index had of an image file, to have it replaced.
+    ///
+    /// # Errors
+    /// What the index reports.
+    pub fn replace(&mut self, file: &str) -> Result<()> {
+        self.writer.remove_images(file)?;
+        Ok(())
+    }
+
+    /// Removes the image of a file that is gone, or has no prompt any more.
     ///
     /// # Errors
     /// What the index reports.
     pub fn remove(&mut self, file: &str) -> Result<()> {
-        if self.known_files.contains(file) {
-            self.removed += self.writer.remove_images(file)?;
-        }
+        self.removed += self.writer.remove_images(file)?;
         Ok(())
     }
 
-    /// Images removed so far, for files that are gone or have no prompt any more.
-    pub fn removed(&self) -> usize {
-        self.removed
-    }
-
-    /// Removes the images of those files that lay in `folder` or below and are not there any more.
+    /// Removes the images of those `known` files that lay in `folder` or below and are not there any more. The folder
+    /// itself may be gone.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder itself cannot be found, and what the index reports.
-    pub fn prune(&mut self, folder: &Path) -> Result<()> {
-        let folder = folder
-            .canonicalize()
-            .map_err(Error::io("resolve", folder))?;
-        let gone: Vec<String> = self
-            .known_files
+    /// [`Error::Io`] if it cannot be told where the folder is, and what the index reports.
+    pub fn prune(&mut self, folder: &Path, known: &KnownFiles) -> Result<()> {
+        let is_gone = |name: &&str| {
+            // A link whose file is away is still there.
+            match Path::new(name).symlink_metadata() {
+                Ok(found) => found.is_dir(),
+                Err(error) => {
+                    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+                }
+            }
+        };
+        let folder = gallery::whole_folder(folder)?;
+        known
             .below(&folder)
-            .filter(|name| matches!(Path::new(name).try_exists(), Ok(false)))
-            .map(str::to_owned)
-            .collect();
-        gone.iter().try_for_each(|file| self.remove(file))
+            .filter(is_gone)
+            .try_for_each(|file| self.remove(file))
+    }
+
+    /// Images removed so far.
+    pub fn removed(&self) -> usize {
+        self.removed
     }
 
     /// Numbers in a vector.
@@ -144,20 +157,12 @@ impl<'a> Ingest<'a> {
         self.writer.staged()
     }
 
-    /// Takes a row. A vector that comes with it is taken as it is, unless the prompt has one. What the index had
-    /// of an image file that has changed goes.
+    /// Takes a row. A vector that comes with it is taken as it is, unless the prompt has one.
     ///
     /// # Errors
     /// [`Error::ForeignVectors`] if vectors are not of the sentence encoder, and what the index
     /// reports.
     pub fn take(&mut self, mut row: Row) -> Result<()> {
-        if let Some(image) = &row.image
-            && image.file_size.is_some()
-            && self.known_files.contains(&image.image_name)
-        {
-            // The file has changed.
-            self.writer.remove_images(&image.image_name)?;
-        }
         if let Some(vector) = row.vector.take()
             && !self.records.contains(&row.prompt)
             && !self.writer.knows(&row.prompt)?
@@ -233,8 +238,18 @@ impl<'a> Ingest<'a> {
                 break;
             }
             progress.embed(&mut self.writer, self.sentences, &batch, observe)?;
-            for PromptRecord { prompt, images } in batch {
-                self.writer.add(&prompt, images)?;
+            for PromptRecord {
+                prompt,
+                images,
+                given,
+            } in batch
+            {
+                if given {
+                    self.writer.add(&prompt, vec![])?;
+                }
+                if !images.is_empty() {
+                    self.writer.add(&prompt, images)?;
+                }
             }
         }
         let added = self.writer.len() - before;

@@ -26,6 +26,7 @@ pub const MAX_TEXT_BYTES: usize = 16 << 20;
 
 /// What a generator wrote into its image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Embedded {
     /// The generator, in lower case: `automatic1111`.
     pub generator: String,

@@ -10,6 +10,7 @@ use crate::metadata::Embedded;
 
 /// What an image tells about its prompt, and the evidence.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReverseAnswer {
     /// The image's name, as it was given.
     pub image: String,
@@ -54,6 +55,7 @@ impl ReverseAnswer {
 
 /// How far an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The file carries it.
@@ -71,6 +73,7 @@ pub enum Verdict {
 
 /// A predicted word.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Word {
     /// The word.
     pub word: String,
@@ -80,6 +83,7 @@ pub struct Word {
 
 /// A piece of the answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Phrase {
     /// What stands between two commas of the answer; of one that was put together, the longest runs of words
     /// that some hit has.
@@ -90,6 +94,7 @@ pub struct Phrase {
 
 /// Times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TookMs {
     /// Reading what the file carries, and its pixels.
     pub decode: f64,

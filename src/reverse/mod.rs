@@ -14,6 +14,6 @@ pub mod verify;
 
 pub use answer::{Phrase, ReverseAnswer, TookMs, Verdict, Word};
 pub use candidates::Candidates;
-pub use pipeline::{ReverseOptions, Reverser, Sources};
+pub use pipeline::{Opened, ReverseOptions, Reverser, Sources};
 pub use reconstruct::Reconstruction;
 pub use verdict::signs;

@@ -81,10 +81,46 @@ impl Default for ReverseOptions {
     }
 }
 
+/// An image file, as far as it goes without a model.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// What the file carries.
+    pub embedded: Option<Embedded>,
+    /// Its pixels; none of a damaged file that carries its prompt.
+    pub pixels: Option<RgbImage>,
+    /// Time that it took, in milliseconds.
+    pub took_ms: f64,
+}
+
+impl Opened {
+    /// Reads what a file carries, if that is wanted, and its pixels. `image` is its name in messages.
+    ///
+    /// # Errors
+    /// [`Error::ImageDecode`](crate::Error::ImageDecode) and its kin if `bytes` are no image that can be decoded and
+    /// carry no prompt.
+    pub fn read(image: &str, bytes: &[u8], use_metadata: bool) -> Result<Self> {
+        let start = Instant::now();
+        let embedded = use_metadata.then(|| metadata::read(bytes)).flatten();
+        let pixels = match (decode::decode(bytes), &embedded) {
+            (Ok(pixels), _) => Some(pixels),
+            (Err(error), Some(_)) => {
+                tracing::warn!(image, %error, "answered without looking at the picture");
+                None
+            }
+            (Err(error), None) => return Err(error),
+        };
+        Ok(Self {
+            embedded,
+            pixels,
+            took_ms: ms(start),
+        })
+    }
+}
+
 /// An index and a model that belong together.
 pub struct Reverser {
     index: Index,
-    predictor: Predictor,
+    predictor: Arc<Predictor>,
     ranking: Option<Ranking>,
     sentences: Option<Arc<SentenceEncoder>>,
 }
@@ -95,7 +131,8 @@ impl Reverser {
     /// # Errors
     /// [`Error::EncoderMismatch`](crate::Error::EncoderMismatch) if the model predicts embeddings
     /// of another encoder than the index holds.
-    pub fn new(index: Index, predictor: Predictor) -> Result<Self> {
+    pub fn new(index: Index, predictor: impl Into<Arc<Predictor>>) -> Result<Self> {
+        let predictor = predictor.into();
         check_encoder(index.encoder(), predictor.sentence_encoder())?;
         Ok(Self {
             ranking: predictor.confidence().map(|it| it.ranking),
@@ -143,35 +180,47 @@ impl Reverser {
         bytes: &[u8],
         options: &ReverseOptions,
     ) -> Result<ReverseAnswer> {
+        let opened = Opened::read(image, bytes, options.use_metadata)?;
         let start = Instant::now();
-        let embedded = if options.use_metadata {
-            metadata::read(bytes)
-        } else {
-            None
-        };
-        let pixels = match (decode::decode(bytes), &embedded) {
-            (Ok(pixels), _) => Some(pixels),
-            (Err(error), Some(_)) => {
-                tracing::warn!(image, %error, "answered without looking at the picture");
-                None
+        let prediction = match &opened.pixels {
+            Some(pixels) => {
+                let predictions = self.predictor.predict(std::slice::from_ref(pixels))?;
+                Some(predictions.into_iter().next().unwrap_or_default())
             }
-            (Err(error), None) => return Err(error),
+            None => None,
         };
-        let decode = ms(start);
+        let encode = ms(start);
+        let mut answer = self.answer(image, opened, prediction.as_ref(), options)?;
+        answer.took_ms.encode = encode;
+        Ok(answer)
+    }
+
+    /// The prompt of an image file that has been opened, and of whose pixels, if there are any, the model has said
+    /// what it predicts.
+    ///
+    /// # Errors
+    /// If the index fails.
+    pub fn answer(
+        &self,
+        image: &str,
+        opened: Opened,
+        prediction: Option<&Prediction>,
+        options: &ReverseOptions,
+    ) -> Result<ReverseAnswer> {
         // Nothing need be put together where the file has the answer.
         let options = &ReverseOptions {
-            reconstruct: match embedded {
+            reconstruct: match opened.embedded {
                 Some(_) => Duration::ZERO,
                 None => options.reconstruct,
             },
             ..options.clone()
         };
-        let mut answer = match pixels {
-            Some(pixels) => self.reverse_pixels(image, &pixels, options)?,
+        let mut answer = match prediction {
+            Some(prediction) => self.look_up(image, prediction, options)?,
             None => ReverseAnswer::nothing(image),
         };
-        answer.took_ms.decode = decode;
-        if let Some(embedded) = embedded {
+        answer.took_ms.decode = opened.took_ms;
+        if let Some(embedded) = opened.embedded {
             answer_by(&mut answer, embedded);
         }
         Ok(answer)
@@ -307,6 +356,8 @@ impl Reverser {
             keywords: words.then(weights),
             k,
             filter: options.filter.clone(),
+            // An answer is no evidence for another.
+            known_only: true,
             fusion: Fusion::ReciprocalRank { k: RRF_K },
             ..SearchRequest::default()
         })?)

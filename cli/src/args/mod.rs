@@ -8,6 +8,7 @@ mod index;
 mod models;
 mod query;
 mod run;
+mod serve;
 mod train;
 
 use clap::builder::FalseyValueParser;
@@ -23,6 +24,7 @@ pub(crate) use models::{EmbedArgs, ModelsCommand};
 pub(crate) use query::{
     DemoArgs, EvaluateArgs, FusionArg, HitArgs, ReadArgs, ReverseArgs, SearchArgs,
 };
+pub(crate) use serve::ServeArgs;
 pub(crate) use train::TrainArgs;
 
 /// What prompt made this image? An embedded search engine with prompt retrieval.
@@ -74,6 +76,8 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Image in, prompt out.
     Reverse(ReverseArgs),
+    /// The API and the web page over HTTP, for one index.
+    Serve(Box<ServeArgs>),
     /// The prompt that an image file itself carries, as JSON Lines.
     Read(ReadArgs),
     /// Sentence embeddings of texts, as JSON Lines.

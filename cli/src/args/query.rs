@@ -1,5 +1,6 @@
 //! `search`, `reverse`, `read` and `evaluate`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,10 @@ pub(crate) struct SearchArgs {
     /// Print nothing but the names of the images found, one a line: paths, where the index was made of image files.
     #[arg(long, visible_alias = "open", env = "UNPROMPT_PATHS", value_parser = flag(), conflicts_with = "json")]
     pub(crate) paths: bool,
+
+    /// With --paths, a zero byte behind each instead of a line end, as `xargs -0` takes them.
+    #[arg(short = '0', long, env = "UNPROMPT_NULL", value_parser = flag(), requires = "paths")]
+    pub(crate) null: bool,
 
     #[command(flatten)]
     pub(crate) hits: HitArgs,
@@ -297,6 +302,15 @@ pub(crate) struct DemoArgs {
         env = "UNPROMPT_PROMPTS"
     )]
     pub(crate) prompts: usize,
+
+    /// Where to serve the page.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "UNPROMPT_BIND"
+    )]
+    pub(crate) bind: SocketAddr,
 
     /// Stop after the figures, without serving the page.
     #[arg(long, env = "UNPROMPT_NO_SERVE", value_parser = flag())]

@@ -12,13 +12,18 @@ use unprompt::pocket::{PocketPrompt, Prompts, Split};
 use unprompt::reverse::{ReverseOptions, Reverser};
 use unprompt::text::SentenceEncoder;
 use unprompt_index::Index;
+use unprompt_server::Config;
 
+use super::serve::serve;
 use super::{predictor, sentence_encoder};
 use crate::args::{DemoArgs, Global};
 use crate::output::sheet::{self, Entry};
 use crate::output::stages::Stages;
 use crate::output::table;
 use crate::stop;
+
+/// The model that is shown.
+const MODEL: &str = "vit";
 
 /// Images that are reversed.
 const IMAGES: usize = 12;
@@ -39,7 +44,7 @@ pub(crate) fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     let index = open_or_build(&dir, &prompts, &sentences, global)?;
 
     let reverser =
-        Reverser::new(index, predictor("vit", global)?)?.with_sentences(sentences.clone())?;
+        Reverser::new(index, predictor(MODEL, global)?)?.with_sentences(sentences.clone())?;
     let chosen: Vec<PocketPrompt> = prompts
         .iter()
         .step_by(prompts.len() / IMAGES)
@@ -83,10 +88,11 @@ pub(crate) fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         "     unprompt search {} \"a red cat in the snow\"",
         dir.display()
     );
-    if !args.no_serve {
-        say!("this version has no web page yet, so there is nothing to serve");
+    if args.no_serve {
+        return Ok(());
     }
-    Ok(())
+    drop(reverser);
+    serve(Config::new(dir, args.bind), MODEL, global)
 }
 
 /// Distinct prompts of the test split.

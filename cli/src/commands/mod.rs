@@ -15,6 +15,7 @@ mod models;
 mod read;
 mod reverse;
 mod search;
+mod serve;
 mod train;
 mod train_checker;
 mod train_diffusion;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Index(command) => index::run(command, global),
         Command::Search(args) => search::run(args, global),
         Command::Reverse(args) => reverse::run(args, global),
+        Command::Serve(args) => serve::run(args, global),
         Command::Read(args) => read::run(args),
         Command::Embed(args) => embed::run(args, global),
         Command::Train(args) => train::run(args, global),

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use unprompt::data::gallery;
 use unprompt::image::decode;
 use unprompt::metadata;
-use unprompt::search::{Mode, SearchAnswer, SearchOptions, search, similar};
-use unprompt_index::{EntryId, Fusion, Index};
+use unprompt::search::{Mode, SearchAnswer, SearchOptions, search, search_embedded};
+use unprompt_index::{EntryId, Filter, Fusion, Index};
 
 use super::{filter, sentence_encoder};
 use crate::args::{FusionArg, Global, SearchArgs};
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
                 vector: args.vector_weight,
             },
         },
-        filter: filter(&args.hits)?,
+        filter: selected(args)?,
         images_per_hit: if args.paths {
             usize::MAX
         } else {
@@ -37,8 +37,15 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
         },
     };
     let index = Index::open(&args.index)?;
+    let is_asked = args.like.is_empty() || !args.texts.is_empty();
     let sentences = match options.mode {
         Mode::Keyword => Err("none is loaded".to_owned()),
+        // An image of the index has its vector there.
+        Mode::Hybrid | Mode::Vector
+            if !is_asked && args.like.iter().all(|it| is_known(&index, it)) =>
+        {
+            Err("none is loaded".to_owned())
+        }
         Mode::Vector => Ok(sentence_encoder(global)?),
         Mode::Hybrid => sentence_encoder(global).map_err(|error| status::line(&error)),
     };
@@ -54,8 +61,9 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
         }
         if args.paths {
             let images = answer.hits.iter().flat_map(|hit| &hit.images);
+            let end = if args.null { '\0' } else { '\n' };
             for image in images {
-                writeln!(out, "{}", image.image_name)?;
+                write!(out, "{}{end}", image.image_name)?;
             }
         } else if args.hits.json {
             serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?;
@@ -77,7 +85,15 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
     };
     for path in &args.like {
         show(match like(&index, path)? {
-            Like::Entry(entry) => similar(&index, entry, &options)?,
+            Like::Image(entry, name) => {
+                stop::check()?;
+                let vector = match options.mode {
+                    Mode::Keyword => None,
+                    Mode::Hybrid | Mode::Vector => Some(index.vector(entry)?),
+                };
+                let prompt = index.prompt(entry)?;
+                without(&name, search_embedded(&index, &prompt, vector, &options)?)
+            }
             Like::Prompt(prompt) => ask(&prompt)?,
         })?;
     }
@@ -96,10 +112,45 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
     Ok(())
 }
 
+/// The filter of the command line; where paths are wanted, a prompt without an image is no hit.
+fn selected(args: &SearchArgs) -> Result<Option<Filter>> {
+    let given = filter(&args.hits)?;
+    if !args.paths {
+        return Ok(given);
+    }
+    let with_images = match args.hits.filter.as_deref().map(str::trim) {
+        None | Some("") => "image_name:*".to_owned(),
+        Some(text) => format!("image_name:* AND ({text})"),
+    };
+    Ok(Some(Filter::parse(&with_images)?))
+}
+
 /// What an image stands for.
 enum Like {
-    Entry(EntryId),
+    /// The prompt of an image of the index, and the image's name.
+    Image(EntryId, String),
     Prompt(String),
+}
+
+fn is_known(index: &Index, path: &Path) -> bool {
+    matches!(like(index, path), Ok(Like::Image(..)))
+}
+
+/// An answer without the image that was asked about, and without its prompt if that has no other.
+fn without(image: &str, mut answer: SearchAnswer) -> SearchAnswer {
+    for hit in &mut answer.hits {
+        let before = hit.images.len();
+        hit.images.retain(|it| it.image_name != image);
+        hit.image_count -= before - hit.images.len();
+    }
+    let asked = &answer.query;
+    answer
+        .hits
+        .retain(|hit| hit.image_count > 0 || hit.prompt != *asked);
+    for (hit, rank) in answer.hits.iter_mut().zip(1..) {
+        hit.rank = rank;
+    }
+    answer
 }
 
 fn like(index: &Index, path: &Path) -> Result<Like> {
@@ -107,7 +158,7 @@ fn like(index: &Index, path: &Path) -> Result<Like> {
     let as_typed = path.to_str().map(str::to_owned);
     for name in as_file.iter().chain(&as_typed) {
         if let Some(&entry) = index.find_image(name)?.first() {
-            return Ok(Like::Entry(entry));
+            return Ok(Like::Image(entry, name.clone()));
         }
     }
     let unknown = || format!("{} is no image of the index", path.display());

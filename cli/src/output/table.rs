@@ -21,7 +21,7 @@ pub(crate) fn hits(hits: &[Hit]) -> Table {
             number(hit.scores.vector),
             number(hit.scores.keyword),
             hit.image_count.to_string(),
-            printable(&hit.prompt) + mark(hit),
+            printable(&hit.prompt),
         ];
         if adapted {
             row.insert(3, number(hit.scores.kernel));
@@ -37,13 +37,6 @@ pub(crate) fn hits(hits: &[Hit]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
-}
-
-/// A mark for a prompt that is known from predictions alone.
-fn mark(hit: &Hit) -> &'static str {
-    let mut images = hit.images.iter();
-    let predicted = !hit.images.is_empty() && images.all(|image| image.predicted.is_some());
-    if predicted { " [predicted]" } else { "" }
 }
 
 /// Rows under a header.

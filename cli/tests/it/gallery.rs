@@ -66,14 +66,26 @@ fn files_are_found_by_text_by_settings_and_by_one_of_them() {
     let keyword = ["--mode", "keyword"];
     assert_eq!(paths(&at, &[&["owl"], &keyword[..]].concat()), owls);
     assert_eq!(paths(&at, &["an owl", "-k", "1"]), owls);
-    let filter =
-        "steps:[20 TO 30] AND sampler:\"dpm++ 2m\" AND model:dreamshaper* AND -predicted:*";
-    assert_eq!(paths(&at, &["fox", "--filter", filter]).len(), 3);
-    let none = ["fox", "--filter", "model:sdxl*"];
-    assert!(paths(&at, &none).is_empty());
+    let all = "steps:[20 TO 30] AND sampler:\"dpm++ 2m\" AND model:dreamshaper* AND -predicted:*";
+    assert_eq!(paths(&at, &["fox", "--filter", all]).len(), 3);
+    for none in ["steps:26", "sampler:dpm", "model:sdxl*", "predicted:*"] {
+        let filter = format!("{all} AND {none}");
+        assert!(
+            paths(&at, &["fox", "--filter", &filter]).is_empty(),
+            "{none}"
+        );
+    }
 
+    // The other image of its prompt comes first.
     let like = ["--like", "g/night/../night/owl.png"];
-    assert_eq!(paths(&at, &like), ["g/fox.png"]);
+    assert_eq!(paths(&at, &like), ["g/fox.png", "g/night/owl 2.png"]);
+    let like = [&like[..], &["-k", "1"]].concat();
+    assert_eq!(paths(&at, &like), ["g/night/owl 2.png"]);
+    let fox = ["--like", "g/fox.png", "--mode", "vector"];
+    assert_eq!(paths(&at, &fox), owls);
+    let search = ["search", "g.idx", "fox", "--paths", "-0", "-k", "1"];
+    let said = unprompt(&at, search).ok();
+    assert_eq!(said, format!("{}\0", at.join("g/fox.png").display()));
     let elsewhere = at.join("x.png");
     write_png(&elsewhere, Some("an owl at dusk"));
     assert_eq!(paths(&at, &["--like", "x.png", "-k", "1"]), owls);
@@ -146,6 +158,51 @@ fn unknown_prompts_are_predicted_where_asked_for_and_marked() {
     let listed = unprompt(&at, ["-v", "index", "add", "g.idx", "g"]);
     assert!(listed.stderr.contains("no prompt in"), "{}", listed.stderr);
     assert!(listed.stderr.contains("g/more.png"), "{}", listed.stderr);
+}
+
+#[test]
+fn predictions_stay_when_only_the_time_changes_and_are_no_evidence() {
+    let (_folder, at) = gallery();
+    add(&at, &["--predict"]);
+    let unknown = at.join("g/unknown.png");
+    let later = fs::File::options().write(true).open(&unknown).unwrap();
+    later
+        .set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let said = add(&at, &[]);
+    assert!(said.contains("0 new images from 0 rows"), "{said}");
+    let predicted = ["snow", "owl", "--filter", "predicted:*"];
+    assert!(!paths(&at, &predicted).is_empty());
+    let said = add(&at, &["--predict"]);
+    assert!(said.contains("1 with a predicted prompt"), "{said}");
+    let said = add(&at, &["--predict"]);
+    assert!(said.contains("4 unchanged files"), "{said}");
+    let reversed = unprompt(&at, ["reverse", "g.idx", "g/unknown.png", "--json"]).ok();
+    let hits = json_lines(&reversed)[0]["hits"].as_array().unwrap().clone();
+    assert_eq!(hits.len(), 2, "the prompts of the gallery alone");
+}
+
+#[test]
+fn folders_that_are_emptied_or_gone_can_be_pruned() {
+    let (_folder, at) = gallery();
+    fs::create_dir(at.join("other")).unwrap();
+    fs::rename(at.join("g/night/owl.png"), at.join("other/owl.png")).unwrap();
+    fs::remove_dir_all(at.join("g/night")).unwrap();
+    fs::remove_file(at.join("g/fox.png")).unwrap();
+    fs::remove_file(at.join("g/unknown.png")).unwrap();
+    let run = |arguments: &[&str]| {
+        let add = ["index", "add", "g.idx"];
+        unprompt(&at, add.iter().chain(arguments).copied())
+    };
+    let said = run(&["g/night", "--prune"]).ok();
+    assert!(said.contains("2 images removed"), "{said}");
+    let said = run(&["other"]).ok();
+    assert!(said.contains("1 new prompts and 1 new images"), "{said}");
+    let said = run(&["g", "--prune"]).ok();
+    assert!(said.contains("1 images removed"), "{said}");
+    assert_eq!(paths(&at, &["owl"]), ["other/owl.png"]);
+    let refused = run(&["typed-wrongly", "--prune"]).failed(1);
+    assert!(refused.contains("typed-wrongly"), "{refused}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod delete;
 mod index;
 mod lock;
 mod options;
+mod removal;
 mod search;
 mod staging;
 mod stats;

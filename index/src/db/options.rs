@@ -9,6 +9,7 @@ use crate::keyword::KeywordQuery;
 
 /// The sentence encoder that made the vectors of an index; kept in its MANIFEST.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Encoder {
     /// Its name, e.g. `all-MiniLM-L6-v2`.
     pub name: String,
@@ -130,6 +131,8 @@ pub struct SearchRequest {
     pub exact: bool,
     /// Which prompts and images may be answered.
     pub filter: Option<Filter>,
+    /// Leaves out prompts that are known from predictions alone.
+    pub known_only: bool,
     /// How the lists of a search by vectors and by keywords become one.
     pub fusion: Fusion,
     /// Images listed with a hit.
@@ -148,6 +151,7 @@ impl Default for SearchRequest {
             ef: None,
             exact: false,
             filter: None,
+            known_only: false,
             fusion: Fusion::default(),
             images_per_hit: 10,
         }
@@ -156,6 +160,7 @@ impl Default for SearchRequest {
 
 /// Counts and sizes of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Stats {
     /// Prompts.
     pub prompts: usize,
@@ -177,6 +182,7 @@ pub struct Stats {
 
 /// Sizes on disk in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bytes {
     /// Vectors and prompt ids.
     pub vectors: u64,

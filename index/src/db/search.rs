@@ -88,7 +88,10 @@ impl Index {
             + usize::from(request.keywords.is_some());
         let depth = if queries > 1 { depth(wanted) } else { wanted };
         let depth = depth.min(self.len());
-        let selections = self.select(request.filter.as_ref())?;
+        let mut selections = self.select(request.filter.as_ref())?;
+        if request.known_only {
+            self.leave_out_predictions(&mut selections)?;
+        }
         let options = VectorOptions {
             k: depth,
             ef: request.ef,
@@ -114,6 +117,22 @@ impl Index {
         let page = page.skip(request.offset).take(request.k);
         page.map(|(place, ranked)| self.hit(place + 1, &ranked, request, &selections))
             .collect()
+    }
+
+    /// Takes the prompts out that are known from predictions alone.
+    fn leave_out_predictions(&self, selections: &mut [Option<Selection>]) -> Result<()> {
+        for (segment, selection) in self.segments.iter().zip(selections) {
+            let predicted = segment.only_predicted()?;
+            if predicted.is_empty() {
+                continue;
+            }
+            let all = || Selection {
+                prompts: segment.live_rows().collect(),
+                images: segment.accept(None).and_then(|live| live.images.clone()),
+            };
+            selection.get_or_insert_with(all).prompts -= predicted;
+        }
+        Ok(())
     }
 
     fn hit(

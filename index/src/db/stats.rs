@@ -5,7 +5,7 @@ use std::path::Path;
 use super::options::{Bytes, Encoder, Stats};
 use crate::error::{Error, Result};
 use crate::manifest::{DELETED, MANIFEST, Manifest, SegmentEntry};
-use crate::segment::{GRAPH, IMAGES, PROMPTS, VECTORS};
+use crate::segment::{GIVEN, GRAPH, IMAGES, PROMPTS, VECTORS};
 
 /// The statistics of the index at `dir`.
 pub(crate) fn stats(manifest: &Manifest<Encoder>, dir: &Path) -> Result<Stats> {
@@ -19,7 +19,7 @@ pub(crate) fn stats(manifest: &Manifest<Encoder>, dir: &Path) -> Result<Stats> {
         let part = match file.path.split(['/', '-']).next().unwrap_or_default() {
             VECTORS => &mut bytes.vectors,
             GRAPH => &mut bytes.graph,
-            PROMPTS => &mut bytes.prompts,
+            PROMPTS | GIVEN => &mut bytes.prompts,
             IMAGES => &mut bytes.images,
             DELETED => &mut bytes.deleted,
             _ => continue,

@@ -8,6 +8,7 @@ use super::check_vector;
 use super::delete::without;
 use super::index::Index;
 use super::options::{BuildOptions, Encoder, Phase, Stats};
+use super::removal::Removal;
 use super::staging::Staging;
 use super::transaction::Transaction;
 use crate::deleted::Deleted;
@@ -39,8 +40,7 @@ pub struct Writer {
     staging: Staging,
     /// Rows of the segments that were there which have moved to the new one, or go.
     moved: Vec<RoaringBitmap>,
-    /// Images of the segments that were there which go, whether or not their prompts do.
-    removed: Vec<RoaringBitmap>,
+    removal: Removal,
     parameters: Parameters,
     transaction: Transaction,
 }
@@ -80,7 +80,7 @@ impl Writer {
             segment: None,
             staging: Staging::open(transaction.place(), &transaction.base().encoder)?,
             moved: vec![RoaringBitmap::new(); transaction.base().segments.len()],
-            removed: vec![RoaringBitmap::new(); transaction.base().segments.len()],
+            removal: Removal::new(transaction.base().segments.len()),
             parameters,
             transaction,
         })
@@ -147,7 +147,7 @@ impl Writer {
     }
 
     /// Adds a prompt with its vector and images. A prompt that is there already gains the images
-    /// only. Of images of one prompt with the same name and part, the last one counts.
+    /// only. One that was ever added without an image counts as given by itself, and stays when its last image goes. Of images of one prompt with the same name and part, the last one counts.
     ///
     /// # Errors
     /// [`Error::Dim`], [`Error::Vector`] if it is not finite or its length is not within 0.001 of
@@ -162,7 +162,8 @@ impl Writer {
         check_vector(vector, self.encoder().dim)?;
         let id = PromptId::of(prompt);
         if !self.add_known(id, prompt, &images)? {
-            self.put(id, prompt, vector, images)?;
+            let given = images.is_empty();
+            self.put(id, prompt, vector, images, given)?;
         }
         Ok(id)
     }
@@ -182,31 +183,34 @@ impl Writer {
                 prompt: one_line(&prompt.chars().take(80).collect::<String>()),
             });
         };
-        let vector = vector.to_vec();
-        self.put(id, prompt, &vector, images)?;
+        let (vector, given) = (vector.to_vec(), images.is_empty());
+        self.put(id, prompt, &vector, images, given)?;
         Ok(id)
     }
 
-    /// Removes the images of a name that were there before; how many there were. What is to take their place
-    /// is added after that. A prompt that loses its last image goes, unless it is added again.
+    /// Removes the images of a name, of whatever prompt and part; how many there were. What is to take their place is
+    /// added after that. A prompt that loses its last image goes, unless it was given by itself or is added again.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn remove_images(&mut self, name: &str) -> Result<usize> {
-        let mut count = 0;
-        let segments = self.transaction.index().map(|index| index.segments.iter());
-        for (segment, removed) in segments.into_iter().flatten().zip(&mut self.removed) {
-            let images = segment.named(name)?;
-            count += images.len() as usize;
-            *removed |= images;
+        let pushed = self
+            .segment
+            .as_mut()
+            .map(|segment| segment.remove_images(name));
+        match self.transaction.index() {
+            Some(index) => {
+                let before = self.removal.add(&index.segments, name, &self.moved)?;
+                Ok(before + pushed.unwrap_or(0))
+            }
+            None => Ok(pushed.unwrap_or(0)),
         }
-        Ok(count)
     }
 
     /// Adds images to a prompt that is there or has been pushed; whether it was.
     fn add_known(&mut self, id: PromptId, prompt: &str, images: &[ImageRecord]) -> Result<bool> {
         if let Some(row) = self.row(id) {
-            self.images(row, images.to_vec())?;
+            self.images(row, images.to_vec(), images.is_empty())?;
             return Ok(true);
         }
         let Some(entry) = self.existing(id)? else {
@@ -214,12 +218,14 @@ impl Writer {
         };
         let segment = self.base_segment(entry)?;
         let before = segment.image_rows(entry.ordinal, None)?;
-        let left = self.left_of(entry.segment as usize, &before);
+        let left = self.removal.left_of(entry.segment as usize, &before);
         let kept = segment.records(left.iter())?;
         let all = distinct([&kept, images].concat());
-        if left != before || all != kept {
+        let was_given = segment.is_given(entry.ordinal)?;
+        let given = was_given || images.is_empty();
+        if left != before || all != kept || given != was_given {
             let (_, vector) = segment.to_copy(entry.ordinal)?;
-            self.put(id, prompt, &vector, all)?;
+            self.put(id, prompt, &vector, all, given)?;
             if let Some(moved) = self.moved.get_mut(entry.segment as usize) {
                 moved.insert(entry.ordinal);
             }
@@ -239,19 +245,17 @@ impl Writer {
         Ok(index.find(&id)?.filter(|entry| !moved(entry)))
     }
 
-    /// Those of `images`, of a segment that was there, which stay.
-    fn left_of(&self, place: usize, images: &RoaringBitmap) -> RoaringBitmap {
-        match self.removed.get(place) {
-            Some(removed) => images - removed,
-            None => images.clone(),
-        }
-    }
-
     fn base_segment(&self, entry: EntryId) -> Result<&Segment> {
         let missing = || Error::NoSuchEntry {
             entry: entry.to_string(),
         };
         self.transaction.index().ok_or_else(missing)?.segment(entry)
+    }
+
+    /// Whether there are segments of an older version of the format.
+    fn has_old_segments(&self) -> bool {
+        let index = self.transaction.index();
+        index.is_some_and(|index| index.segments.iter().any(Segment::is_old))
     }
 
     fn segment_at(&self, place: usize) -> Option<&Segment> {
@@ -269,6 +273,7 @@ impl Writer {
         prompt: &str,
         vector: &[f32],
         images: Vec<ImageRecord>,
+        given: bool,
     ) -> Result<()> {
         let segment = match &mut self.segment {
             Some(segment) => segment,
@@ -279,14 +284,17 @@ impl Writer {
             }
         };
         let row = segment.push(id, prompt, vector)?;
-        self.images(row, images)
+        self.images(row, images, given)
     }
 
-    fn images(&mut self, row: u32, images: Vec<ImageRecord>) -> Result<()> {
-        match &mut self.segment {
-            Some(segment) => segment.add_images(row, images),
-            None => Ok(()),
+    fn images(&mut self, row: u32, images: Vec<ImageRecord>, given: bool) -> Result<()> {
+        let Some(segment) = &mut self.segment else {
+            return Ok(());
+        };
+        if given {
+            segment.give(row);
         }
+        segment.add_images(row, images)
     }
 
     /// Builds the graph, writes the rest, and makes it the index; `progress` is told how far it
@@ -305,11 +313,15 @@ impl Writer {
     /// power.
     pub fn commit(mut self, progress: &mut dyn FnMut(Phase) -> ControlFlow<()>) -> Result<Stats> {
         self.staging.close();
-        let removes = self.removed.iter().any(|removed| !removed.is_empty());
-        let stats = if self.pushed() == 0 && !removes && self.transaction.index().is_some() {
+        let stats = if self.pushed() == 0
+            && self.removal.is_empty()
+            && self.transaction.index().is_some()
+        {
             self.transaction.unchanged()?
         } else {
-            self.drop_without_images()?;
+            if let Some(index) = self.transaction.index() {
+                self.removal.add_emptied(&index.segments, &mut self.moved)?;
+            }
             let live: Vec<usize> = self.live().collect();
             for place in absorbed(&live, self.pushed())..live.len() {
                 self.absorb(place, progress)?;
@@ -321,20 +333,6 @@ impl Writer {
             tracing::debug!("{error}");
         }
         Ok(stats)
-    }
-
-    /// Lets the prompts go of which all images are removed.
-    fn drop_without_images(&mut self) -> Result<()> {
-        let segments = self.transaction.index().map(|index| index.segments.iter());
-        let segments = segments.into_iter().flatten().zip(&self.removed);
-        for ((segment, removed), moved) in segments.zip(&mut self.moved) {
-            for row in segment.prompts_of(removed)? - &*moved {
-                if segment.image_rows(row, None)?.is_subset(removed) {
-                    moved.insert(row);
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Prompts that are left in each of the segments that were there.
@@ -371,9 +369,10 @@ impl Writer {
                 break;
             };
             let ((id, vector), prompt) = (segment.to_copy(row)?, segment.prompts.text(row)?);
-            let images = self.left_of(place, &segment.image_rows(row, None)?);
+            let images = self.removal.left_of(place, &segment.image_rows(row, None)?);
             let images = segment.records(images.iter())?;
-            self.put(id, &prompt, &vector, images)?;
+            let given = segment.is_given(row)?;
+            self.put(id, &prompt, &vector, images, given)?;
             if let Some(moved) = self.moved.get_mut(place) {
                 moved.insert(row);
             }
@@ -418,7 +417,7 @@ impl Writer {
         };
         let mut left = Vec::new();
         let entries = self.transaction.base().segments.iter();
-        let gone = self.moved.iter().zip(&self.removed);
+        let gone = self.moved.iter().zip(self.removal.images());
         for ((entry, segment), (moved, removed)) in entries.zip(&index.segments).zip(gone) {
             let gone = Deleted {
                 prompts: moved.clone(),
@@ -447,7 +446,9 @@ pub fn compact(
     writer.staging.close();
     match &writer.transaction.base().segments[..] {
         [] => return writer.transaction.unchanged(),
-        [one] if one.deleted.is_none() => return writer.transaction.unchanged(),
+        [one] if one.deleted.is_none() && !writer.has_old_segments() => {
+            return writer.transaction.unchanged();
+        }
         _ => {}
     }
     for place in 0..writer.moved.len() {

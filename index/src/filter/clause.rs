@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::images::{COLUMNS, Kind};
 use crate::keyword::{folded, words};
 
+/// Each makes what strings are compared with larger.
+const MAX_ASTERISKS: usize = 4;
+
 /// One node of a filter.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Clause {
@@ -24,8 +27,9 @@ pub(crate) enum Clause {
     },
     /// A column of the image has a value at all.
     Known(&'static str),
-    /// A column of strings begins with this.
-    Begins(&'static str, String),
+    /// A column of strings has these pieces in this order, with anything between them: the first at its beginning,
+    /// the last at its end.
+    Like(&'static str, Vec<String>),
     /// A column of the image is within bounds.
     Within(&'static str, Bound<Value>, Bound<Value>),
     /// All of `must`, none of `must_not`, and one of `should` unless there are none.
@@ -150,7 +154,7 @@ impl Clause {
                     ));
                 };
                 let (lower, upper) = (bound(name, kind, lower)?, bound(name, kind, upper)?);
-                if reversed(&lower, &upper) {
+                if reversed(kind, &lower, &upper) {
                     return Err(refuse(format!(
                         "the range of `{name}` ends before it begins; write the lower value first"
                     )));
@@ -169,23 +173,13 @@ impl Clause {
     fn from_literal(literal: &UserInputLiteral) -> Result<Clause> {
         let field = Field::named(literal.field_name.as_deref())?;
         let quoted = literal.delimiter != Delimiter::None;
-        let beginning = match literal.phrase.strip_suffix('*') {
-            _ if literal.prefix => Some(literal.phrase.as_str()),
-            Some(text) if !quoted && !text.is_empty() => Some(text),
-            _ => None,
+        // The grammar takes an asterisk behind a phrase for itself.
+        let phrase = match literal.prefix {
+            true => format!("{}*", literal.phrase),
+            false => literal.phrase.clone(),
         };
-        if let Some(text) = beginning {
-            return match field {
-                Field::Column(name, Kind::Word | Kind::Name) => {
-                    Ok(Clause::Begins(name, text.to_owned()))
-                }
-                Field::Column(name, _) => Err(refuse(format!(
-                    "`{text}*`: `{name}` is a number; write a range, as in {name}:[20 TO 30]"
-                ))),
-                Field::Prompt => Err(refuse(format!(
-                    "`{text}*`: beginnings of words are not supported in prompts; use whole words"
-                ))),
-            };
+        if phrase.contains('*') && phrase.len() > 1 {
+            return like(&field, &phrase);
         }
         if !quoted {
             refuse_slips(literal.field_name.as_deref(), &literal.phrase)?;
@@ -223,6 +217,27 @@ impl Clause {
     }
 }
 
+/// A text with asterisks, each of which stands for anything.
+fn like(field: &Field, text: &str) -> Result<Clause> {
+    match *field {
+        Field::Column(name, Kind::Word | Kind::Name) => {
+            let pieces: Vec<String> = text.split('*').map(str::to_owned).collect();
+            if pieces.len() > MAX_ASTERISKS + 1 {
+                return Err(refuse(format!(
+                    "`{text}` has more than {MAX_ASTERISKS} asterisks"
+                )));
+            }
+            Ok(Clause::Like(name, pieces))
+        }
+        Field::Column(name, _) => Err(refuse(format!(
+            "`{text}`: `{name}` is a number; write a range, as in {name}:[20 TO 30]"
+        ))),
+        Field::Prompt => Err(refuse(format!(
+            "`{text}`: parts of words are not supported in prompts; use whole words"
+        ))),
+    }
+}
+
 /// What would match nothing, or something else than was meant: operators in small letters, which are
 /// words of prompts, and an equals sign.
 fn refuse_slips(field: Option<&str>, text: &str) -> Result<()> {
@@ -232,26 +247,27 @@ fn refuse_slips(field: Option<&str>, text: &str) -> Result<()> {
             text.to_uppercase()
         )));
     }
-    if let (None, Some((name, value))) = (field, text.split_once('='))
+    if let (None, Some((name, value))) = (field, text.split_once(['=', '<', '>']))
         && Field::named(Some(name)).is_ok()
     {
         return Err(refuse(format!(
-            "`{text}`: values stand behind a colon, as in {name}:{value}"
+            "`{text}`: values stand behind a colon, as in {name}:{value} or {name}:>={value}"
         )));
     }
     Ok(())
 }
 
 /// Whether no value is within the bounds, because they stand the wrong way round.
-fn reversed(lower: &Bound<Value>, upper: &Bound<Value>) -> bool {
+fn reversed(kind: Kind, lower: &Bound<Value>, upper: &Bound<Value>) -> bool {
     let value = |bound| match bound {
         &Bound::Included(ref value) | &Bound::Excluded(ref value) => Some(value),
         Bound::Unbounded => None,
     };
     match (value(lower), value(upper)) {
-        (Some(Value::Word(low)), Some(Value::Word(high))) => {
-            low > high && folded(low) > folded(high)
+        (Some(Value::Word(low)), Some(Value::Word(high))) if kind == Kind::Name => {
+            folded(low) > folded(high)
         }
+        (Some(Value::Word(low)), Some(Value::Word(high))) => low > high,
         (Some(Value::Whole(low)), Some(Value::Whole(high))) => low > high,
         (Some(Value::Real(low)), Some(Value::Real(high))) => low > high,
         (Some(Value::Time(low)), Some(Value::Time(high))) => low > high,

@@ -37,7 +37,8 @@ impl Filter {
     /// - `prompt:fox`, or `fox` alone: the prompt has the word; `prompt:"red fox"`: the phrase.
     /// - `sampler:k_lms`, `cfg:7.5`, `seed: IN [1 2 3]`: the image has the value. Capitals do not matter in
     ///   `sampler`, `model` and `generator`.
-    /// - `model:dreamshaper*`, `image_name:"/home/me/"*`: it begins with that.
+    /// - `model:dreamshaper*`, `image_name:"*/my pictures/*"`: an asterisk stands for anything. Quotation marks keep
+    ///   spaces and slashes together.
     /// - `timestamp:2022-08-20`: on that day, UTC.
     /// - `cfg:[7 TO 12]`, `step:>=50`, `timestamp:{2022-08-01 TO *}`: it lies in the range.
     /// - `seed:*`: the value is known.
@@ -234,7 +235,7 @@ fn speaks_of(clause: &Clause) -> (bool, bool) {
     match clause {
         Clause::All => (false, false),
         Clause::Words { .. } => (true, false),
-        Clause::Known(_) | Clause::Begins(..) | Clause::Within(..) => (false, true),
+        Clause::Known(_) | Clause::Like(..) | Clause::Within(..) => (false, true),
         Clause::Group {
             must,
             should,
@@ -304,6 +305,11 @@ mod tests {
         assert!(refusal("cfg=7").contains("cfg:7"));
         assert!(refusal("prompt:fo*").contains("whole words"));
         assert!(refusal("seed:1*").contains("seed:[20 TO 30]"));
+        assert!(refusal("model:*a*b*c*d*").contains("more than 4 asterisks"));
+        assert!(refusal("steps>20").contains("steps:>=20"));
+        assert!(refusal("model:[B TO a]").contains("ends before it begins"));
+        assert!(refusal("image_name:[a TO B]").contains("ends before it begins"));
+        assert!(Filter::parse("model:[a TO B] image_name:[B TO a] model:\"a*b\"").is_ok());
         assert!(Filter::parse("sampler:k_* image_name:\"/a b/\"*").is_ok());
         assert!(refusal("cfg:[12 TO 7]").contains("ends before it begins"));
         assert!(Filter::parse("\"or\" steps:20 timestamp:2022-08-20 1=2").is_ok());

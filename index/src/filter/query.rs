@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use tantivy::Term;
 use tantivy::query::{
     AllQuery, EmptyQuery, ExistsQuery, InvertedIndexRangeQuery, PhraseQuery, Query, RangeQuery,
-    TermQuery,
+    RegexQuery, TermQuery,
 };
 use tantivy::schema::{Field, FieldType, IndexRecordOption, Schema};
 
@@ -73,10 +73,10 @@ fn query(leaf: &Clause, level: Level<'_>) -> Result<Box<dyn Query>> {
             Some(_) => Box::new(ExistsQuery::new((*name).to_owned(), false)),
             None => Box::new(EmptyQuery),
         }),
-        (Clause::Begins(name, text), Level::Images(schema)) => Ok(match column(schema, name) {
-            Some((field, folds)) => begins(field, if folds { folded(text) } else { text.clone() }),
-            None => Box::new(EmptyQuery),
-        }),
+        (Clause::Like(name, pieces), Level::Images(schema)) => match column(schema, name) {
+            Some((field, folds)) => like(field, folds, pieces),
+            None => Ok(Box::new(EmptyQuery)),
+        },
         (Clause::Within(name, lower, upper), Level::Images(schema)) => {
             Ok(match column(schema, name) {
                 Some((field, folds)) => within(field, folds, lower, upper),
@@ -121,22 +121,31 @@ fn column(schema: &Schema, name: &str) -> Option<(Field, bool)> {
     Some((field, folds))
 }
 
-/// Terms that begin with `text`: in their order, those from it up to the next text of its length.
-fn begins(field: Field, text: String) -> Box<dyn Query> {
-    let term = |text: &str| Term::from_field_text(field, text);
-    let lower = Bound::Included(term(&text));
-    let mut next = text;
-    let upper = loop {
-        let Some(last) = next.pop() else {
-            break Bound::Unbounded;
-        };
-        // The characters in the order of their bytes, those halves left out that are none.
-        if let Some(higher) = (last..=char::MAX).nth(1) {
-            next.push(higher);
-            break Bound::Excluded(term(&next));
+/// Terms that have all pieces, with anything between them.
+fn like(field: Field, folds: bool, pieces: &[String]) -> Result<Box<dyn Query>> {
+    let escaped = |piece: &String| {
+        let piece = if folds { folded(piece) } else { piece.clone() };
+        let mut escaped = String::with_capacity(piece.len());
+        for c in piece.chars() {
+            // Letters and digits may not be escaped, and all else may.
+            if c.is_ascii() && !c.is_ascii_alphanumeric() && c != '_' {
+                escaped.push('\\');
+            }
+            escaped.push(c);
         }
+        escaped
     };
-    Box::new(InvertedIndexRangeQuery::new(lower, upper))
+    let pattern = pieces
+        .iter()
+        .map(escaped)
+        .collect::<Vec<_>>()
+        .join("(?s:.)*");
+    match RegexQuery::from_pattern(&pattern, field) {
+        Ok(query) => Ok(Box::new(query)),
+        Err(error) => Err(Error::Filter {
+            why: format!("`{}` is too much: {error}", pieces.join("*")),
+        }),
+    }
 }
 
 fn within(field: Field, folds: bool, lower: &Bound<Value>, upper: &Bound<Value>) -> Box<dyn Query> {

@@ -67,8 +67,8 @@ fn image(number: usize) -> ImageRecord {
     }
 }
 
-/// Prompts with the numbers of their images, in the order of adding.
-type Model = BTreeMap<usize, Vec<usize>>;
+/// Prompts: whether they were given by themselves, and the numbers of their images in the order of adding.
+type Model = BTreeMap<usize, (bool, Vec<usize>)>;
 
 /// Carries out a list of changes, and compares with the model after each.
 ///
@@ -117,10 +117,9 @@ fn change(place: &Place, model: &mut Model, numbers: &mut Numbers<'_>) -> Result
         1 => {
             let seed = numbers.below(3);
             matching(&format!("seed:{seed}"))?;
-            model.retain(|_, images| {
-                let before = images.len();
+            model.retain(|_, (given, images)| {
                 images.retain(|image| image % 3 != seed);
-                before == 0 || !images.is_empty()
+                *given || !images.is_empty()
             });
         }
         2 => {
@@ -133,12 +132,21 @@ fn change(place: &Place, model: &mut Model, numbers: &mut Numbers<'_>) -> Result
         }
         _ => {
             let mut writer = Writer::open(place.clone(), OPTIONS)?;
+            for _ in 0..numbers.below(4) {
+                let gone = numbers.below(9);
+                let there = model.values().filter(|(_, images)| images.contains(&gone));
+                assert_eq!(writer.remove_images(&gone.to_string())?, there.count());
+                for (_, images) in model.values_mut() {
+                    images.retain(|image| *image != gone);
+                }
+            }
             for _ in 0..numbers.below(8) {
                 let (prompt, images) = (numbers.below(PROMPTS), numbers.below(3));
                 let new: Vec<usize> = (0..images).map(|_| numbers.below(9)).collect();
                 let records = new.iter().map(|&number| image(number)).collect();
                 writer.push(&text(prompt), &vector(prompt), records)?;
-                let known = model.entry(prompt).or_default();
+                let (given, known) = model.entry(prompt).or_default();
+                *given |= new.is_empty();
                 for number in new {
                     if !known.contains(&number) {
                         known.push(number);
@@ -146,6 +154,7 @@ fn change(place: &Place, model: &mut Model, numbers: &mut Numbers<'_>) -> Result
                 }
             }
             commit(writer)?;
+            model.retain(|_, (given, images)| *given || !images.is_empty());
         }
     }
     Ok(())
@@ -162,7 +171,8 @@ fn agree(dir: &Path, model: &Model) -> Result<()> {
             None => None,
         };
         let expected = model.get(&prompt);
-        let expected = expected.map(|images| images.iter().map(|&number| image(number)).collect());
+        let expected =
+            expected.map(|(_, images)| images.iter().map(|&number| image(number)).collect());
         assert_eq!(images, expected, "prompt {prompt}");
     }
     for exact in [false, true] {

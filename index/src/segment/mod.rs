@@ -13,3 +13,4 @@ pub(crate) const VECTORS: &str = "vectors";
 pub(crate) const GRAPH: &str = "graph";
 pub(crate) const PROMPTS: &str = "prompts";
 pub(crate) const IMAGES: &str = "images";
+pub(crate) const GIVEN: &str = "given";

@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use super::{GRAPH, IMAGES, PROMPTS, VECTORS};
+use super::{GIVEN, GRAPH, IMAGES, PROMPTS, VECTORS};
 use crate::best::Best;
 use crate::blocks::Blocks;
 use crate::deleted::Deleted;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Level};
 use crate::folder::Listed;
+use crate::given;
 use crate::id::{EntryId, PromptId};
 use crate::images::Images;
 use crate::keyword::{Part, Prompts};
@@ -60,6 +61,10 @@ pub(crate) struct Segment {
     pool: Pool,
     pub(crate) prompts: Prompts,
     images: Images,
+    /// Prompts that were given by themselves; format version 1 does not say.
+    given: Option<RoaringBitmap>,
+    /// Prompts that are known from predictions alone, once somebody has asked.
+    only_predicted: OnceLock<RoaringBitmap>,
     deleted: Option<Deleted>,
     /// What is left, where something is deleted.
     live: Option<Selection>,
@@ -103,6 +108,11 @@ impl Segment {
         };
         let prompt_words = Prompts::open(&dir.join(PROMPTS), below(PROMPTS), prompts)?;
         let image_columns = Images::open(&dir.join(IMAGES), below(IMAGES), images)?;
+        let is_given = |file: &&FileEntry| file.path == GIVEN;
+        let given = entry.files.iter().find(is_given);
+        let given = given
+            .map(|file| read_given(&dir, file, prompts))
+            .transpose()?;
         // All counts have been found right by now, so that these sets are no larger than the files.
         let deleted = match &entry.deleted {
             Some(deleted) => Some(read_deleted(&dir, deleted, prompts, images)?),
@@ -125,6 +135,8 @@ impl Segment {
             graph,
             prompts: prompt_words,
             images: image_columns,
+            given,
+            only_predicted: OnceLock::new(),
             deleted,
             live,
         })
@@ -150,6 +162,34 @@ impl Segment {
     /// The rows that are not deleted.
     pub(crate) fn live_rows(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.rows() as u32).filter(|&row| self.contains(row))
+    }
+
+    /// Whether it was written in an older version of the format.
+    pub(crate) fn is_old(&self) -> bool {
+        self.given.is_none()
+    }
+
+    /// Whether a prompt was given by itself; of format version 1, whether it has no image.
+    pub(crate) fn is_given(&self, row: u32) -> Result<bool> {
+        match &self.given {
+            Some(given) => Ok(given.contains(row)),
+            None => Ok(self.image_rows(row, None)?.is_empty()),
+        }
+    }
+
+    /// The prompts that are known from predictions alone.
+    pub(crate) fn only_predicted(&self) -> Result<&RoaringBitmap> {
+        if let Some(known) = self.only_predicted.get() {
+            return Ok(known);
+        }
+        let images = self.images.predicted()?;
+        let mut prompts = RoaringBitmap::new();
+        for row in self.prompts_of(&images)? {
+            if !self.is_given(row)? && self.image_rows(row, None)?.is_subset(&images) {
+                prompts.insert(row);
+            }
+        }
+        Ok(self.only_predicted.get_or_init(|| prompts))
     }
 
     /// What is deleted so far.
@@ -317,6 +357,16 @@ fn listed(files: &[FileEntry], manifest: &Path) -> Result<Listed> {
         }
     };
     files.iter().map(list).collect()
+}
+
+fn read_given(dir: &Path, file: &FileEntry, prompts: usize) -> Result<RoaringBitmap> {
+    let path = dir.join(GIVEN);
+    let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+    if hex(xxhash_rust::xxh3::xxh3_64(&bytes)) != file.xxh3 {
+        let why = "its bytes are not those that were written";
+        return Err(Error::corrupt(&path, "checksum", why));
+    }
+    given::parse(&bytes, prompts, &path)
 }
 
 fn read_deleted(

@@ -7,8 +7,11 @@ use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{GRAPH, IMAGES, PROMPTS, VECTORS};
+use roaring::RoaringBitmap;
+
+use super::{GIVEN, GRAPH, IMAGES, PROMPTS, VECTORS};
 use crate::error::{Error, Result};
+use crate::given;
 use crate::id::PromptId;
 use crate::images::ImagesWriter;
 use crate::keyword::PromptsWriter;
@@ -42,6 +45,8 @@ pub(crate) struct SegmentWriter {
     ids: Vec<PromptId>,
     rows: HashMap<PromptId, u32>,
     images: Vec<(u32, ImageRecord)>,
+    /// Prompts that were given by themselves.
+    given: RoaringBitmap,
 }
 
 impl SegmentWriter {
@@ -55,6 +60,7 @@ impl SegmentWriter {
             ids: Vec::new(),
             rows: HashMap::new(),
             images: Vec::new(),
+            given: RoaringBitmap::new(),
         })
     }
 
@@ -77,6 +83,18 @@ impl SegmentWriter {
         self.ids.push(id);
         self.rows.insert(id, row as u32);
         Ok(row as u32)
+    }
+
+    /// Notes that a prompt was given by itself.
+    pub(crate) fn give(&mut self, row: u32) {
+        self.given.insert(row);
+    }
+
+    /// Removes the images of a name.
+    pub(crate) fn remove_images(&mut self, name: &str) -> usize {
+        let before = self.images.len();
+        self.images.retain(|(_, image)| image.image_name != name);
+        before - self.images.len()
     }
 
     /// Adds images of a prompt. Of two that are the same, the later one counts.
@@ -109,6 +127,7 @@ impl SegmentWriter {
             prompts,
             ids,
             mut images,
+            given,
             ..
         } = self;
         let mut go = |step| match progress(step) {
@@ -130,6 +149,8 @@ impl SegmentWriter {
         go(Step::Keywords)?;
         prompts.finish()?;
         go(Step::Images)?;
+        let path = dir.join(GIVEN);
+        fs::write(&path, given::to_bytes(&given)).map_err(Error::io("write", &path))?;
         images.sort_by_key(|(row, _)| *row);
         let mut writer = ImagesWriter::create(&dir.join(IMAGES))?;
         let mut written = 0;

@@ -210,6 +210,25 @@ fn filters_select_what_they_say() {
             }),
         ),
         (
+            "image_name:*7*.png",
+            any,
+            Some(|i| i.image_name.contains('7')),
+        ),
+        (
+            "model:\"*m s*8\" OR model:*A*M*",
+            any,
+            Some(|i| {
+                i.model
+                    .as_deref()
+                    .is_some_and(|m| m.starts_with("Dream") || m.starts_with("dream"))
+            }),
+        ),
+        (
+            "model:*.*",
+            any,
+            Some(|i| i.model.as_deref() == Some("sd 1.5")),
+        ),
+        (
             "image_name:7-*",
             any,
             Some(|i| i.image_name.starts_with("7-")),

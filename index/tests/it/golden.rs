@@ -211,6 +211,8 @@ fn finds_what_is_new(dir: &Path, version: u32, new: &[ImageRecord]) {
     };
     let full = 3;
     assert_eq!(count("sampler:k_lms"), full);
+    let anew = version >= 2 || index.stats().unwrap().segments == 1;
+    assert_eq!(count("sampler:K_LMS"), if anew { full } else { 1 });
     for filter in ["model:dreamshaper*", "model:*", "generator:ComfyUI"] {
         assert_eq!(
             count(filter),
@@ -223,6 +225,31 @@ fn finds_what_is_new(dir: &Path, version: u32, new: &[ImageRecord]) {
 #[test]
 fn every_version_opens_and_answers() {
     (1..=NEWEST).for_each(opens_and_answers);
+}
+
+/// Of one segment without deletions, too, which is compact but for its version.
+#[test]
+fn compacting_writes_old_segments_anew() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path().join("index");
+    copy(&folder(1), &dir);
+    let generation = || Index::open(&dir).unwrap().stats().unwrap().generation;
+    crate::util::compacted(&dir);
+    let once = generation();
+    crate::util::compacted(&dir);
+    assert_eq!(generation(), once, "there is nothing left to do");
+    let there = |prompt: &str| {
+        let index = Index::open(&dir).unwrap();
+        index.find(&PromptId::of(prompt)).unwrap().is_some()
+    };
+    assert!(there("an owl at dusk"));
+    let mut writer = Writer::open(&dir, BuildOptions::default()).unwrap();
+    for name in ["fox.png", "owl.png", "owl 2.png", "light.png"] {
+        assert_eq!(writer.remove_images(name).unwrap(), 1);
+    }
+    writer.commit(&mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(!there("an owl at dusk"), "it was known by its images");
+    assert!(there("study number 1"), "it was known by itself");
 }
 
 #[test]

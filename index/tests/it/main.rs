@@ -6,7 +6,8 @@ mod damage; // files that are not what was written
 #[cfg(unix)]
 mod durable; // power cuts and failing calls at every point of a change
 mod filters; // which prompts and images a filter selects
-mod golden; // an index that the first format wrote
+mod given; // prompts known by themselves, by images, by predictions
+mod golden; // an index as each version of the format wrote it
 mod layers; // modules import downwards only
 #[cfg(unix)]
 mod medium; // a storage that knows what a power cut leaves

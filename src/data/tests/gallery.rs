@@ -3,6 +3,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use unprompt_index::ImageRecord;
@@ -47,6 +48,7 @@ fn set_time(path: &Path) {
 #[derive(Default)]
 struct All {
     rows: Vec<Row>,
+    changed: Vec<String>,
     without: Vec<ImageRecord>,
     looked: Vec<(usize, usize)>,
 }
@@ -54,6 +56,11 @@ struct All {
 impl Sink for All {
     fn row(&mut self, row: Row) -> ControlFlow<()> {
         self.rows.push(row);
+        ControlFlow::Continue(())
+    }
+
+    fn changed(&mut self, name: &str) -> ControlFlow<()> {
+        self.changed.push(name.to_owned());
         ControlFlow::Continue(())
     }
 
@@ -142,7 +149,7 @@ fn files_are_read_again_only_after_a_change() {
         known_files.add(image);
     }
     let options = ReadOptions {
-        known_files: known_files.clone(),
+        known_files: Arc::new(known_files.clone()),
         ..ReadOptions::default()
     };
     let (rows, summary) = read(&options);
@@ -150,8 +157,15 @@ fn files_are_read_again_only_after_a_change() {
     assert_eq!((summary.unchanged, summary.empty), (2, 1));
     set_time(&folder.path().join("a.png"));
     fs::write(folder.path().join("b.png"), png(Some("two dogs"))).unwrap();
-    let prompts: Vec<String> = read(&options).0.into_iter().map(|row| row.prompt).collect();
+    let mut all = All::default();
+    crate::data::read::read(folder.path(), &options, &mut all).unwrap();
+    let prompts: Vec<&str> = all.rows.iter().map(|row| &*row.prompt).collect();
     assert_eq!(prompts, ["a cat", "two dogs"]);
+    let changed = ["a.png", "b.png"].map(|name| whole(folder.path()).join(name));
+    assert_eq!(
+        all.changed,
+        changed.map(|path| path.to_str().unwrap().to_owned())
+    );
 
     let names: Vec<&str> = known_files.below(&whole(folder.path())).collect();
     assert_eq!(names.len(), 2);
@@ -159,7 +173,7 @@ fn files_are_read_again_only_after_a_change() {
 }
 
 #[test]
-fn tables_beside_images_are_left_out_with_a_note() {
+fn tables_beside_images_are_read_too_and_texts_are_not() {
     let folder = folder(&[
         ("images/a.png", &png(Some("a cat"))),
         ("notes.txt", b"buy milk"),
@@ -167,11 +181,53 @@ fn tables_beside_images_are_left_out_with_a_note() {
     ]);
     let (rows, summary) = rows_of(folder.path(), &ReadOptions::default()).unwrap();
     let prompts: Vec<String> = rows.into_iter().map(|row| row.prompt).collect();
-    assert_eq!(prompts, ["a cat"]);
-    let [note] = &summary.notes[..] else {
+    assert_eq!(prompts, ["a dog", "a cat"]);
+    let [texts, tables] = &summary.notes[..] else {
         panic!("{:?}", summary.notes);
     };
-    assert!(note.ends_with("notes.txt, prompts.csv"), "{note}");
+    assert!(texts.ends_with("none of its text files; name those to have them read: notes.txt"));
+    assert!(tables.ends_with("reading its data files: prompts.csv"));
+}
+
+#[test]
+fn a_folder_that_had_images_is_a_gallery_however_empty() {
+    let folder = folder(&[("notes.txt", b"buy milk")]);
+    let mut known = KnownFiles::default();
+    known.add(&ImageRecord {
+        image_name: whole(folder.path())
+            .join("a.png")
+            .to_str()
+            .unwrap()
+            .to_owned(),
+        file_size: Some(1),
+        timestamp: Some(1),
+        ..ImageRecord::default()
+    });
+    let read = |known_files| {
+        let options = ReadOptions {
+            known_files,
+            ..ReadOptions::default()
+        };
+        rows_of(folder.path(), &options).unwrap().0.len()
+    };
+    assert_eq!(read(Arc::default()), 1);
+    assert_eq!(read(Arc::new(known)), 0);
+}
+
+#[test]
+fn a_broken_file_that_was_named_is_counted() {
+    let folder = folder(&[("a.png", b"x")]);
+    let (rows, summary) = rows_of(&folder.path().join("a.png"), &ReadOptions::default()).unwrap();
+    assert_eq!((rows.len(), summary.invalid), (0, 1));
+}
+
+#[test]
+fn models_have_no_folder() {
+    let text = "a cat\nSteps: 20, Sampler: Euler, Seed: 5, Model: SD15/sub\\dream_8.safetensors";
+    let folder = folder(&[("a.png", &png(Some(text)))]);
+    let (rows, _) = rows_of(folder.path(), &ReadOptions::default()).unwrap();
+    let model = rows[0].image.as_ref().unwrap().model.as_deref();
+    assert_eq!(model, Some("dream_8.safetensors"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::text::{SentenceEncoder, cosine};
 
 /// A prompt that was put together.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reconstruction {
     /// The prompt.
     pub prompt: String,

@@ -1,12 +1,15 @@
 //! `index build` and `index add`: from sources to an index.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use unprompt::data::gallery::{self, KnownFiles};
 use unprompt::data::read::{self, ReadOptions, Sink, Summary};
 use unprompt::data::row::Row;
 use unprompt::data::source::Source;
+use unprompt::image::files;
 use unprompt::indexing::{Ingest, Ingested};
 use unprompt::pocket::{Prompts, Split};
 use unprompt::text::SentenceEncoder;
@@ -23,6 +26,9 @@ use crate::stop;
 /// Seed of the pocket prompts of an index.
 const POCKET_SEED: u64 = 1;
 
+/// Predictions that are committed together.
+const PREDICTED_AT_ONCE: usize = 256;
+
 /// Files that are missing which are named one by one.
 const MISSING_SHOWN: usize = 10;
 
@@ -37,7 +43,8 @@ pub(super) fn build(args: &BuildArgs, global: &Global) -> Result<()> {
     let sentences = encoder(&args.sources, global)?;
     let options = build_options(args.sources.threads);
     let mut ingest = Ingest::create(&args.out, &sentences, options)?;
-    let summary = read_all(&mut ingest, &args.sources, global, &mut |_| {})?;
+    let known = Arc::default();
+    let summary = Reading::new(&mut ingest, known, global).all(&args.sources)?;
     if ingest.is_empty() {
         bail!("{}: nothing to index", nothing(&args.sources, &summary));
     }
@@ -57,32 +64,56 @@ pub(super) fn add(args: &AddArgs, global: &Global) -> Result<()> {
     let sources = &args.sources;
     let before = Index::open(&args.index)?.stats()?;
     let sentences = Arc::new(encoder(sources, global)?);
+    let predictions = if args.predict {
+        let sentences = sentences.clone();
+        Some(Predictions::open(
+            &args.index,
+            &args.model,
+            sentences,
+            global,
+        )?)
+    } else {
+        None
+    };
     let options = build_options(sources.threads);
     let mut ingest = Ingest::open(&args.index, &sentences, options)?;
-    let mut silent = Vec::new();
-    let summary = read_all(&mut ingest, sources, global, &mut |image| {
-        if args.predict {
-            silent.push(image);
-        }
-    })?;
-    let mut predicted = 0;
-    if !silent.is_empty() {
-        let predictions = Predictions::open(&args.index, &args.model, sentences.clone(), global)?;
-        predicted = predictions.make(silent, &mut |row| Ok(ingest.take(row)?), global)?;
-    }
+    let known = match sources.sources.iter().any(may_be_gallery) {
+        true => Arc::new(ingest.known_files()?),
+        false => Arc::default(),
+    };
+    let mut reading = Reading::new(&mut ingest, known.clone(), global);
+    reading.prunes = args.prune;
+    reading.predicts = args.predict;
+    let summary = reading.all(sources)?;
+    let silent = std::mem::take(&mut reading.silent);
     if args.prune {
-        for source in &sources.sources {
-            if let Source::Path(path) = source
-                && path.is_dir()
-            {
-                ingest.prune(path)?;
-            }
+        for folder in sources.sources.iter().filter_map(folder) {
+            ingest.prune(folder, &known)?;
         }
     }
-    if ingest.is_empty() && summary.unchanged == 0 && ingest.removed() == 0 {
+    let is_empty = ingest.is_empty() && ingest.removed() == 0 && silent.is_empty();
+    if is_empty && summary.unchanged == 0 {
         bail!("{}: nothing to add", nothing(sources, &summary));
     }
-    let done = finish(ingest, global)?;
+    let mut done = finish(ingest, global)?;
+    let mut predicted = 0;
+    if let Some(predictions) = predictions {
+        // Each in a commit of its own: what has been predicted stays, whatever happens to the others.
+        for some in silent.chunks(PREDICTED_AT_ONCE) {
+            let rows = predictions.make(some, (predicted, silent.len()), global)?;
+            predicted += rows.len();
+            let mut ingest = Ingest::open(&args.index, &sentences, options)?;
+            for (file, row) in rows {
+                if known.is_predicted(&file) {
+                    ingest.replace(&file)?;
+                }
+                ingest.take(row)?;
+            }
+            let new = finish(ingest, global)?;
+            done.added += new.added;
+            done.stats = new.stats;
+        }
+    }
     let stats = &done.stats;
     let also = |count, what| match count {
         0 => String::new(),
@@ -100,6 +131,21 @@ pub(super) fn add(args: &AddArgs, global: &Global) -> Result<()> {
         args.index.display()
     );
     Ok(())
+}
+
+/// A path that is no single data file: a folder, there or gone.
+fn folder(source: &Source) -> Option<&Path> {
+    match source {
+        Source::Path(path) if !path.is_file() => Some(path),
+        _ => None,
+    }
+}
+
+fn may_be_gallery(source: &Source) -> bool {
+    match source {
+        Source::Path(path) => !path.is_file() || files::is_image(path),
+        Source::Pocket { .. } => false,
+    }
 }
 
 fn encoder(args: &SourceArgs, global: &Global) -> Result<SentenceEncoder> {
@@ -127,58 +173,16 @@ fn finish(ingest: Ingest<'_>, global: &Global) -> Result<Ingested> {
     Ok(done?)
 }
 
-/// Reads the sources, and tells what could not be read. Image files without a prompt go to `silent`.
-fn read_all(
-    ingest: &mut Ingest<'_>,
-    args: &SourceArgs,
-    global: &Global,
-    silent: &mut dyn FnMut(ImageRecord),
-) -> Result<Summary> {
-    if ingest.staged() > 0 && !global.quiet {
-        eprintln!(
-            "an unfinished build or addition has left {} embedded prompts here: those of this source \
-             are not embedded again, others are dropped in the end",
-            ingest.staged()
-        );
-    }
-    let options = ReadOptions {
-        text_column: args.text_column.clone(),
-        limit: args.limit,
-        dim: Some(ingest.dim()),
-        known_files: ingest.known_files().clone(),
-    };
-    let mut summary = Summary::default();
-    let mut taking = Taking {
-        ingest,
-        silent,
-        rows: 0,
-        progress: Progress::new("reading rows", None, Unit::Count, global.quiet),
-        files: None,
-        quiet: global.quiet,
-        outcome: Ok(()),
-    };
-    for source in &args.sources {
-        summary += match source {
-            Source::Path(path) => read::read(path, &options, &mut taking)?,
-            Source::Pocket { prompts } => {
-                let wanted = options.limit.map_or(*prompts, |limit| limit.min(*prompts));
-                pocket(wanted, &mut taking)
-            }
-        };
-        taking.files = None;
-        if taking.outcome.is_err() {
-            break;
-        }
-    }
-    taking.outcome?;
-    warn(&summary);
-    Ok(summary)
-}
-
 /// Hands on what is read, shows how far it is, and ends the reading after a failure or Ctrl-C.
-struct Taking<'a, 'b> {
+struct Reading<'a, 'b> {
     ingest: &'a mut Ingest<'b>,
-    silent: &'a mut dyn FnMut(ImageRecord),
+    /// Image files that the index had before.
+    known: Arc<KnownFiles>,
+    /// Whether a folder that is gone may be named, if the index knows files that were in it.
+    prunes: bool,
+    /// Whether image files without a prompt are kept in `silent`.
+    predicts: bool,
+    silent: Vec<ImageRecord>,
     rows: u64,
     progress: Progress,
     files: Option<Progress>,
@@ -186,7 +190,68 @@ struct Taking<'a, 'b> {
     outcome: Result<()>,
 }
 
-impl Taking<'_, '_> {
+impl<'a, 'b> Reading<'a, 'b> {
+    fn new(ingest: &'a mut Ingest<'b>, known: Arc<KnownFiles>, global: &Global) -> Self {
+        Self {
+            ingest,
+            known,
+            prunes: false,
+            predicts: false,
+            silent: Vec::new(),
+            rows: 0,
+            progress: Progress::new("reading rows", None, Unit::Count, global.quiet),
+            files: None,
+            quiet: global.quiet,
+            outcome: Ok(()),
+        }
+    }
+
+    /// Reads the sources, and tells what could not be read.
+    fn all(&mut self, args: &SourceArgs) -> Result<Summary> {
+        if self.ingest.staged() > 0 && !self.quiet {
+            eprintln!(
+                "an unfinished build or addition has left {} embedded prompts here: those of this source \
+                 are not embedded again, others are dropped in the end",
+                self.ingest.staged()
+            );
+        }
+        let options = ReadOptions {
+            text_column: args.text_column.clone(),
+            limit: args.limit,
+            dim: Some(self.ingest.dim()),
+            known_files: self.known.clone(),
+        };
+        let mut summary = Summary::default();
+        for source in &args.sources {
+            summary += match source {
+                Source::Path(path) if self.is_gone(path)? => Summary::default(),
+                Source::Path(path) => read::read(path, &options, self)?,
+                Source::Pocket { prompts } => {
+                    let wanted = options.limit.map_or(*prompts, |limit| limit.min(*prompts));
+                    pocket(wanted, self)
+                }
+            };
+            self.files = None;
+            if self.outcome.is_err() {
+                break;
+            }
+        }
+        std::mem::replace(&mut self.outcome, Ok(()))?;
+        self.silent.sort_by(|a, b| a.image_name.cmp(&b.image_name));
+        self.silent.dedup_by(|a, b| a.image_name == b.image_name);
+        self.silent.truncate(args.limit.unwrap_or(usize::MAX));
+        warn(&summary);
+        Ok(summary)
+    }
+
+    fn is_gone(&self, path: &Path) -> Result<bool> {
+        let known = || -> Result<bool> {
+            let folder = gallery::whole_folder(path)?;
+            Ok(self.known.below(&folder).next().is_some())
+        };
+        Ok(self.prunes && !path.exists() && known()?)
+    }
+
     fn go_on(&mut self, taken: unprompt::Result<()>) -> ControlFlow<()> {
         self.outcome = taken.map_err(Into::into).and_then(|()| stop::check());
         if self.outcome.is_ok() {
@@ -197,7 +262,7 @@ impl Taking<'_, '_> {
     }
 }
 
-impl Sink for Taking<'_, '_> {
+impl Sink for Reading<'_, '_> {
     fn row(&mut self, row: Row) -> ControlFlow<()> {
         self.rows += 1;
         if self.files.is_none() {
@@ -207,10 +272,22 @@ impl Sink for Taking<'_, '_> {
         self.go_on(taken)
     }
 
+    fn changed(&mut self, name: &str) -> ControlFlow<()> {
+        let replaced = self.ingest.replace(name);
+        self.go_on(replaced)
+    }
+
     fn without_prompt(&mut self, image: ImageRecord) -> ControlFlow<()> {
-        tracing::info!("no prompt in {}", image.image_name);
-        let removed = self.ingest.remove(&image.image_name);
-        (self.silent)(image);
+        let name = &image.image_name;
+        tracing::info!("no prompt in {name}");
+        // What was predicted stays until it is predicted again.
+        let removed = match self.known.contains(name) && !self.known.is_predicted(name) {
+            true => self.ingest.remove(name),
+            false => Ok(()),
+        };
+        if self.predicts {
+            self.silent.push(image);
+        }
         self.go_on(removed)
     }
 

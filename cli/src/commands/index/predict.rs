@@ -38,35 +38,37 @@ impl Predictions {
         Ok(Self(reverser.with_sentences(sentences)?))
     }
 
-    /// Gives `take` a row for each of `images` that can be decoded, marked with the confidence; how many.
+    /// A row for each of `images` that can be decoded, marked with its confidence, beside the name of its file.
+    /// `place` says how many come before these, and how many there are in all.
     pub(super) fn make(
         &self,
-        images: Vec<ImageRecord>,
-        take: &mut dyn FnMut(Row) -> Result<()>,
+        images: &[ImageRecord],
+        place: (usize, usize),
         global: &Global,
-    ) -> Result<usize> {
-        let mut predicted = 0;
-        let total = Some(images.len() as u64);
-        let mut progress = Progress::new("predicting prompts", total, Unit::Count, global.quiet);
-        for (image, done) in images.into_iter().zip(1..) {
+    ) -> Result<Vec<(String, Row)>> {
+        let (before, total) = (place.0 as u64, place.1 as u64);
+        let what = "predicting prompts";
+        let mut progress = Progress::new(what, Some(total), Unit::Count, global.quiet);
+        let mut rows = vec![];
+        for (image, done) in images.iter().zip(before + 1..) {
             stop::check()?;
-            match self.predict(&image) {
-                Ok((prompt, confidence)) => {
-                    predicted += 1;
-                    take(Row {
+            match self.predict(image) {
+                Ok((prompt, confidence)) => rows.push((
+                    image.image_name.clone(),
+                    Row {
                         prompt,
                         image: Some(ImageRecord {
                             predicted: Some(confidence),
-                            ..image
+                            ..image.clone()
                         }),
                         vector: None,
-                    })?;
-                }
+                    },
+                )),
                 Err(error) => tracing::warn!("{}: {}", image.image_name, status::line(&error)),
             }
             progress.set(done, "");
         }
-        Ok(predicted)
+        Ok(rows)
     }
 
     fn predict(&self, image: &ImageRecord) -> Result<(String, f32)> {

@@ -1,0 +1,28 @@
+//! `serve`: the API and the page over HTTP.
+
+use anyhow::Result;
+use unprompt_server::{Config, Server};
+
+use super::{predictor, sentence_encoder};
+use crate::args::{Global, ServeArgs};
+
+pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<()> {
+    serve(args.config(), &args.model, global)
+}
+
+/// Serves an index until Ctrl-C.
+pub(super) fn serve(config: Config, model: &str, global: &Global) -> Result<()> {
+    if !config.bind.ip().is_loopback() && config.api_key.is_none() {
+        tracing::warn!(
+            "anyone who can reach {} can search this index and see its images: set --api-key, or leave out --bind",
+            config.bind
+        );
+    }
+    let predictor = predictor(model, global)?;
+    let server = Server::bind(config, predictor, sentence_encoder(global)?)?;
+    say!("http://{}/", server.address());
+    if !global.quiet {
+        eprintln!("press Ctrl-C to stop");
+    }
+    Ok(server.run()?)
+}

@@ -1,0 +1,587 @@
+// src/dom.ts
+function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false) element.setAttribute(name, String(value));
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+function byId(id, kind) {
+  const element = document.getElementById(id);
+  if (!(element instanceof kind)) throw new Error(`no ${kind.name} with the id ${id}`);
+  return element;
+}
+function copyButton(text2, what) {
+  const button = el("button", { type: "button", class: "quiet", "aria-label": `Copy ${what}` }, "Copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text2);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Not allowed";
+    }
+    setTimeout(() => button.textContent = "Copy", 1500);
+  });
+  return button;
+}
+
+// src/answer.ts
+var VERDICTS = {
+  embedded: "The file carries its prompt",
+  exact: "Almost certainly this prompt",
+  near: "Probably a prompt like this",
+  reconstructed: "Put together from the prompts below",
+  unsure: "Not sure: this is the best there is"
+};
+var WORDS = 12;
+var COLOURS = 8;
+function show(root, answer, preview2, search2) {
+  const percent = Math.round(answer.confidence * 100);
+  const took = answer.took_ms;
+  const total = took.decode + took.encode + took.search + took.reconstruct;
+  root.replaceChildren(
+    el("img", { src: preview2, class: "preview", alt: "The image that was asked about" }),
+    el(
+      "div",
+      { class: "said" },
+      el(
+        "p",
+        { class: "verdict" },
+        el("span", { class: `badge ${answer.verdict}` }, answer.verdict),
+        ` ${VERDICTS[answer.verdict]}`
+      ),
+      el(
+        "p",
+        { class: "confidence" },
+        el("label", { for: "confidence" }, `Confidence ${percent}%`),
+        el("meter", { id: "confidence", min: 0, max: 1, value: answer.confidence }, `${percent}%`),
+        el("span", { class: "took" }, `${total.toFixed(0)} ms`)
+      ),
+      phrases(answer),
+      el(
+        "div",
+        { class: "actions" },
+        copyButton(answer.prompt, "prompt"),
+        el("button", { type: "button", class: "quiet", onclick: () => search2(answer.prompt) }, "Search with this")
+      ),
+      answer.embedded === null ? null : embedded(answer.embedded),
+      words(answer)
+    )
+  );
+  root.hidden = false;
+}
+function phrases(answer) {
+  const prompt = el("p", { class: "answer-prompt", id: "answer-prompt" });
+  if (answer.phrases.length === 0) {
+    prompt.append(answer.prompt === "" ? "The index has no prompt to answer with." : answer.prompt);
+    return prompt;
+  }
+  const colours = /* @__PURE__ */ new Map();
+  const ranks = new Map(answer.hits.map((hit) => [hit.id, hit.rank]));
+  let rest = answer.prompt;
+  for (const { text: text2, from } of answer.phrases) {
+    const at = rest.indexOf(text2);
+    if (at < 0) continue;
+    prompt.append(rest.slice(0, at));
+    rest = rest.slice(at + text2.length);
+    const origin = from[0];
+    if (origin === void 0) {
+      prompt.append(text2);
+      continue;
+    }
+    if (!colours.has(origin)) colours.set(origin, colours.size % COLOURS);
+    const rank = ranks.get(origin);
+    const title = rank === void 0 ? "from a prompt that is not listed" : `from hit ${rank}`;
+    prompt.append(el("mark", { class: `from-${colours.get(origin)}`, title }, text2));
+  }
+  prompt.append(rest);
+  return prompt;
+}
+function embedded(said) {
+  const rows = [
+    ["Negative prompt", said.negative_prompt],
+    ["Generator", said.generator],
+    ["Model", said.model],
+    ["Sampler", said.sampler],
+    ["Steps", said.steps],
+    ["CFG", said.cfg],
+    ["Seed", said.seed]
+  ];
+  const list = el("dl", { class: "embedded" });
+  for (const [name, value] of rows) {
+    if (value !== null) list.append(el("dt", {}, name), el("dd", {}, String(value)));
+  }
+  return list;
+}
+function words(answer) {
+  if (answer.words.length === 0) return null;
+  const list = el("ul", { class: "words" });
+  for (const { word, probability } of answer.words.slice(0, WORDS)) {
+    const percent = Math.round(probability * 100);
+    const bar = el("span", { class: "bar", "aria-hidden": "true" });
+    bar.style.setProperty("--share", `${percent}%`);
+    list.append(el("li", {}, el("span", { class: "word" }, word), bar, el("span", { class: "percent" }, `${percent}%`)));
+  }
+  return el("div", {}, el("h2", {}, "Words it is likely to have"), list);
+}
+
+// src/api.ts
+var KEY = "unprompt-key";
+var Failure = class extends Error {
+  constructor(status2, message) {
+    super(message);
+    this.status = status2;
+  }
+};
+async function ask(path, init = {}) {
+  const headers = new Headers(init.headers);
+  const key = sessionStorage.getItem(KEY);
+  if (key !== null) headers.set("Authorization", `Bearer ${key}`);
+  let response;
+  try {
+    response = await fetch(path, { ...init, headers });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Failure(0, "The server does not answer.");
+  }
+  if (response.ok) return await response.json();
+  const problem = await response.json().catch(() => null);
+  throw new Failure(response.status, problem?.detail ?? `The server answered ${response.status}.`);
+}
+function useKey(key) {
+  sessionStorage.setItem(KEY, key);
+}
+var info = () => ask("/v1/info");
+function search(query, signal) {
+  const body = JSON.stringify(query);
+  return ask("/v1/search", { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
+}
+function similar(query, signal) {
+  const body = JSON.stringify(query);
+  return ask("/v1/similar", { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
+}
+function reverse(image2, filter, k, signal) {
+  const query = new URLSearchParams({ filter, k: String(k) });
+  return ask(`/v1/reverse?${query}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/octet-stream" },
+    body: image2,
+    signal
+  });
+}
+async function thumbnail(name, size, signal) {
+  const path = `/v1/images/${encodeURIComponent(name)}?size=${size}`;
+  const key = sessionStorage.getItem(KEY);
+  if (key === null) return path;
+  const response = await fetch(path, { headers: { Authorization: `Bearer ${key}` }, signal });
+  if (!response.ok) throw new Failure(response.status, "no image");
+  return URL.createObjectURL(await response.blob());
+}
+
+// src/filters.ts
+var RANGES = [
+  ["step", "steps"],
+  ["cfg", "cfg"],
+  ["width", "width"]
+];
+var input = (id) => byId(id, HTMLInputElement);
+function quoted(text2) {
+  return `"${text2.replace(/["\\]/g, "\\$&")}"`;
+}
+function expression() {
+  const parts = [];
+  for (const [field, id] of RANGES) {
+    const [low, high] = [input(`${id}-min`).value.trim(), input(`${id}-max`).value.trim()];
+    if (low !== "" || high !== "") parts.push(`${field}:[${low || "*"} TO ${high || "*"}]`);
+  }
+  for (const field of ["sampler", "model"]) {
+    const value = input(field).value.trim();
+    if (value !== "") parts.push(`${field}:${quoted(value)}*`);
+  }
+  if (input("hide-nsfw").checked) parts.push("-image_nsfw:[0.5 TO *]");
+  if (input("hide-predicted").checked) parts.push("-predicted:*");
+  const raw = input("raw-filter").value.trim();
+  if (raw !== "") parts.push(`(${raw})`);
+  return parts.join(" AND ");
+}
+function watch(changed) {
+  const form = byId("filters", HTMLDetailsElement);
+  let timer = 0;
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      count();
+      changed();
+    }, 400);
+  });
+  byId("clear-filters", HTMLButtonElement).addEventListener("click", () => {
+    for (const control of form.querySelectorAll("input")) {
+      if (control.type === "checkbox") control.checked = false;
+      else control.value = "";
+    }
+    count();
+    changed();
+  });
+}
+function count() {
+  byId("filters-on", HTMLSpanElement).hidden = expression() === "";
+}
+
+// src/hits.ts
+var PAGE = 60;
+var GAP = 12;
+var MIN_WIDTH = 250;
+var THUMBNAIL = 320;
+var Grid = class {
+  constructor(root, hasImages, maxHits, actions) {
+    this.root = root;
+    this.hasImages = hasImages;
+    this.maxHits = maxHits;
+    this.actions = actions;
+    addEventListener("scroll", () => this.draw(), { passive: true });
+    addEventListener("resize", () => this.redraw());
+    root.addEventListener("keydown", (event) => this.key(event));
+    root.addEventListener("focusin", (event) => {
+      const card = event.target.closest("[data-place]");
+      if (card !== null) this.current = Number(card.dataset["place"]);
+    });
+  }
+  hits = [];
+  done = true;
+  loading = null;
+  source = null;
+  cards = /* @__PURE__ */ new Map();
+  calls = /* @__PURE__ */ new Map();
+  /** The place of the card that is tabbed into. */
+  current = 0;
+  /** Shows other hits, of which the first may be known. */
+  show(source, first = []) {
+    this.loading?.abort();
+    this.loading = null;
+    this.source = source;
+    this.hits = first;
+    this.done = source === null;
+    this.current = 0;
+    this.redraw();
+    if (source !== null && first.length === 0) void this.more();
+  }
+  async more() {
+    if (this.done || this.loading !== null || this.source === null) return;
+    const [call2, source] = [new AbortController(), this.source];
+    this.loading = call2;
+    try {
+      const k = Math.min(PAGE, this.maxHits() - this.hits.length);
+      const page = k > 0 ? await source.page(this.hits.length, k, call2.signal) : [];
+      if (this.loading !== call2) return;
+      this.done = page.length < k || k <= 0;
+      this.hits = [...this.hits, ...page];
+    } catch (error) {
+      if (this.loading !== call2) return;
+      this.done = true;
+      this.actions.failed(error);
+    }
+    this.loading = null;
+    this.actions.found(this.hits.length, !this.done);
+    this.draw();
+  }
+  columns() {
+    return Math.max(1, Math.floor((this.root.clientWidth + GAP) / (MIN_WIDTH + GAP)));
+  }
+  rowHeight() {
+    return (this.hasImages() ? 380 : 200) + GAP;
+  }
+  redraw() {
+    for (const place of [...this.cards.keys()]) this.drop(place);
+    this.draw();
+  }
+  drop(place) {
+    this.cards.get(place)?.remove();
+    this.cards.delete(place);
+    this.calls.get(place)?.abort();
+    this.calls.delete(place);
+  }
+  draw() {
+    const [columns, height] = [this.columns(), this.rowHeight()];
+    const rows = Math.ceil(this.hits.length / columns);
+    this.root.style.height = `${Math.max(0, rows * height - GAP)}px`;
+    const top = -this.root.getBoundingClientRect().top;
+    const first = Math.max(0, Math.floor((top - innerHeight) / height)) * columns;
+    const last = Math.min(this.hits.length, Math.ceil((top + 2 * innerHeight) / height) * columns);
+    const focused = this.cards.get(this.current);
+    for (const place of [...this.cards.keys()]) {
+      const kept = place === this.current && focused?.contains(document.activeElement) === true;
+      if ((place < first || place >= last) && !kept) this.drop(place);
+    }
+    for (let place = first; place < last; place += 1) this.put(place, columns, height);
+    if (last >= this.hits.length - columns) void this.more();
+  }
+  put(place, columns, height) {
+    const hit = this.hits[place];
+    if (hit === void 0) return;
+    let card = this.cards.get(place);
+    if (card === void 0) {
+      card = this.card(hit, place);
+      this.cards.set(place, card);
+      const next = [...this.cards.keys()].filter((other) => other > place).sort((a, b) => a - b)[0];
+      this.root.insertBefore(card, next === void 0 ? null : this.cards.get(next) ?? null);
+    }
+    const share = `(100% - ${(columns - 1) * GAP}px) / ${columns}`;
+    card.style.width = `calc(${share})`;
+    card.style.left = `calc((${share} + ${GAP}px) * ${place % columns})`;
+    card.style.top = `${Math.floor(place / columns) * height}px`;
+    card.style.height = `${height - GAP}px`;
+  }
+  card(hit, place) {
+    const image2 = hit.images[0];
+    const card = el(
+      "article",
+      {
+        class: "hit",
+        role: "listitem",
+        tabindex: 0,
+        "data-place": place,
+        "aria-setsize": this.done ? this.hits.length : -1,
+        "aria-posinset": place + 1
+      },
+      this.hasImages() ? this.picture(place, image2) : null,
+      el("p", { class: "prompt", title: hit.prompt }, hit.prompt),
+      el("p", { class: "settings" }, settings(hit)),
+      el(
+        "div",
+        { class: "actions" },
+        copyButton(hit.prompt, "prompt"),
+        el("button", { type: "button", class: "quiet", onclick: () => this.actions.search(hit.prompt) }, "Search with this"),
+        el("button", { type: "button", class: "quiet", onclick: () => this.actions.similar(hit) }, "More like this")
+      )
+    );
+    return card;
+  }
+  picture(place, image2) {
+    const frame = el("div", { class: "thumb" });
+    if (image2 === void 0) return frame;
+    const call2 = new AbortController();
+    this.calls.set(place, call2);
+    thumbnail(image2.image_name, THUMBNAIL, call2.signal).then((source) => {
+      const picture = el("img", { src: source, alt: "", loading: "lazy", decoding: "async" });
+      picture.addEventListener("error", () => picture.remove());
+      picture.addEventListener("load", () => {
+        if (source.startsWith("blob:")) URL.revokeObjectURL(source);
+      });
+      frame.append(picture);
+    }).catch(() => void 0);
+    return frame;
+  }
+  key(event) {
+    const columns = this.columns();
+    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns };
+    const step = steps[event.key];
+    if (step === void 0 || !event.target.matches("[data-place]")) return;
+    const place = this.current + step;
+    if (place < 0 || place >= this.hits.length) return;
+    event.preventDefault();
+    this.put(place, columns, this.rowHeight());
+    const card = this.cards.get(place);
+    card?.focus();
+    card?.scrollIntoView({ block: "nearest" });
+  }
+};
+function settings(hit) {
+  const image2 = hit.images[0];
+  const said = [];
+  if (hit.scores.vector !== null) said.push(`cosine ${hit.scores.vector.toFixed(3)}`);
+  if (image2 !== void 0) {
+    if (image2.predicted !== null) said.push(`predicted (${Math.round(image2.predicted * 100)}%)`);
+    if (image2.step !== null) said.push(`${image2.step} steps`);
+    if (image2.cfg !== null) said.push(`cfg ${image2.cfg}`);
+    if (image2.sampler !== null) said.push(image2.sampler);
+    if (image2.seed !== null) said.push(`seed ${image2.seed}`);
+    if (image2.width !== null && image2.height !== null) said.push(`${image2.width} \xD7 ${image2.height}`);
+    if (image2.model !== null) said.push(image2.model);
+  }
+  if (hit.image_count > 1) said.push(`${hit.image_count} images`);
+  return said.join(" \xB7 ");
+}
+
+// src/main.ts
+var WORDS_MS = 80;
+var MEANING_MS = 350;
+var FIRST_HITS = 60;
+var text = byId("text", HTMLInputElement);
+var file = byId("file", HTMLInputElement);
+var status = byId("status", HTMLParagraphElement);
+var answerRoot = byId("answer", HTMLElement);
+var drop = byId("drop", HTMLElement);
+var about = null;
+var image = null;
+var preview = "";
+var like = null;
+var call = new AbortController();
+var grid = new Grid(
+  byId("hits", HTMLDivElement),
+  () => about?.has_images === true,
+  () => about?.max_hits ?? FIRST_HITS,
+  {
+    similar(hit) {
+      like = hit;
+      image = null;
+      text.value = "";
+      run("hybrid");
+      scrollTo({ top: 0 });
+    },
+    search(prompt) {
+      like = image = null;
+      text.value = prompt;
+      run("hybrid");
+      scrollTo({ top: 0 });
+    },
+    failed,
+    found(count2, more) {
+      say(count2 === 0 ? "Nothing found." : `${count2}${more ? " and more" : ""} prompts`);
+    }
+  }
+);
+function say(message, bad = false) {
+  status.textContent = message;
+  status.classList.toggle("bad", bad);
+}
+function failed(error) {
+  if (error instanceof DOMException && error.name === "AbortError") return;
+  if (error instanceof Failure && error.status === 401) askForKey();
+  say(error instanceof Error ? error.message : String(error), true);
+}
+function askForKey() {
+  const dialog = byId("key-dialog", HTMLDialogElement);
+  if (!dialog.open) dialog.showModal();
+}
+function run(mode) {
+  call.abort();
+  call = new AbortController();
+  const filter = expression();
+  if (image === null) answerRoot.hidden = true;
+  if (image !== null) {
+    void runReverse(image, filter, call.signal);
+    return;
+  }
+  if (like !== null) {
+    const { id, prompt } = like;
+    say(`More like: ${prompt}`);
+    grid.show({ page: async (offset, k, signal) => (await similar({ id, filter, k, offset }, signal)).hits });
+    return;
+  }
+  const q = text.value.trim();
+  if (q === "") {
+    grid.show(null);
+    say("");
+    return;
+  }
+  say("Searching \u2026");
+  grid.show({ page: async (offset, k, signal) => (await search({ q, mode, filter, k, offset }, signal)).hits });
+}
+async function runReverse(asked, filter, signal) {
+  say("Looking at the image \u2026");
+  grid.show(null);
+  try {
+    const said = await reverse(asked, filter, FIRST_HITS, signal);
+    show(answerRoot, said, preview, (prompt) => {
+      image = null;
+      text.value = prompt;
+      run("hybrid");
+    });
+    grid.show(null, said.hits);
+    say(`${said.hits.length} prompts that come near`);
+  } catch (error) {
+    answerRoot.hidden = true;
+    failed(error);
+  }
+}
+function take(given) {
+  if (given === null || given === void 0) return;
+  if (!given.type.startsWith("image/")) {
+    say("That is no image.", true);
+    return;
+  }
+  if (about !== null && given.size > about.max_image_bytes) {
+    say(`That image is larger than ${Math.floor(about.max_image_bytes / 2 ** 20)} MiB.`, true);
+    return;
+  }
+  if (preview !== "") URL.revokeObjectURL(preview);
+  preview = URL.createObjectURL(given);
+  image = given;
+  like = null;
+  text.value = "";
+  run("hybrid");
+}
+var timers = [];
+text.addEventListener("input", () => {
+  like = image = null;
+  timers.forEach(clearTimeout);
+  timers = [setTimeout(() => run("keyword"), WORDS_MS), setTimeout(() => run("hybrid"), MEANING_MS)];
+});
+byId("search", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  timers.forEach(clearTimeout);
+  if (text.value.trim() !== "") like = image = null;
+  run("hybrid");
+});
+file.addEventListener("change", () => {
+  take(file.files?.[0]);
+  file.value = "";
+});
+addEventListener("paste", (event) => {
+  const given = [...event.clipboardData?.files ?? []][0];
+  if (given !== void 0) {
+    event.preventDefault();
+    take(given);
+  }
+});
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
+addEventListener("dragleave", (event) => {
+  if (event.relatedTarget === null) drop.classList.remove("over");
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  take(event.dataTransfer?.files[0]);
+});
+addEventListener("keydown", (event) => {
+  const typing = event.target instanceof HTMLInputElement;
+  if (event.key === "/" && !typing) {
+    event.preventDefault();
+    text.focus();
+  }
+});
+watch(() => run("hybrid"));
+byId("theme", HTMLButtonElement).addEventListener("click", () => {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const now = document.documentElement.dataset["theme"] ?? (dark ? "dark" : "light");
+  const next = now === "dark" ? "light" : "dark";
+  document.documentElement.dataset["theme"] = next;
+  localStorage.setItem("unprompt-theme", next);
+});
+var theme = localStorage.getItem("unprompt-theme");
+if (theme !== null) document.documentElement.dataset["theme"] = theme;
+byId("key-form", HTMLFormElement).addEventListener("submit", () => {
+  useKey(byId("key", HTMLInputElement).value);
+  void load();
+});
+async function load() {
+  try {
+    about = await info();
+    const { prompts, images } = about.index;
+    const numbers = new Intl.NumberFormat("en");
+    byId("about", HTMLParagraphElement).replaceChildren(
+      `${numbers.format(prompts)} prompts, ${numbers.format(images)} images, model ${about.model}. `,
+      el("a", { href: "/docs/" }, "API")
+    );
+    run("hybrid");
+  } catch (error) {
+    failed(error);
+  }
+}
+void load();

@@ -1,0 +1,203 @@
+// The page: an image or a text in, the answer and hits out.
+
+import * as answer from "./answer";
+import { Failure, type Hit, type Info, type Mode, info, reverse, search, similar, useKey } from "./api";
+import { byId, el } from "./dom";
+import * as filters from "./filters";
+import { Grid } from "./hits";
+
+/** Pauses in typing after which words are looked up, and after which meaning is compared, too. */
+const WORDS_MS = 80;
+const MEANING_MS = 350;
+const FIRST_HITS = 60;
+
+const text = byId("text", HTMLInputElement);
+const file = byId("file", HTMLInputElement);
+const status = byId("status", HTMLParagraphElement);
+const answerRoot = byId("answer", HTMLElement);
+const drop = byId("drop", HTMLElement);
+
+let about: Info | null = null;
+let image: Blob | null = null;
+let preview = "";
+let like: Hit | null = null;
+let call = new AbortController();
+
+const grid = new Grid(
+  byId("hits", HTMLDivElement),
+  () => about?.has_images === true,
+  () => about?.max_hits ?? FIRST_HITS,
+  {
+    similar(hit) {
+      like = hit;
+      image = null;
+      text.value = "";
+      run("hybrid");
+      scrollTo({ top: 0 });
+    },
+    search(prompt) {
+      like = image = null;
+      text.value = prompt;
+      run("hybrid");
+      scrollTo({ top: 0 });
+    },
+    failed,
+    found(count, more) {
+      say(count === 0 ? "Nothing found." : `${count}${more ? " and more" : ""} prompts`);
+    },
+  },
+);
+
+function say(message: string, bad = false): void {
+  status.textContent = message;
+  status.classList.toggle("bad", bad);
+}
+
+function failed(error: unknown): void {
+  if (error instanceof DOMException && error.name === "AbortError") return;
+  if (error instanceof Failure && error.status === 401) askForKey();
+  say(error instanceof Error ? error.message : String(error), true);
+}
+
+function askForKey(): void {
+  const dialog = byId("key-dialog", HTMLDialogElement);
+  if (!dialog.open) dialog.showModal();
+}
+
+/** Answers what is there now: an image, more like a hit, or a text. */
+function run(mode: Mode): void {
+  call.abort();
+  call = new AbortController();
+  const filter = filters.expression();
+  if (image === null) answerRoot.hidden = true;
+  if (image !== null) {
+    void runReverse(image, filter, call.signal);
+    return;
+  }
+  if (like !== null) {
+    const { id, prompt } = like;
+    say(`More like: ${prompt}`);
+    grid.show({ page: async (offset, k, signal) => (await similar({ id, filter, k, offset }, signal)).hits });
+    return;
+  }
+  const q = text.value.trim();
+  if (q === "") {
+    grid.show(null);
+    say("");
+    return;
+  }
+  say("Searching …");
+  grid.show({ page: async (offset, k, signal) => (await search({ q, mode, filter, k, offset }, signal)).hits });
+}
+
+async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Promise<void> {
+  say("Looking at the image …");
+  grid.show(null);
+  try {
+    const said = await reverse(asked, filter, FIRST_HITS, signal);
+    answer.show(answerRoot, said, preview, (prompt) => {
+      image = null;
+      text.value = prompt;
+      run("hybrid");
+    });
+    grid.show(null, said.hits);
+    say(`${said.hits.length} prompts that come near`);
+  } catch (error) {
+    answerRoot.hidden = true;
+    failed(error);
+  }
+}
+
+function take(given: Blob | null | undefined): void {
+  if (given === null || given === undefined) return;
+  if (!given.type.startsWith("image/")) {
+    say("That is no image.", true);
+    return;
+  }
+  if (about !== null && given.size > about.max_image_bytes) {
+    say(`That image is larger than ${Math.floor(about.max_image_bytes / 2 ** 20)} MiB.`, true);
+    return;
+  }
+  if (preview !== "") URL.revokeObjectURL(preview);
+  preview = URL.createObjectURL(given);
+  image = given;
+  like = null;
+  text.value = "";
+  run("hybrid");
+}
+
+let timers: number[] = [];
+text.addEventListener("input", () => {
+  like = image = null;
+  timers.forEach(clearTimeout);
+  timers = [setTimeout(() => run("keyword"), WORDS_MS), setTimeout(() => run("hybrid"), MEANING_MS)];
+});
+byId("search", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  timers.forEach(clearTimeout);
+  if (text.value.trim() !== "") like = image = null;
+  run("hybrid");
+});
+file.addEventListener("change", () => {
+  take(file.files?.[0]);
+  file.value = "";
+});
+addEventListener("paste", (event) => {
+  const given = [...(event.clipboardData?.files ?? [])][0];
+  if (given !== undefined) {
+    event.preventDefault();
+    take(given);
+  }
+});
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
+addEventListener("dragleave", (event) => {
+  if (event.relatedTarget === null) drop.classList.remove("over");
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  take(event.dataTransfer?.files[0]);
+});
+addEventListener("keydown", (event) => {
+  const typing = event.target instanceof HTMLInputElement;
+  if (event.key === "/" && !typing) {
+    event.preventDefault();
+    text.focus();
+  }
+});
+filters.watch(() => run("hybrid"));
+
+byId("theme", HTMLButtonElement).addEventListener("click", () => {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const now = document.documentElement.dataset["theme"] ?? (dark ? "dark" : "light");
+  const next = now === "dark" ? "light" : "dark";
+  document.documentElement.dataset["theme"] = next;
+  localStorage.setItem("unprompt-theme", next);
+});
+const theme = localStorage.getItem("unprompt-theme");
+if (theme !== null) document.documentElement.dataset["theme"] = theme;
+
+byId("key-form", HTMLFormElement).addEventListener("submit", () => {
+  useKey(byId("key", HTMLInputElement).value);
+  void load();
+});
+
+async function load(): Promise<void> {
+  try {
+    about = await info();
+    const { prompts, images } = about.index;
+    const numbers = new Intl.NumberFormat("en");
+    byId("about", HTMLParagraphElement).replaceChildren(
+      `${numbers.format(prompts)} prompts, ${numbers.format(images)} images, model ${about.model}. `,
+      el("a", { href: "/docs/" }, "API"),
+    );
+    run("hybrid");
+  } catch (error) {
+    failed(error);
+  }
+}
+
+void load();

@@ -1,0 +1,76 @@
+//! Work for the processor, off the threads that answer: as much at once as there are cores, and a bounded number
+//! of requests that wait.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+
+use actix_web::web;
+use tokio::sync::Semaphore;
+
+use crate::metrics::QueueMetrics;
+use crate::problem::Problem;
+
+/// Lets a few through at a time.
+pub(crate) struct Gate {
+    running: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    room: usize,
+    metrics: QueueMetrics,
+}
+
+impl Gate {
+    /// Room for so many that wait.
+    pub(crate) fn new(room: NonZeroUsize, metrics: QueueMetrics) -> Self {
+        let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self {
+            running: Arc::new(Semaphore::new(cores.get())),
+            waiting: AtomicUsize::new(0),
+            room: room.get(),
+            metrics,
+        }
+    }
+
+    /// Runs `work` when it is its turn. Work that has not begun when its client goes is never done.
+    ///
+    /// # Errors
+    /// [`Problem::busy`] if there is no room, and what the work reports.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = Place::take(self)?;
+        let running = self.running.clone().acquire_owned().await;
+        let running = running.map_err(|error| Problem::internal(&error))?;
+        drop(place);
+        web::block(move || {
+            // Goes on to the end, even if nobody waits for it any more.
+            let _running = running;
+            work()
+        })
+        .await
+        .map_err(|error| Problem::internal(&error))?
+    }
+}
+
+/// A place among those that wait.
+struct Place<'a>(&'a Gate);
+
+impl<'a> Place<'a> {
+    fn take(gate: &'a Gate) -> Result<Self, Problem> {
+        if gate.waiting.fetch_add(1, Ordering::Relaxed) >= gate.room {
+            gate.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Problem::busy());
+        }
+        gate.metrics.entered();
+        Ok(Self(gate))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.left();
+    }
+}

@@ -1,0 +1,196 @@
+//! What every request passes on its way in, and every answer on its way out.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, ResponseError, web};
+use subtle::ConstantTimeEq;
+
+use crate::config::Config;
+use crate::problem::Problem;
+use crate::state::State;
+
+/// The id of a request: the client's, or one of ours.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Characters that a client's id may have.
+const MAX_ID: usize = 64;
+
+/// Nothing is loaded from elsewhere, framed by others, or taken for what it is not.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+/// Checks host and key, answers, and adds headers, metrics and a line of the log.
+pub(crate) async fn around(
+    state: web::Data<State>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let start = Instant::now();
+    let id = request_id(request.headers());
+    let (method, path) = (request.method().clone(), request.path().to_owned());
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = match admit(&request, &state.config) {
+        Ok(()) if method == Method::OPTIONS => {
+            request.into_response(HttpResponse::NoContent().finish())
+        }
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Err(problem) => request.into_response(problem.error_response()),
+    };
+    let status = response.status().as_u16();
+    // Not the path, which may be anything.
+    let route = response.request().match_pattern();
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    allow_origin(headers, origin, &state.config);
+    let took = start.elapsed();
+    let route = route.unwrap_or_else(|| "other".to_owned());
+    state
+        .metrics
+        .request(route, method.to_string(), status, took);
+    tracing::info!(%method, path, status, ms = took.as_millis() as u64, id, "request");
+    Ok(response)
+}
+
+fn admit(request: &ServiceRequest, config: &Config) -> Result<(), Problem> {
+    // A page of elsewhere may have a name that was made to lead here. What a proxy says of it in other headers, that
+    // page could say as well.
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if config.bind.ip().is_loopback()
+        && !is_local(host)
+        && !config.hosts.iter().any(|known| known == name(host))
+    {
+        return Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this server answers to localhost; start it with --host to have it answer to another name, too",
+        ));
+    }
+    let Some(key) = &config.api_key else {
+        return Ok(());
+    };
+    if request.method() == Method::OPTIONS || !request.path().starts_with("/v1/") {
+        return Ok(());
+    }
+    let given = request.headers().get(header::AUTHORIZATION);
+    let given = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    // As long for a key that is wrong at its end as for one that is wrong at its beginning.
+    match given {
+        Some(given) if bool::from(given.as_bytes().ct_eq(key.as_bytes())) => Ok(()),
+        _ => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "this server wants the header `Authorization: Bearer KEY`",
+        )),
+    }
+}
+
+/// Whether a host is this machine by name or number, with or without a port.
+fn is_local(host: &str) -> bool {
+    let name = name(host).trim_start_matches('[').trim_end_matches(']');
+    let number = name.parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || number.is_ok_and(|number| number.is_loopback())
+}
+
+/// A host without its port.
+fn name(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    match given {
+        Some(id) if (1..=MAX_ID).contains(&id.len()) && id.chars().all(plain) => id.to_owned(),
+        _ => format!("{:016x}", rand::random::<u64>()),
+    }
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: Option<HeaderValue>, config: &Config) {
+    let Some(allowed) = &config.cors_origin else {
+        return;
+    };
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin.filter(|origin| origin == allowed.as_str()) else {
+        return;
+    };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "authorization, content-type, x-request-id",
+        ),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "x-request-id"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "cross-origin",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_told_from_others() {
+        for host in [
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1:8080",
+            "127.1.2.3",
+            "[::1]:9",
+            "[::1]",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in [
+            "evil.org",
+            "localhost.evil.org:80",
+            "10.0.0.1",
+            "127.0.0.1.evil.org",
+            "",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn ids_of_clients_are_kept_if_they_are_plain() {
+        let id = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(value).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(id("a-1_b.C"), "a-1_b.C");
+        for other in ["", "a b", "x\"", &"a".repeat(MAX_ID + 1)] {
+            assert_eq!(id(other).len(), 16, "{other}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `/v1/search`: text in, prompts and their images out.
+
+use std::time::Instant;
+
+use actix_web::web::{Data, Json, Query};
+use serde::Deserialize;
+use unprompt::search::{Mode, SearchAnswer, SearchOptions, search_embedded};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{filter, hits, text};
+use crate::problem::Problem;
+use crate::state::State;
+
+/// A search.
+#[derive(Clone, Debug, Deserialize, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchQuery {
+    /// The text.
+    q: String,
+    /// Hits wanted, 10 by default.
+    #[serde(alias = "limit")]
+    k: Option<usize>,
+    /// What is compared, `hybrid` by default.
+    #[serde(default)]
+    mode: Mode,
+    /// Only prompts and images that match, as `cfg:[7 TO 12] AND -prompt:anime`.
+    filter: Option<String>,
+    /// Best hits to leave out.
+    #[serde(default)]
+    offset: usize,
+    /// Leaves out hits with a smaller score.
+    min_score: Option<f32>,
+}
+
+/// Prompts that match a text, with their images.
+#[utoipa::path(get, path = "/v1/search", params(SearchQuery), security(("key" = [])), responses(
+    (status = 200, body = SearchAnswer),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")
+))]
+pub(crate) async fn get(
+    state: Data<State>,
+    query: Query<SearchQuery>,
+) -> Result<Json<SearchAnswer>, Problem> {
+    answer(&state, query.into_inner()).await
+}
+
+/// Prompts that match a text, with their images.
+#[utoipa::path(post, path = "/v1/search", request_body = SearchQuery, security(("key" = [])), responses(
+    (status = 200, body = SearchAnswer),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")
+))]
+pub(crate) async fn post(
+    state: Data<State>,
+    query: Json<SearchQuery>,
+) -> Result<Json<SearchAnswer>, Problem> {
+    answer(&state, query.into_inner()).await
+}
+
+async fn answer(state: &State, query: SearchQuery) -> Result<Json<SearchAnswer>, Problem> {
+    let start = Instant::now();
+    let limits = &state.config.limits;
+    text(&query.q, limits)?;
+    let options = SearchOptions {
+        mode: query.mode,
+        k: hits(query.k, query.offset, limits)?,
+        offset: query.offset,
+        min_score: query.min_score,
+        filter: filter(query.filter.as_deref())?,
+        ..SearchOptions::default()
+    };
+    let vector = match query.mode {
+        Mode::Keyword => None,
+        Mode::Hybrid | Mode::Vector => Some(state.embed(query.q.clone()).await?),
+    };
+    if vector.is_some() {
+        state
+            .metrics
+            .stage("embed", start.elapsed().as_secs_f64() * 1e3);
+    }
+    let snapshot = state.snapshot();
+    let work = move || {
+        Ok(search_embedded(
+            snapshot.index(),
+            &query.q,
+            vector,
+            &options,
+        )?)
+    };
+    let mut answer = state.gate.run(work).await?;
+    state.metrics.stage("search", answer.took_ms);
+    answer.took_ms = start.elapsed().as_secs_f64() * 1e3;
+    Ok(Json(answer))
+}

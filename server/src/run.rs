@@ -1,0 +1,122 @@
+//! Starting, and stopping.
+
+use std::io;
+use std::net::SocketAddr;
+
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, rt, web};
+use unprompt::predictor::Predictor;
+use unprompt::text::SentenceEncoder;
+
+use crate::config::Config;
+use crate::state::State;
+use crate::{guard, reload, routes};
+
+/// Seconds that requests have to finish in once the server is asked to stop.
+const SHUTDOWN_SECONDS: u64 = 30;
+
+/// Why a server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The index or the model is not what it should be.
+    #[error(transparent)]
+    Unprompt(#[from] unprompt::Error),
+
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --bind")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    /// The folder of images cannot be found.
+    #[error("cannot find the folder of images: {0}")]
+    Images(io::Error),
+
+    /// A thread cannot be started, or the server has failed.
+    #[error("the server failed: {0}")]
+    Start(io::Error),
+}
+
+/// A server that listens.
+pub struct Server {
+    server: actix_web::dev::Server,
+    state: web::Data<State>,
+    address: SocketAddr,
+    system: rt::SystemRunner,
+}
+
+impl Server {
+    /// Opens the index and listens. Requests are answered once it [runs](Server::run).
+    ///
+    /// # Errors
+    /// [`Error::Unprompt`] if the index cannot be opened or is not of the model's encoder, [`Error::Bind`],
+    /// [`Error::Images`].
+    pub fn bind(
+        config: Config,
+        predictor: Predictor,
+        sentences: SentenceEncoder,
+    ) -> Result<Self, Error> {
+        let system = rt::System::new();
+        let state = web::Data::new(State::new(config, predictor, sentences)?);
+        let config = &state.config;
+        let shared = state.clone();
+        let mut server = HttpServer::new(move || {
+            App::new()
+                .app_data(shared.clone())
+                .wrap(from_fn(guard::around))
+                .configure(|it| routes::configure(it, &shared.config.limits))
+        })
+        .client_request_timeout(config.limits.client)
+        .client_disconnect_timeout(config.limits.client)
+        .shutdown_timeout(SHUTDOWN_SECONDS);
+        if let Some(workers) = config.workers {
+            server = server.workers(workers.get());
+        }
+        let failed = |source| Error::Bind {
+            address: config.bind,
+            source,
+        };
+        let server = server.bind(config.bind).map_err(failed)?;
+        let address = server.addrs().first().copied().unwrap_or(config.bind);
+        Ok(Self {
+            server: system.block_on(async { server.run() }),
+            state,
+            address,
+            system,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What stops it from another thread: what is being answered is answered to its end.
+    pub fn handle(&self) -> actix_web::dev::ServerHandle {
+        self.server.handle()
+    }
+
+    /// Answers until it is stopped, by its handle, SIGINT or SIGTERM.
+    ///
+    /// # Errors
+    /// [`Error::Start`] if it fails on the way.
+    pub fn run(self) -> Result<(), Error> {
+        let Self {
+            server,
+            state,
+            system,
+            ..
+        } = self;
+        system
+            .block_on(async move {
+                let reloading = rt::spawn(reload::watch(state));
+                let ended = server.await;
+                reloading.abort();
+                ended
+            })
+            .map_err(Error::Start)
+    }
+}

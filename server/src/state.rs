@@ -1,0 +1,134 @@
+//! What all requests share.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use image::RgbImage;
+use unprompt::predictor::{Prediction, Predictor};
+use unprompt::reverse::Reverser;
+use unprompt::text::SentenceEncoder;
+use unprompt_index::{Index, Stats};
+
+use crate::batch::Batcher;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::run::Error;
+use crate::thumbnails::Thumbnails;
+
+/// The index at one of its commits, with the model.
+pub(crate) struct Snapshot {
+    pub(crate) reverser: Reverser,
+    pub(crate) stats: Stats,
+}
+
+impl Snapshot {
+    pub(crate) fn index(&self) -> &Index {
+        self.reverser.index()
+    }
+}
+
+/// What all requests share.
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) gate: Gate,
+    pub(crate) thumbnails: Option<Thumbnails>,
+    predictor: Arc<Predictor>,
+    sentences: Arc<SentenceEncoder>,
+    images: Batcher<RgbImage, Prediction>,
+    texts: Batcher<String, Vec<f32>>,
+    snapshot: RwLock<Arc<Snapshot>>,
+}
+
+impl State {
+    pub(crate) fn new(
+        config: Config,
+        predictor: Predictor,
+        sentences: SentenceEncoder,
+    ) -> Result<Self, Error> {
+        let (predictor, sentences) = (Arc::new(predictor), Arc::new(sentences));
+        let metrics = Metrics::new();
+        let snapshot = open(&config, &predictor, &sentences)?;
+        metrics.index(snapshot.stats.generation, snapshot.stats.prompts);
+        let batching = config.batching;
+        let model = predictor.clone();
+        let images = Batcher::start(
+            "encode-images",
+            batching,
+            metrics.queue("images"),
+            move |images: Vec<RgbImage>| Ok(model.predict(&images)?),
+        );
+        let encoder = sentences.clone();
+        let texts = Batcher::start(
+            "encode-texts",
+            batching,
+            metrics.queue("texts"),
+            move |texts: Vec<String>| {
+                let embeddings = encoder.embed(&texts)?;
+                Ok(embeddings.rows().map(<[f32]>::to_vec).collect())
+            },
+        );
+        let thumbnails = match &config.images {
+            Some(folder) => Some(Thumbnails::new(folder).map_err(Error::Images)?),
+            None => None,
+        };
+        Ok(Self {
+            gate: Gate::new(batching.queue, metrics.queue("work")),
+            thumbnails,
+            images: images.map_err(Error::Start)?,
+            texts: texts.map_err(Error::Start)?,
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            config,
+            metrics,
+            predictor,
+            sentences,
+        })
+    }
+
+    /// The index that is answered from now; a request keeps the one that it has begun with.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        let snapshot = self.snapshot.read();
+        snapshot.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Answers from the newest commit from now on; whether there is a newer one.
+    pub(crate) fn reload(&self) -> Result<bool, Error> {
+        let new = open(&self.config, &self.predictor, &self.sentences)?;
+        if new.stats.generation == self.snapshot().stats.generation {
+            return Ok(false);
+        }
+        self.metrics.index(new.stats.generation, new.stats.prompts);
+        let mut snapshot = self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *snapshot = Arc::new(new);
+        Ok(true)
+    }
+
+    pub(crate) fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
+    /// What the model predicts of an image, together with those of other requests.
+    pub(crate) async fn predict(&self, image: RgbImage) -> Result<Prediction, Problem> {
+        self.images.run(image).await
+    }
+
+    /// The embedding of a text, together with those of other requests.
+    pub(crate) async fn embed(&self, text: String) -> Result<Vec<f32>, Problem> {
+        self.texts.run(text).await
+    }
+}
+
+fn open(
+    config: &Config,
+    predictor: &Arc<Predictor>,
+    sentences: &Arc<SentenceEncoder>,
+) -> Result<Snapshot, Error> {
+    let index = Index::open(&config.index).map_err(unprompt::Error::from)?;
+    let stats = index.stats().map_err(unprompt::Error::from)?;
+    let reverser = Reverser::new(index, predictor.clone())?.with_sentences(sentences.clone())?;
+    Ok(Snapshot { reverser, stats })
+}
