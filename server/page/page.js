@@ -68,7 +68,7 @@ function show(root, answer, preview2, search2) {
         el("button", { type: "button", class: "quiet", onclick: () => search2(answer.prompt) }, "Search with this")
       ),
       answer.embedded === null ? null : embedded(answer.embedded),
-      words(answer)
+      answer.embedded === null ? words(answer) : null
     )
   );
   root.hidden = false;
@@ -291,7 +291,7 @@ var Grid = class {
     return Math.max(1, Math.floor((this.root.clientWidth + GAP) / (MIN_WIDTH + GAP)));
   }
   rowHeight() {
-    return (this.hasImages() ? 380 : 200) + GAP;
+    return (this.hasImages() ? 400 : 220) + GAP;
   }
   redraw() {
     for (const place of [...this.cards.keys()]) this.drop(place);
@@ -337,7 +337,7 @@ var Grid = class {
   card(hit, place) {
     const image2 = hit.images[0];
     const card = el(
-      "article",
+      "div",
       {
         class: "hit",
         role: "listitem",

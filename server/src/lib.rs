@@ -8,6 +8,8 @@
 
 pub mod config;
 
+mod error;
+
 mod problem;
 
 mod metrics;
@@ -24,8 +26,6 @@ mod reload;
 
 mod guard;
 
-mod openapi;
-
 #[allow(
     unused_qualifications,
     reason = "what utoipa writes for the parameters of a route"
@@ -35,4 +35,5 @@ mod routes;
 mod run;
 
 pub use config::{Batching, Config, Limits};
-pub use run::{Error, Server};
+pub use error::Error;
+pub use run::Server;

@@ -1,6 +1,5 @@
 //! Starting, and stopping.
 
-use std::io;
 use std::net::SocketAddr;
 
 use actix_web::middleware::from_fn;
@@ -9,36 +8,12 @@ use unprompt::predictor::Predictor;
 use unprompt::text::SentenceEncoder;
 
 use crate::config::Config;
+use crate::error::Error;
 use crate::state::State;
 use crate::{guard, reload, routes};
 
 /// Seconds that requests have to finish in once the server is asked to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
-
-/// Why a server cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The index or the model is not what it should be.
-    #[error(transparent)]
-    Unprompt(#[from] unprompt::Error),
-
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with --bind")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-
-    /// The folder of images cannot be found.
-    #[error("cannot find the folder of images: {0}")]
-    Images(io::Error),
-
-    /// A thread cannot be started, or the server has failed.
-    #[error("the server failed: {0}")]
-    Start(io::Error),
-}
 
 /// A server that listens.
 pub struct Server {
@@ -81,8 +56,13 @@ impl Server {
         };
         let server = server.bind(config.bind).map_err(failed)?;
         let address = server.addrs().first().copied().unwrap_or(config.bind);
+        #[expect(
+            clippy::async_yields_async,
+            reason = "it is started within the system, and awaited when it runs"
+        )]
+        let server = system.block_on(async { server.run() });
         Ok(Self {
-            server: system.block_on(async { server.run() }),
+            server,
             state,
             address,
             system,

@@ -10,10 +10,10 @@ use unprompt_index::{Index, Stats};
 
 use crate::batch::Batcher;
 use crate::config::Config;
+use crate::error::Error;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::run::Error;
 use crate::thumbnails::Thumbnails;
 
 /// The index at one of its commits, with the model.

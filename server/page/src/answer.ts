@@ -44,7 +44,7 @@ export function show(root: HTMLElement, answer: ReverseAnswer, preview: string, 
         el("button", { type: "button", class: "quiet", onclick: () => search(answer.prompt) }, "Search with this"),
       ),
       answer.embedded === null ? null : embedded(answer.embedded),
-      words(answer),
+      answer.embedded === null ? words(answer) : null,
     ),
   );
   root.hidden = false;

@@ -83,7 +83,7 @@ export class Grid {
   }
 
   private rowHeight(): number {
-    return (this.hasImages() ? 380 : 200) + GAP;
+    return (this.hasImages() ? 400 : 220) + GAP;
   }
 
   private redraw(): void {
@@ -135,7 +135,7 @@ export class Grid {
   private card(hit: Hit, place: number): HTMLElement {
     const image = hit.images[0];
     const card = el(
-      "article",
+      "div",
       {
         class: "hit",
         role: "listitem",

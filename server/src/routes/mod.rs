@@ -4,6 +4,7 @@ pub(crate) mod embed;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod info;
+mod openapi;
 pub(crate) mod page;
 pub(crate) mod records;
 pub(crate) mod reverse;
@@ -17,8 +18,8 @@ use unprompt_index::Filter;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::SwaggerUi;
 
+use self::openapi::Api;
 use crate::config::Limits;
-use crate::openapi::Api;
 use crate::problem::Problem;
 
 /// Hits of a request that does not say how many.

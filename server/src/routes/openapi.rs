@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::routes::{embed, health, images, info, records, reverse, search, similar};
+use super::{embed, health, images, info, records, reverse, search, similar};
 
 /// All of it.
 #[derive(OpenApi)]

@@ -1,0 +1,209 @@
+//! A server with a small index.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use image::{ImageFormat, RgbImage};
+use serde_json::Value;
+use tempfile::TempDir;
+use unprompt::data::row::Row;
+use unprompt::device::Device;
+use unprompt::indexing::Ingest;
+use unprompt::models::ModelStore;
+use unprompt::predictor::Predictor;
+use unprompt::text::SentenceEncoder;
+use unprompt_index::{BuildOptions, ImageRecord};
+use unprompt_server::{Config, Server};
+use ureq::Agent;
+use ureq::http::Response;
+
+pub(crate) const PROMPTS: [&str; 4] = [
+    "a red fox in the snow",
+    "an owl at dusk, oil painting",
+    "a lighthouse in a storm",
+    "portrait of an old wizard",
+];
+
+pub(crate) fn sentences() -> SentenceEncoder {
+    let store = ModelStore::from_env().unwrap();
+    let files = store.pull("all-MiniLM-L6-v2", &mut ()).unwrap();
+    SentenceEncoder::load(&files, &Device::Cpu).unwrap()
+}
+
+/// Adds a prompt with an image to the index at `dir`, which may have to be made.
+pub(crate) fn add(dir: &Path, prompts: &[&str]) {
+    let sentences = sentences();
+    let options = BuildOptions::default();
+    let mut ingest = match dir.exists() {
+        true => Ingest::open(dir, &sentences, options).unwrap(),
+        false => Ingest::create(dir, &sentences, options).unwrap(),
+    };
+    for (prompt, number) in prompts.iter().zip(1..) {
+        let image = ImageRecord {
+            image_name: format!("{number}.png"),
+            seed: Some(number),
+            step: Some(20),
+            ..ImageRecord::default()
+        };
+        let row = Row {
+            prompt: (*prompt).to_owned(),
+            image: Some(image),
+            vector: None,
+        };
+        ingest.take(row).unwrap();
+    }
+    let go_on = &mut |_| std::ops::ControlFlow::Continue(());
+    ingest.finish(go_on).unwrap();
+}
+
+/// A server that runs until it is dropped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) index: PathBuf,
+    /// Where its images are, if it has some.
+    pub(crate) pictures: PathBuf,
+    handle: Option<actix_web::dev::ServerHandle>,
+    thread: Option<JoinHandle<()>>,
+    agent: Agent,
+    _folder: TempDir,
+}
+
+/// A server of [`PROMPTS`], with settings changed by `change`.
+pub(crate) fn server(change: impl FnOnce(&mut Config)) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let index = folder.path().join("index");
+    let pictures = folder.path().join("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    add(&index, &PROMPTS);
+    let mut config = Config::new(index.clone(), "127.0.0.1:0".parse().unwrap());
+    config.images = Some(pictures.clone());
+    config.reload_every = Duration::from_millis(20);
+    change(&mut config);
+    let (tell, told) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let predictor = Predictor::open("vit", &Device::Cpu).unwrap();
+        let server = Server::bind(config, predictor, sentences()).unwrap();
+        tell.send((server.address(), server.handle())).unwrap();
+        server.run().unwrap();
+    });
+    let (address, handle) = told.recv().unwrap();
+    let agent = Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build();
+    Running {
+        address,
+        index,
+        pictures,
+        handle: Some(handle),
+        thread: Some(thread),
+        agent: agent.into(),
+        _folder: folder,
+    }
+}
+
+/// Status, headers and body of an answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    fn of(response: Response<ureq::Body>) -> Self {
+        let (parts, mut body) = response.into_parts();
+        Self {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: body.read_to_vec().unwrap(),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text());
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// What a problem of this status says.
+    pub(crate) fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem: Value = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem["status"], status);
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Running {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[])
+    }
+
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.get(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request.call().unwrap())
+    }
+
+    pub(crate) fn post(&self, path: &str, media_type: &str, body: &[u8]) -> Answer {
+        let request = self.agent.post(self.url(path));
+        let request = request.header("content-type", media_type);
+        Answer::of(request.send(body).unwrap())
+    }
+
+    pub(crate) fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.post(path, "application/json", body.to_string().as_bytes())
+    }
+
+    /// Asks it to stop, which it does when all is answered.
+    pub(crate) fn stop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            // The message is sent when the future is made.
+            drop(handle.stop(true));
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A grey picture.
+pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(vec![]);
+    RgbImage::from_pixel(width, height, image::Rgb([90, 90, 90]))
+        .write_to(&mut bytes, ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+/// The prompts of an answer's hits.
+pub(crate) fn prompts(answer: &Value) -> Vec<&str> {
+    let hits = answer["hits"].as_array().unwrap();
+    hits.iter()
+        .map(|hit| hit["prompt"].as_str().unwrap())
+        .collect()
+}
