@@ -90,7 +90,10 @@ fn admit(request: &ServiceRequest, config: &Config) -> Result<(), Problem> {
     let Some(key) = &config.api_key else {
         return Ok(());
     };
-    if request.method() == Method::OPTIONS || !request.path().starts_with("/v1/") {
+    // The path that the router goes by, its escapes decoded: `request.path()` still has them, and `/%761/search` would
+    // pass for another route.
+    let path = request.match_info().as_str();
+    if request.method() == Method::OPTIONS || !path.starts_with("/v1/") {
         return Ok(());
     }
     let given = request.headers().get(header::AUTHORIZATION);

@@ -79,7 +79,7 @@ impl Server {
         self.server.handle()
     }
 
-    /// Answers until it is stopped, by its handle, SIGINT or SIGTERM.
+    /// Answers until it is stopped: by its handle or SIGTERM, which let what is being answered end, or by SIGINT, which does not.
     ///
     /// # Errors
     /// [`Error::Start`] if it fails on the way.

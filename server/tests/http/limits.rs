@@ -92,6 +92,15 @@ fn a_key_is_wanted_where_there_is_one() {
         let said = server.get_with("/v1/info", headers).problem(401);
         assert!(said.contains("Authorization"), "{said}");
     }
+    // A path says the same however its letters are written.
+    for path in [
+        "/%761/info",
+        "/v%31/info",
+        "/%76%31/search?q=fox",
+        "/%761/images/1.png",
+    ] {
+        server.get(path).problem(401);
+    }
     let key = [("authorization", "Bearer secret")];
     assert_eq!(server.get_with("/v1/info", &key).status, 200);
     assert_eq!(server.get_with("/v1/search?q=fox", &key).status, 200);
