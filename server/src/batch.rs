@@ -3,24 +3,26 @@
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use unprompt_index::catch_panic;
 
 use crate::config::Batching;
-use crate::metrics::QueueMetrics;
+use crate::metrics::BatchMetrics;
 use crate::problem::Problem;
 
 struct Job<I, O> {
-    input: I,
-    reply: oneshot::Sender<Result<O, Problem>>,
+    inputs: Vec<I>,
+    since: Instant,
+    reply: oneshot::Sender<Result<Vec<O>, Problem>>,
 }
 
 /// A bounded queue, and the thread that works through it.
 pub(crate) struct Batcher<I, O> {
     sender: SyncSender<Job<I, O>>,
-    metrics: QueueMetrics,
+    size: usize,
+    metrics: BatchMetrics,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
@@ -28,7 +30,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     pub(crate) fn start(
         name: &str,
         batching: Batching,
-        metrics: QueueMetrics,
+        metrics: BatchMetrics,
         work: impl Fn(Vec<I>) -> Result<Vec<O>, Problem> + Send + 'static,
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(batching.queue.get());
@@ -36,7 +38,11 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || run(&receiver, batching, &told, &work))?;
-        Ok(Self { sender, metrics })
+        Ok(Self {
+            sender,
+            size: batching.size.get(),
+            metrics,
+        })
     }
 
     /// What the work makes of `input`. Somebody who no longer waits for it is passed over.
@@ -44,61 +50,111 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// # Errors
     /// [`Problem::busy`] if there is no room, and what the work reports.
     pub(crate) async fn run(&self, input: I) -> Result<O, Problem> {
+        let outputs = self.place(vec![input]).await?;
+        let output = outputs.into_iter().next();
+        output.ok_or_else(|| Problem::internal("a batch without an output"))
+    }
+
+    /// The same for any number of inputs, in order. They take one place in the queue, and come back to its end for each
+    /// batch, so that they do not hold up single ones.
+    ///
+    /// # Errors
+    /// As for [`Batcher::run`].
+    pub(crate) async fn run_all(&self, inputs: Vec<I>) -> Result<Vec<O>, Problem> {
+        let mut outputs = Vec::with_capacity(inputs.len());
+        let mut inputs = inputs.into_iter();
+        loop {
+            let some: Vec<I> = inputs.by_ref().take(self.size).collect();
+            if some.is_empty() {
+                return Ok(outputs);
+            }
+            outputs.extend(self.place(some).await?);
+        }
+    }
+
+    async fn place(&self, inputs: Vec<I>) -> Result<Vec<O>, Problem> {
         let (reply, answer) = oneshot::channel();
+        let since = Instant::now();
         // Before it is sent, for it may be taken at once.
-        self.metrics.entered();
-        self.sender
-            .try_send(Job { input, reply })
-            .map_err(|error| {
-                self.metrics.left();
-                match error {
-                    TrySendError::Full(_) => Problem::busy(),
-                    TrySendError::Disconnected(_) => Problem::internal(&"a queue has ended"),
-                }
-            })?;
+        self.metrics.queue.entered();
+        let job = Job {
+            inputs,
+            since,
+            reply,
+        };
+        self.sender.try_send(job).map_err(|error| {
+            self.metrics.queue.left(Duration::ZERO);
+            match error {
+                TrySendError::Full(_) => Problem::busy(),
+                TrySendError::Disconnected(_) => Problem::internal("a queue has ended"),
+            }
+        })?;
         answer
             .await
-            .map_err(|_| Problem::internal(&"a batch was dropped"))?
+            .map_err(|_| Problem::internal("a batch was dropped"))?
     }
 }
 
 fn run<I, O>(
     receiver: &Receiver<Job<I, O>>,
     batching: Batching,
-    metrics: &QueueMetrics,
+    metrics: &BatchMetrics,
     work: &impl Fn(Vec<I>) -> Result<Vec<O>, Problem>,
 ) {
-    while let Ok(first) = receiver.recv() {
+    // What was taken from the queue and would have been too much for the batch before.
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| receiver.recv().ok()) {
         let deadline = Instant::now() + batching.wait;
+        let mut count = first.inputs.len();
         let mut jobs = vec![first];
-        while jobs.len() < batching.size.get() {
+        while count < batching.size.get() {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(job) = receiver.recv_timeout(left) else {
                 break;
             };
+            count += job.inputs.len();
+            if count > batching.size.get() {
+                next = Some(job);
+                break;
+            }
             jobs.push(job);
         }
-        jobs.iter().for_each(|_| metrics.left());
-        jobs.retain(|job| !job.reply.is_closed());
-        if jobs.is_empty() {
-            continue;
+        for job in &jobs {
+            metrics.queue.left(job.since.elapsed());
         }
-        metrics.batch(jobs.len());
-        let (inputs, replies): (Vec<I>, Vec<_>) =
-            jobs.into_iter().map(|job| (job.input, job.reply)).unzip();
-        // A panic is a bug, but ends this batch and not the server.
-        let done = catch_panic(|| work(inputs))
-            .unwrap_or_else(|| Err(Problem::internal(&"a model panicked")));
-        match done {
-            Ok(outputs) => {
-                for (reply, output) in replies.into_iter().zip(outputs) {
-                    let _ = reply.send(Ok(output));
-                }
+        jobs.retain(|job| !job.reply.is_closed());
+        if !jobs.is_empty() {
+            answer(jobs, metrics, work);
+        }
+    }
+}
+
+fn answer<I, O>(
+    jobs: Vec<Job<I, O>>,
+    metrics: &BatchMetrics,
+    work: &impl Fn(Vec<I>) -> Result<Vec<O>, Problem>,
+) {
+    let mut inputs = vec![];
+    let mut replies = vec![];
+    for job in jobs {
+        replies.push((job.reply, job.inputs.len()));
+        inputs.extend(job.inputs);
+    }
+    let (count, start) = (inputs.len(), Instant::now());
+    // A panic is a bug, but ends this batch and not the server.
+    let done =
+        catch_panic(|| work(inputs)).unwrap_or_else(|| Err(Problem::internal("a model panicked")));
+    metrics.worked(count, start.elapsed());
+    match done {
+        Ok(outputs) => {
+            let mut outputs = outputs.into_iter();
+            for (reply, count) in replies {
+                let _ = reply.send(Ok(outputs.by_ref().take(count).collect()));
             }
-            Err(problem) => {
-                for reply in replies {
-                    let _ = reply.send(Err(problem.clone()));
-                }
+        }
+        Err(problem) => {
+            for (reply, _) in replies {
+                let _ = reply.send(Err(problem.clone()));
             }
         }
     }
@@ -108,7 +164,6 @@ fn run<I, O>(
 mod tests {
     use std::num::NonZeroUsize;
     use std::sync::{Arc, Mutex, mpsc};
-    use std::time::Duration;
 
     use actix_web::rt::{System, spawn};
 
@@ -133,7 +188,7 @@ mod tests {
             wait: Duration::ZERO,
         };
         let batches = seen.clone();
-        let metrics = Metrics::new().queue("test");
+        let metrics = Metrics::new().batches("test", "encode");
         let batcher = Batcher::start("test", batching, metrics, move |inputs| {
             batches.lock().unwrap().push(inputs.clone());
             wait.recv().unwrap();
@@ -202,6 +257,28 @@ mod tests {
             (0..2).for_each(|_| go.send(()).unwrap());
             assert!(batcher.run(13).await.is_err());
             assert_eq!(batcher.run(14).await.unwrap(), 28);
+        });
+    }
+
+    #[test]
+    fn many_at_once_take_one_place_and_let_others_in_between() {
+        System::new().block_on(async {
+            let (batcher, go, seen) = slow(3, 2);
+            let all = batcher.clone();
+            let all = spawn(async move { all.run_all((1..6).collect()).await });
+            until(&seen, 1).await;
+            let others = [ask(&batcher, 7), ask(&batcher, 8)];
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            (0..3).for_each(|_| go.send(()).unwrap());
+            assert_eq!(all.await.unwrap().unwrap(), [2, 4, 6, 8, 10]);
+            for (other, input) in others.into_iter().zip([7, 8]) {
+                assert_eq!(other.await.unwrap().unwrap(), 2 * input);
+            }
+            assert_eq!(
+                *seen.lock().unwrap(),
+                [vec![1, 2, 3], vec![7, 8], vec![4, 5]]
+            );
+            assert_eq!(batcher.run_all(vec![]).await.unwrap(), [] as [u32; 0]);
         });
     }
 }

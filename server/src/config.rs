@@ -14,7 +14,8 @@ pub struct Config {
     pub index: PathBuf,
     /// The folder that holds the index's images; none are shown without it.
     pub images: Option<PathBuf>,
-    /// Names beside `localhost` that a server on a loopback address answers to, as a proxy in front of it says them.
+    /// Names beside `localhost` that the server answers to, as a proxy in front of it says them. A server on another
+    /// address than a loopback one answers to any if there are none.
     pub hosts: Vec<String>,
     /// What `Authorization: Bearer` must say on every route below `/v1`.
     pub api_key: Option<String>,
@@ -58,13 +59,16 @@ pub struct Limits {
     pub image_bytes: usize,
     /// Bytes of any other body.
     pub json_bytes: usize,
+    /// Bytes of bodies, and of pixels that wait, over all requests.
+    pub memory_bytes: usize,
     /// Bytes of a query, or of one text to embed.
     pub text_bytes: usize,
     /// Texts to embed at once.
     pub texts: usize,
     /// Hits, those left out by an offset included.
     pub hits: usize,
-    /// Time for a client to send its headers, and to go away once it is asked to.
+    /// Time for a client to send its headers, the next piece of a body, and to go away once it is asked to; a whole body
+    /// may take twelve times as long.
     pub client: Duration,
 }
 
@@ -73,6 +77,7 @@ impl Default for Limits {
         Self {
             image_bytes: 20 << 20,
             json_bytes: 1 << 20,
+            memory_bytes: 512 << 20,
             text_bytes: 32 << 10,
             texts: 256,
             hits: 10_000,

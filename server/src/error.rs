@@ -19,9 +19,20 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The folder of images cannot be found.
-    #[error("cannot find the folder of images: {0}")]
-    Images(io::Error),
+    /// An empty key would be no secret.
+    #[error("the API key is empty; leave it out to have none")]
+    EmptyKey,
+
+    /// A body of the allowed length would never have room.
+    #[error(
+        "an image of {image} bytes has no room in {memory} bytes for all requests; raise --max-memory-bytes"
+    )]
+    Memory {
+        /// Bytes of the largest image.
+        image: usize,
+        /// Bytes of all requests.
+        memory: usize,
+    },
 
     /// A thread cannot be started, or the server has failed.
     #[error("the server failed: {0}")]

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
+use std::time::Instant;
 
 use actix_web::web;
 use tokio::sync::Semaphore;
@@ -40,9 +41,27 @@ impl Gate {
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let place = Place::take(self)?;
+        if self.waiting.load(Ordering::Relaxed) >= self.room {
+            return Err(Problem::busy());
+        }
+        self.pass(Place::take(self), work).await
+    }
+
+    /// The same for a request that much has been done for: it is not refused.
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.pass(Place::take(self), work).await
+    }
+
+    async fn pass<T: Send + 'static>(
+        &self,
+        place: Place<'_>,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         let running = self.running.clone().acquire_owned().await;
-        let running = running.map_err(|error| Problem::internal(&error))?;
+        let running = running.map_err(|error| Problem::internal(error))?;
         drop(place);
         web::block(move || {
             // Goes on to the end, even if nobody waits for it any more.
@@ -50,27 +69,28 @@ impl Gate {
             work()
         })
         .await
-        .map_err(|error| Problem::internal(&error))?
+        .map_err(|error| Problem::internal(error))?
     }
 }
 
 /// A place among those that wait.
-struct Place<'a>(&'a Gate);
+struct Place<'a> {
+    gate: &'a Gate,
+    since: Instant,
+}
 
 impl<'a> Place<'a> {
-    fn take(gate: &'a Gate) -> Result<Self, Problem> {
-        if gate.waiting.fetch_add(1, Ordering::Relaxed) >= gate.room {
-            gate.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(Problem::busy());
-        }
+    fn take(gate: &'a Gate) -> Self {
+        gate.waiting.fetch_add(1, Ordering::Relaxed);
         gate.metrics.entered();
-        Ok(Self(gate))
+        let since = Instant::now();
+        Self { gate, since }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.left();
+        self.gate.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.gate.metrics.left(self.since.elapsed());
     }
 }

@@ -36,7 +36,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// Checks host and key, answers, and adds headers, metrics and a line of the log.
+/// Checks host, origin and key, answers, and adds headers, metrics and a line of the log.
 pub(crate) async fn around(
     state: web::Data<State>,
     request: ServiceRequest,
@@ -47,7 +47,7 @@ pub(crate) async fn around(
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = match admit(&request, &state.config) {
-        Ok(()) if method == Method::OPTIONS => {
+        Ok(()) if is_preflight(&request) => {
             request.into_response(HttpResponse::NoContent().finish())
         }
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
@@ -56,6 +56,11 @@ pub(crate) async fn around(
     let status = response.status().as_u16();
     // Not the path, which may be anything.
     let route = response.request().match_pattern();
+    let failure = response.response().error();
+    let cause = failure.and_then(|error| error.as_error::<Problem>()?.cause());
+    if let Some(cause) = cause {
+        tracing::error!(%method, path, id, "{cause}");
+    }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -65,10 +70,8 @@ pub(crate) async fn around(
     }
     allow_origin(headers, origin, &state.config);
     let took = start.elapsed();
-    let route = route.unwrap_or_else(|| "other".to_owned());
-    state
-        .metrics
-        .request(route, method.to_string(), status, took);
+    let route = route.map_or_else(|| "other".to_owned(), |route| plain(&route));
+    state.metrics.request(route, known(&method), status, took);
     tracing::info!(%method, path, status, ms = took.as_millis() as u64, id, "request");
     Ok(response)
 }
@@ -76,36 +79,88 @@ pub(crate) async fn around(
 fn admit(request: &ServiceRequest, config: &Config) -> Result<(), Problem> {
     // A page of elsewhere may have a name that was made to lead here. What a proxy says of it in other headers, that
     // page could say as well.
-    let host = request.headers().get(header::HOST);
-    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if config.bind.ip().is_loopback()
+    let host = text(request, &header::HOST);
+    let hosts = &config.hosts;
+    if (config.bind.ip().is_loopback() || !hosts.is_empty())
         && !is_local(host)
-        && !config.hosts.iter().any(|known| known == name(host))
+        && !hosts.iter().any(|it| it.eq_ignore_ascii_case(name(host)))
     {
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "this server answers to localhost; start it with --host to have it answer to another name, too",
         ));
     }
+    // The path that the router goes by, its escapes decoded: `request.path()` still has them, and `/%761/search` would
+    // pass for another route.
+    if !request.match_info().as_str().starts_with("/v1/") {
+        return Ok(());
+    }
+    if is_foreign(request, config) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "pages of other origins may not ask this server; --cors-origin lets one of them",
+        ));
+    }
     let Some(key) = &config.api_key else {
         return Ok(());
     };
-    // The path that the router goes by, its escapes decoded: `request.path()` still has them, and `/%761/search` would
-    // pass for another route.
-    let path = request.match_info().as_str();
-    if request.method() == Method::OPTIONS || !path.starts_with("/v1/") {
-        return Ok(());
-    }
-    let given = request.headers().get(header::AUTHORIZATION);
-    let given = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let given = text(request, &header::AUTHORIZATION).split_once(' ');
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     // As long for a key that is wrong at its end as for one that is wrong at its beginning.
     match given {
-        Some(given) if bool::from(given.as_bytes().ct_eq(key.as_bytes())) => Ok(()),
+        _ if is_preflight(request) => Ok(()),
+        Some((_, given)) if bool::from(given.trim().as_bytes().ct_eq(key.as_bytes())) => Ok(()),
         _ => Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "this server wants the header `Authorization: Bearer KEY`",
         )),
     }
+}
+
+/// Whether a page of elsewhere asks, by what browsers say of it. To follow a link from there is no question of the
+/// page's, and it does not see the answer.
+fn is_foreign(request: &ServiceRequest, config: &Config) -> bool {
+    let says = |name, value| text(request, &HeaderName::from_static(name)) == value;
+    let allowed = config.cors_origin.as_deref();
+    says("sec-fetch-site", "cross-site")
+        && allowed.is_none_or(|allowed| text(request, &header::ORIGIN) != allowed)
+        && !(request.method() == Method::GET && says("sec-fetch-mode", "navigate"))
+}
+
+/// Whether a browser asks what a page may ask.
+fn is_preflight(request: &ServiceRequest) -> bool {
+    let asked = &header::ACCESS_CONTROL_REQUEST_METHOD;
+    request.method() == Method::OPTIONS && request.headers().contains_key(asked)
+}
+
+fn text<'a>(request: &'a ServiceRequest, name: &HeaderName) -> &'a str {
+    let value = request.headers().get(name);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// A method by its name, of which there are but a few.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// A route without the patterns of its parameters.
+fn plain(route: &str) -> String {
+    let mut pieces = route.split('{');
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (parameter, rest) = piece.split_once('}').unwrap_or((piece, ""));
+        let name = parameter.split(':').next().unwrap_or_default();
+        plain.push_str(&format!("{{{name}}}{rest}"));
+    }
+    plain
 }
 
 /// Whether a host is this machine by name or number, with or without a port.
@@ -181,6 +236,18 @@ mod tests {
             "",
         ] {
             assert!(!is_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn routes_are_told_without_patterns() {
+        for (route, as_told) in [
+            ("/v1/info", "/v1/info"),
+            ("/v1/records/{id}", "/v1/records/{id}"),
+            ("/v1/images/{image_name:.+}", "/v1/images/{image_name}"),
+            ("/docs/{_:.*}", "/docs/{_}"),
+        ] {
+            assert_eq!(plain(route), as_told);
         }
     }
 

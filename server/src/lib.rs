@@ -1,9 +1,9 @@
 //! unprompt over HTTP: the search API and the page, for one index.
 //!
-//! A request goes through [`run`] (limits, key, headers), a file in `routes/`, and one of the two queues of [`state`]:
-//! images and texts are encoded together with those of other requests (`batch`), and what runs on the processor
-//! runs behind a `gate`, off the threads that answer. Both refuse what they have no room for with status 429.
-//! `reload` puts a new generation of the index in the place of the old one while requests go on with what they
+//! A request goes through `guard` (host, key, headers), `extract` and `body` (what it may bring), a file in `routes/`,
+//! and the queues of `state`: images and texts are encoded together with those of other requests (`batch`), and what
+//! else runs on the processor runs behind a `gate`, off the threads that answer. All refuse what they have no room for
+//! with status 429, as does `memory`, which counts the bytes that requests hold. `reload` puts a new generation of the index in the place of the old one while requests go on with what they
 //! have begun with. Every error is a [`problem`](https://www.rfc-editor.org/rfc/rfc9457).
 
 pub mod config;
@@ -13,6 +13,8 @@ mod error;
 mod problem;
 
 mod metrics;
+
+mod memory;
 
 mod batch;
 
@@ -26,6 +28,10 @@ mod reload;
 
 mod guard;
 
+mod body;
+
+mod extract;
+
 #[allow(
     unused_qualifications,
     reason = "what utoipa writes for the parameters of a route"
@@ -36,4 +42,4 @@ mod run;
 
 pub use config::{Batching, Config, Limits};
 pub use error::Error;
-pub use run::Server;
+pub use run::{Handle, Server};

@@ -15,10 +15,13 @@ use prometheus_client::registry::{Registry, Unit};
 /// The media type of what [`Metrics::text`] gives.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// That of the older format, whose readers take the rest for comments.
+pub(crate) const OLD_MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
     route: String,
-    method: String,
+    method: &'static str,
     status: u16,
 }
 
@@ -53,6 +56,7 @@ pub(crate) struct Metrics {
     durations: Family<Route, Histogram, fn() -> Histogram>,
     stages: Family<Stage, Histogram, fn() -> Histogram>,
     waiting: Family<Queue, Gauge>,
+    waits: Family<Queue, Histogram, fn() -> Histogram>,
     batches: Family<Queue, Histogram, fn() -> Histogram>,
     generation: Gauge<u64, AtomicU64>,
     prompts: Gauge<u64, AtomicU64>,
@@ -62,7 +66,7 @@ pub(crate) struct Metrics {
 #[derive(Clone)]
 pub(crate) struct QueueMetrics {
     waiting: Gauge,
-    batches: Histogram,
+    waits: Histogram,
 }
 
 impl QueueMetrics {
@@ -70,12 +74,26 @@ impl QueueMetrics {
         self.waiting.inc();
     }
 
-    pub(crate) fn left(&self) {
+    /// Somebody has left who waited for so long.
+    pub(crate) fn left(&self, waited: Duration) {
         self.waiting.dec();
+        self.waits.observe(waited.as_secs_f64());
     }
+}
 
-    pub(crate) fn batch(&self, size: usize) {
-        self.batches.observe(size as f64);
+/// What is told of a queue that is worked through in batches.
+#[derive(Clone)]
+pub(crate) struct BatchMetrics {
+    pub(crate) queue: QueueMetrics,
+    sizes: Histogram,
+    stage: Histogram,
+}
+
+impl BatchMetrics {
+    /// A batch of so many took so long.
+    pub(crate) fn worked(&self, size: usize, took: Duration) {
+        self.sizes.observe(size as f64);
+        self.stage.observe(took.as_secs_f64());
     }
 }
 
@@ -87,6 +105,7 @@ impl Metrics {
             durations: Family::new_with_constructor(seconds),
             stages: Family::new_with_constructor(seconds),
             waiting: Family::default(),
+            waits: Family::new_with_constructor(seconds),
             batches: Family::new_with_constructor(sizes),
             generation: Gauge::default(),
             prompts: Gauge::default(),
@@ -103,7 +122,8 @@ impl Metrics {
         );
         registry.register_with_unit(
             "stage_duration",
-            "Parts of the work: decode, encode, search, reconstruct",
+            "Parts of the work without waiting for it: decode, encode (a batch of images), embed (one of texts), search, \
+             reconstruct, thumbnail",
             Unit::Seconds,
             stages,
         );
@@ -112,6 +132,8 @@ impl Metrics {
             "Requests in a queue",
             metrics.waiting.clone(),
         );
+        let waits = metrics.waits.clone();
+        registry.register_with_unit("queue_wait", "Time in a queue", Unit::Seconds, waits);
         registry.register(
             "batch_size",
             "Images or texts that were encoded together",
@@ -130,7 +152,7 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    pub(crate) fn request(&self, route: String, method: String, status: u16, took: Duration) {
+    pub(crate) fn request(&self, route: String, method: &'static str, status: u16, took: Duration) {
         self.durations
             .get_or_create(&Route {
                 route: route.clone(),
@@ -152,7 +174,16 @@ impl Metrics {
     pub(crate) fn queue(&self, queue: &'static str) -> QueueMetrics {
         QueueMetrics {
             waiting: self.waiting.get_or_create_owned(&Queue { queue }),
-            batches: self.batches.get_or_create_owned(&Queue { queue }),
+            waits: self.waits.get_or_create_owned(&Queue { queue }),
+        }
+    }
+
+    /// A queue whose batches are a `stage` of the work.
+    pub(crate) fn batches(&self, queue: &'static str, stage: &'static str) -> BatchMetrics {
+        BatchMetrics {
+            queue: self.queue(queue),
+            sizes: self.batches.get_or_create_owned(&Queue { queue }),
+            stage: self.stages.get_or_create_owned(&Stage { stage }),
         }
     }
 

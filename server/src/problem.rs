@@ -3,7 +3,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use unprompt::error::one_line;
@@ -27,6 +27,9 @@ pub(crate) struct Problem {
     status: u16,
     /// What is wrong with this request, and what to do.
     detail: String,
+    /// What the log is told beside it.
+    #[serde(skip)]
+    cause: Option<String>,
 }
 
 impl Problem {
@@ -36,6 +39,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
+            cause: None,
         }
     }
 
@@ -59,13 +63,18 @@ impl Problem {
         )
     }
 
-    /// What a client cannot help. It is logged, and told in general terms only.
-    pub(crate) fn internal(error: &dyn fmt::Display) -> Self {
-        tracing::error!("{error}");
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the server failed; its log says why",
-        )
+    /// What a client cannot help. It is told in general terms, and the log has the cause.
+    pub(crate) fn internal(cause: impl fmt::Display) -> Self {
+        let detail = "the server failed; its log says why";
+        Self {
+            cause: Some(cause.to_string()),
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        }
+    }
+
+    /// What the log is to be told beside the detail.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     fn code(&self) -> StatusCode {
@@ -79,6 +88,8 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         self.code()
@@ -89,6 +100,9 @@ impl ResponseError for Problem {
         response.insert_header((CONTENT_TYPE, MEDIA_TYPE));
         if self.code() == StatusCode::TOO_MANY_REQUESTS {
             response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if self.code() == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
         // Four short fields always encode.
         response.body(serde_json::to_vec(self).unwrap_or_default())
@@ -104,7 +118,7 @@ impl From<unprompt::Error> for Problem {
             E::ImageDecode { .. } => Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail),
             E::ImageTooLarge { .. } | E::ImageFileTooLarge { .. } => Self::too_large(detail),
             E::Index(I::Filter { .. }) => Self::bad_request(detail),
-            _ => Self::internal(&detail),
+            _ => Self::internal(detail),
         }
     }
 }

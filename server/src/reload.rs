@@ -1,29 +1,18 @@
 //! A new generation of the index takes the place of the old one while the server runs.
 
-use std::fs;
-use std::path::Path;
-use std::time::SystemTime;
-
 use actix_web::web;
 use unprompt::error::one_line;
 
 use crate::state::State;
 
-/// What a commit replaces last.
-const MANIFEST: &str = "MANIFEST";
-
-/// Looks for a new generation, for ever. One that cannot be opened is reported once, and the old one stays.
+/// Looks for a new generation, for ever. One that cannot be opened leaves the old one, and is tried again each time.
 pub(crate) async fn watch(state: web::Data<State>) {
-    let mut seen = changed(&state.config.index);
+    let mut reported = None;
     loop {
         tokio::time::sleep(state.config.reload_every).await;
-        let now = changed(&state.config.index);
-        if now == seen {
-            continue;
-        }
-        seen = now;
-        let opened = state.clone();
-        match web::block(move || opened.reload()).await {
+        let shared = state.clone();
+        let failure = match web::block(move || shared.reload()).await {
+            Ok(Ok(false)) => None,
             Ok(Ok(true)) => {
                 let stats = &state.snapshot().stats;
                 tracing::info!(
@@ -31,17 +20,19 @@ pub(crate) async fn watch(state: web::Data<State>) {
                     prompts = stats.prompts,
                     "a new generation of the index"
                 );
+                None
             }
-            Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::warn!(
-                "the index has changed but cannot be opened, so answers are from the one before: {}",
-                one_line(&error)
-            ),
-            Err(error) => tracing::warn!("{error}"),
+            Ok(Err(error)) => Some(one_line(&error)),
+            Err(error) => Some(error.to_string()),
+        };
+        // Once, however often it is tried.
+        if let Some(why) = &failure
+            && failure != reported
+        {
+            tracing::warn!(
+                "the index has changed but cannot be opened, so answers are from the one before: {why}"
+            );
         }
+        reported = failure;
     }
-}
-
-fn changed(index: &Path) -> Option<SystemTime> {
-    fs::metadata(index.join(MANIFEST)).ok()?.modified().ok()
 }

@@ -27,13 +27,20 @@ impl Server {
     /// Opens the index and listens. Requests are answered once it [runs](Server::run).
     ///
     /// # Errors
-    /// [`Error::Unprompt`] if the index cannot be opened or is not of the model's encoder, [`Error::Bind`],
-    /// [`Error::Images`].
+    /// [`Error::Unprompt`] if the index or the folder of images cannot be opened, or the index is not of the model's
+    /// encoder; [`Error::Bind`], [`Error::EmptyKey`], [`Error::Memory`].
     pub fn bind(
         config: Config,
         predictor: Predictor,
         sentences: SentenceEncoder,
     ) -> Result<Self, Error> {
+        if config
+            .api_key
+            .as_deref()
+            .is_some_and(|it| it.trim().is_empty())
+        {
+            return Err(Error::EmptyKey);
+        }
         let system = rt::System::new();
         let state = web::Data::new(State::new(config, predictor, sentences)?);
         let config = &state.config;
@@ -42,10 +49,13 @@ impl Server {
             App::new()
                 .app_data(shared.clone())
                 .wrap(from_fn(guard::around))
-                .configure(|it| routes::configure(it, &shared.config.limits))
+                .configure(routes::configure)
         })
         .client_request_timeout(config.limits.client)
         .client_disconnect_timeout(config.limits.client)
+        // Who has gone is no longer worked for.
+        .h1_allow_half_closed(false)
+        .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS);
         if let Some(workers) = config.workers {
             server = server.workers(workers.get());
@@ -74,12 +84,12 @@ impl Server {
         self.address
     }
 
-    /// What stops it from another thread: what is being answered is answered to its end.
-    pub fn handle(&self) -> actix_web::dev::ServerHandle {
-        self.server.handle()
+    /// What stops it from another thread.
+    pub fn handle(&self) -> Handle {
+        Handle(self.server.handle())
     }
 
-    /// Answers until it is stopped: by its handle or SIGTERM, which let what is being answered end, or by SIGINT, which does not.
+    /// Answers until its handle stops it.
     ///
     /// # Errors
     /// [`Error::Start`] if it fails on the way.
@@ -98,5 +108,17 @@ impl Server {
                 ended
             })
             .map_err(Error::Start)
+    }
+}
+
+/// Stops a server, from any thread.
+#[derive(Clone, Debug)]
+pub struct Handle(actix_web::dev::ServerHandle);
+
+impl Handle {
+    /// Nothing new is taken, and what is being answered is answered to its end.
+    pub fn stop(&self) {
+        // The message is sent when the future is made; it waits for the end.
+        drop(self.0.stop(true));
     }
 }

@@ -1,5 +1,8 @@
 //! What all requests share.
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use image::RgbImage;
@@ -12,14 +15,23 @@ use crate::batch::Batcher;
 use crate::config::Config;
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::thumbnails::Thumbnails;
+
+/// What a commit of an index replaces last.
+const MANIFEST: &str = "MANIFEST";
+
+/// Bytes of its first line at most.
+const MAX_LINE: u64 = 1024;
 
 /// The index at one of its commits, with the model.
 pub(crate) struct Snapshot {
     pub(crate) reverser: Reverser,
     pub(crate) stats: Stats,
+    /// The first line of the manifest, as it was before the index was opened.
+    manifest: Vec<u8>,
 }
 
 impl Snapshot {
@@ -32,6 +44,7 @@ impl Snapshot {
 pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) memory: Memory,
     pub(crate) gate: Gate,
     pub(crate) thumbnails: Option<Thumbnails>,
     predictor: Arc<Predictor>,
@@ -56,24 +69,29 @@ impl State {
         let images = Batcher::start(
             "encode-images",
             batching,
-            metrics.queue("images"),
+            metrics.batches("images", "encode"),
             move |images: Vec<RgbImage>| Ok(model.predict(&images)?),
         );
         let encoder = sentences.clone();
         let texts = Batcher::start(
             "encode-texts",
             batching,
-            metrics.queue("texts"),
+            metrics.batches("texts", "embed"),
             move |texts: Vec<String>| {
                 let embeddings = encoder.embed(&texts)?;
                 Ok(embeddings.rows().map(<[f32]>::to_vec).collect())
             },
         );
         let thumbnails = match &config.images {
-            Some(folder) => Some(Thumbnails::new(folder).map_err(Error::Images)?),
+            Some(folder) => Some(Thumbnails::new(folder)?),
             None => None,
         };
+        let (image, memory) = (config.limits.image_bytes, config.limits.memory_bytes);
+        if image > memory {
+            return Err(Error::Memory { image, memory });
+        }
         Ok(Self {
+            memory: Memory::new(memory),
             gate: Gate::new(batching.queue, metrics.queue("work")),
             thumbnails,
             images: images.map_err(Error::Start)?,
@@ -92,12 +110,12 @@ impl State {
         snapshot.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Answers from the newest commit from now on; whether there is a newer one.
+    /// Answers from what lies in the index's folder from now on; whether that is something else than before.
     pub(crate) fn reload(&self) -> Result<bool, Error> {
-        let new = open(&self.config, &self.predictor, &self.sentences)?;
-        if new.stats.generation == self.snapshot().stats.generation {
+        if manifest(&self.config.index) == self.snapshot().manifest {
             return Ok(false);
         }
+        let new = open(&self.config, &self.predictor, &self.sentences)?;
         self.metrics.index(new.stats.generation, new.stats.prompts);
         let mut snapshot = self
             .snapshot
@@ -120,6 +138,11 @@ impl State {
     pub(crate) async fn embed(&self, text: String) -> Result<Vec<f32>, Problem> {
         self.texts.run(text).await
     }
+
+    /// The embeddings of texts, in order.
+    pub(crate) async fn embed_all(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Problem> {
+        self.texts.run_all(texts).await
+    }
 }
 
 fn open(
@@ -127,8 +150,25 @@ fn open(
     predictor: &Arc<Predictor>,
     sentences: &Arc<SentenceEncoder>,
 ) -> Result<Snapshot, Error> {
+    let manifest = manifest(&config.index);
     let index = Index::open(&config.index).map_err(unprompt::Error::from)?;
     let stats = index.stats().map_err(unprompt::Error::from)?;
     let reverser = Reverser::new(index, predictor.clone())?.with_sentences(sentences.clone())?;
-    Ok(Snapshot { reverser, stats })
+    Ok(Snapshot {
+        reverser,
+        stats,
+        manifest,
+    })
+}
+
+/// The first line of the manifest that lies in an index's folder, which has the checksum of the others; nothing if it
+/// cannot be read, which opening the index will tell of.
+fn manifest(index: &Path) -> Vec<u8> {
+    let read = || {
+        let mut line = vec![];
+        let file = File::open(index.join(MANIFEST))?;
+        BufReader::new(file.take(MAX_LINE)).read_until(b'\n', &mut line)?;
+        io::Result::Ok(line)
+    };
+    read().unwrap_or_default()
 }

@@ -1,19 +1,25 @@
-//! Images of the index as they lie in one folder, and small ones of them, made when they are first asked for.
+//! Images of the index, and small ones of them, made when they are first asked for.
 
-use std::io::{self, Cursor};
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::Cursor;
+use std::path::Path;
 use std::time::SystemTime;
 
+use actix_web::http::StatusCode;
+use actix_web::web::Bytes;
 use image::{ImageFormat, imageops};
-use lru::LruCache;
-use unprompt::image::{decode, files};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use unprompt::Error;
+use unprompt::data::pictures::{Pictures, Place};
+use unprompt::image::decode;
 
 use crate::problem::Problem;
 
-/// Small images that are kept, of some 20 KB each.
-const KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Bytes of small images that are kept.
+const KEPT_BYTES: u64 = 64 << 20;
+
+/// What a small image takes, for the cache to plan with.
+const USUAL_BYTES: u64 = 16 << 10;
 
 /// The longest side that may be asked for, in pixels.
 pub(crate) const MAX_SIZE: u32 = 1024;
@@ -21,75 +27,93 @@ pub(crate) const MAX_SIZE: u32 = 1024;
 /// Bytes of an image, with their media type.
 #[derive(Clone)]
 pub(crate) struct Picture {
-    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) bytes: Bytes,
     pub(crate) media_type: &'static str,
 }
 
 /// A file as it was, and a size.
-type Key = (PathBuf, Option<SystemTime>, u32);
+type Key = (Place, Option<SystemTime>, u32);
+
+#[derive(Clone)]
+struct Length;
+
+impl Weighter<Key, Picture> for Length {
+    fn weight(&self, _: &Key, picture: &Picture) -> u64 {
+        picture.bytes.len() as u64 + 256
+    }
+}
 
 /// The folder of images.
 pub(crate) struct Thumbnails {
-    folder: PathBuf,
-    kept: Mutex<LruCache<Key, Picture>>,
+    pictures: Pictures,
+    kept: Cache<Key, Picture, Length>,
 }
 
 impl Thumbnails {
-    pub(crate) fn new(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn new(folder: &Path) -> unprompt::error::Result<Self> {
+        let usual = (KEPT_BYTES / USUAL_BYTES) as usize;
         Ok(Self {
-            folder: folder.canonicalize()?,
-            kept: Mutex::new(LruCache::new(KEPT)),
+            pictures: Pictures::open(folder)?,
+            kept: Cache::with_weighter(usual, KEPT_BYTES, Length),
         })
     }
 
-    /// The image of a name, no longer than `size` on either side if given.
+    /// The image of a name, no longer than `size` on either side if given. `part` tells DiffusionDB's part that it is in.
     ///
     /// # Errors
     /// [`Problem::not_found`] if there is no image of that name in the folder, wherever else there may be one; what is
     /// wrong with the image.
-    pub(crate) fn get(&self, name: &str, size: Option<u32>) -> Result<Picture, Problem> {
-        let path = self.path(name)?;
+    pub(crate) fn get(
+        &self,
+        name: &str,
+        size: Option<u32>,
+        part: impl FnOnce() -> Option<u32>,
+    ) -> Result<Picture, Problem> {
+        let place = self.pictures.find(name, part).ok_or_else(absent)?;
         let Some(size) = size else {
-            let bytes = decode::read_file(&path)?;
-            let media_type = media_type(&bytes)?;
-            return Ok(Picture {
-                bytes: bytes.into(),
-                media_type,
-            });
+            return whole(self.read(&place)?);
         };
-        let modified = path.metadata().and_then(|it| it.modified()).ok();
-        let key = (path, modified, size);
-        if let Some(kept) = self.lock().get(&key) {
-            return Ok(kept.clone());
-        }
-        let picture = small(&key.0, size)?;
-        self.lock().put(key, picture.clone());
-        Ok(picture)
+        let modified = match &place {
+            Place::File(path) => path.metadata().and_then(|it| it.modified()).ok(),
+            Place::Zipped(..) => None,
+        };
+        let key = (place, modified, size);
+        // Whoever asks for it meanwhile waits for this one.
+        self.kept
+            .get_or_insert_with(&key, || small(&self.read(&key.0)?, size))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<Key, Picture>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The file of a name, which is a path in the folder, absolute or not. Links that lead out of it lead nowhere.
-    fn path(&self, name: &str) -> Result<PathBuf, Problem> {
-        let absent = || Problem::not_found("there is no such image");
-        let path = self.folder.join(name);
-        let path = path.canonicalize().map_err(|_| absent())?;
-        let inside = path.starts_with(&self.folder) && path.is_file() && files::is_image(&path);
-        inside.then_some(path).ok_or_else(absent)
+    fn read(&self, place: &Place) -> Result<Vec<u8>, Problem> {
+        // In general terms: where a file lies is nobody's business.
+        self.pictures.read(place).map_err(|error| match error {
+            Error::ImageFileTooLarge { limit_bytes, .. } => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!("the image is larger than {limit_bytes} bytes, and not shown"),
+            ),
+            error => {
+                tracing::debug!("{}", unprompt::error::one_line(&error));
+                absent()
+            }
+        })
     }
 }
 
-/// The media type of an image file.
-fn media_type(bytes: &[u8]) -> Result<&'static str, Problem> {
+fn absent() -> Problem {
+    Problem::not_found("there is no such image")
+}
+
+fn whole(bytes: Vec<u8>) -> Result<Picture, Problem> {
     // What is not an image by its bytes is not shown, whatever its name.
-    decode::check_format(bytes)?;
-    Ok(image::guess_format(bytes).map_or("application/octet-stream", |it| it.to_mime_type()))
+    decode::check_format(&bytes)?;
+    let format = image::guess_format(&bytes);
+    Ok(Picture {
+        bytes: bytes.into(),
+        media_type: format.map_or("application/octet-stream", |it| it.to_mime_type()),
+    })
 }
 
-fn small(path: &Path, size: u32) -> Result<Picture, Problem> {
-    let image = decode::decode(&decode::read_file(path)?)?;
+fn small(bytes: &[u8], size: u32) -> Result<Picture, Problem> {
+    let image = decode::decode(bytes)?;
     let longest = image.width().max(image.height());
     let image = if longest <= size {
         image
@@ -101,7 +125,7 @@ fn small(path: &Path, size: u32) -> Result<Picture, Problem> {
     let mut bytes = Cursor::new(vec![]);
     image
         .write_to(&mut bytes, ImageFormat::Jpeg)
-        .map_err(|error| Problem::internal(&error))?;
+        .map_err(Problem::internal)?;
     Ok(Picture {
         bytes: bytes.into_inner().into(),
         media_type: "image/jpeg",

@@ -69,6 +69,18 @@ pub(super) fn zipped_parts(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The folders of unpacked parts of the dataset in `folder`, by number.
+pub(super) fn unpacked_parts(folder: &Path) -> Result<BTreeMap<u32, PathBuf>> {
+    let listing = Listing::of(folder)?;
+    let mut found = listing.folders.clone();
+    for folder in folders_of_parts(&listing) {
+        found.extend(Listing::of(folder)?.folders);
+    }
+    let numbered = found.into_iter();
+    let numbered = numbered.filter_map(|folder| Some((part::number_of_folder(&folder)?, folder)));
+    Ok(numbered.collect())
+}
+
 /// The folders that may hold parts.
 fn folders_of_parts(listing: &Listing) -> impl Iterator<Item = &PathBuf> {
     listing.folders.iter().filter(|folder| {

@@ -13,7 +13,8 @@
 //! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
 //!
 //! [`records`] puts rows together into distinct prompts. [`pairs`] gives images with their prompts, out of
-//! the zip files of DiffusionDB's parts (`archives`), each on one side of a [`split`].
+//! the zip files of DiffusionDB's parts (`archives`), each on one side of a [`split`]. [`pictures`] finds the image
+//! files of an index again.
 
 mod archives;
 mod bounded;
@@ -31,6 +32,7 @@ mod out;
 pub mod pairs;
 mod parquet;
 mod part;
+pub mod pictures;
 pub mod read;
 pub mod records;
 pub mod row;

@@ -180,6 +180,20 @@ impl Predictor {
         self.adaptation.as_ref()
     }
 
+    /// An image as small as its predictions allow: of the size that all its networks take, if that is one. They
+    /// say the same of it.
+    pub fn shrink(&self, image: RgbImage) -> RgbImage {
+        let preprocess = &self.first.1.config().preprocess;
+        let sizes = self
+            .others
+            .iter()
+            .map(|(_, it)| it.config().preprocess.size);
+        match sizes.into_iter().all(|size| size == preprocess.size) {
+            true => preprocess.resized(&image).into_owned(),
+            false => image,
+        }
+    }
+
     /// A prediction for each image, in order.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use unprompt_server::{Batching, Config, Limits};
 
 use super::query::ReconstructArgs;
@@ -44,13 +45,14 @@ pub(crate) struct ServeArgs {
     #[arg(
         long,
         value_name = "K",
+        value_parser = NonEmptyStringValueParser::new(),
         env = "UNPROMPT_API_KEY",
         hide_env_values = true
     )]
     pub(crate) api_key: Option<String>,
 
-    /// A name beside localhost that a server on this machine's own address answers to, as a proxy in front of it
-    /// passes it on. May be given several times.
+    /// A name beside localhost that the server answers to, as a proxy in front of it passes it on. May be given several
+    /// times. Without one, a server on another address than this machine's own answers to any.
     #[arg(
         long,
         value_name = "NAME",
@@ -68,9 +70,40 @@ pub(crate) struct ServeArgs {
         env = "UNPROMPT_MAX_IMAGE_BYTES")]
     max_image_bytes: usize,
 
+    /// Bytes of the largest other body.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().json_bytes,
+        env = "UNPROMPT_MAX_JSON_BYTES")]
+    max_json_bytes: usize,
+
+    /// Bytes of the longest text or filter.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().text_bytes,
+        env = "UNPROMPT_MAX_TEXT_BYTES")]
+    max_text_bytes: usize,
+
+    /// The most texts to embed in one request.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().texts, env = "UNPROMPT_MAX_TEXTS")]
+    max_texts: usize,
+
+    /// Bytes of bodies, and of pixels that wait for the model, over all requests; beyond it they are refused with status
+    /// 429.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().memory_bytes,
+        env = "UNPROMPT_MAX_MEMORY_BYTES")]
+    max_memory_bytes: usize,
+
     /// The most hits of an answer, those left out by an offset included.
     #[arg(long, value_name = "N", default_value_t = Limits::default().hits, env = "UNPROMPT_MAX_HITS")]
     max_hits: usize,
+
+    /// Seconds that a client may take for its headers, and for the next piece of a body; a whole body may take twelve
+    /// times as long.
+    #[arg(long, value_name = "S", default_value_t = Limits::default().client.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..=3600), env = "UNPROMPT_CLIENT_TIMEOUT_S")]
+    client_timeout_s: u64,
+
+    /// Milliseconds between looks for a new generation of the index.
+    #[arg(long, value_name = "MS", default_value_t = 1000, env = "UNPROMPT_RELOAD_MS",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    reload_ms: u64,
 
     /// Images, and texts, that are encoded together at most.
     #[arg(long, value_name = "N", default_value_t = Batching::default().size,
@@ -108,8 +141,12 @@ impl ServeArgs {
             cors_origin: self.cors_origin.clone(),
             limits: Limits {
                 image_bytes: self.max_image_bytes,
+                json_bytes: self.max_json_bytes,
+                text_bytes: self.max_text_bytes,
+                texts: self.max_texts,
+                memory_bytes: self.max_memory_bytes,
                 hits: self.max_hits,
-                ..Limits::default()
+                client: Duration::from_secs(self.client_timeout_s),
             },
             batching: Batching {
                 size: self.batch_size,
@@ -118,6 +155,7 @@ impl ServeArgs {
             },
             workers: self.threads,
             reconstruct: self.reconstruct.budget(),
+            reload_every: Duration::from_millis(self.reload_ms),
             ..Config::new(self.index.clone(), self.bind)
         }
     }

@@ -5,12 +5,13 @@ use unprompt_server::{Config, Server};
 
 use super::{predictor, sentence_encoder};
 use crate::args::{Global, ServeArgs};
+use crate::stop;
 
 pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<()> {
     serve(args.config(), &args.model, global)
 }
 
-/// Serves an index until Ctrl-C.
+/// Serves an index until Ctrl-C, which lets what is being answered be answered.
 pub(super) fn serve(config: Config, model: &str, global: &Global) -> Result<()> {
     if !config.bind.ip().is_loopback() && config.api_key.is_none() {
         tracing::warn!(
@@ -20,6 +21,8 @@ pub(super) fn serve(config: Config, model: &str, global: &Global) -> Result<()> 
     }
     let predictor = predictor(model, global)?;
     let server = Server::bind(config, predictor, sentence_encoder(global)?)?;
+    let handle = server.handle();
+    stop::then(move || handle.stop())?;
     say!("http://{}/", server.address());
     if !global.quiet {
         eprintln!("press Ctrl-C to stop");

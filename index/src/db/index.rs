@@ -193,6 +193,19 @@ impl Index {
         Ok(())
     }
 
+    /// The image of this name; the first of them where there are several.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn image(&self, name: &str) -> Result<Option<ImageRecord>> {
+        for segment in &self.segments {
+            if let Some(image) = segment.named(name)?.min() {
+                return Ok(segment.records([image].into_iter())?.pop());
+            }
+        }
+        Ok(None)
+    }
+
     /// The entries of the prompts that have an image of this name.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
 //! `/v1/embed`: sentence embeddings.
 
 use actix_web::web::{Data, Json};
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::text;
+use crate::extract::JsonBody;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -24,21 +24,21 @@ pub(crate) struct Embeddings {
 }
 
 /// Sentence embeddings of texts.
-#[utoipa::path(post, path = "/v1/embed", request_body = EmbedQuery, security(("key" = [])), responses(
-    (status = 200, body = Embeddings),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")
+#[utoipa::path(post, path = "/v1/embed", operation_id = "embed", request_body = EmbedQuery, security(("key" = [])), responses(
+    (status = 200, description = "The embeddings", body = Embeddings),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
 ))]
 pub(crate) async fn post(
     state: Data<State>,
-    query: Json<EmbedQuery>,
+    JsonBody(EmbedQuery { texts }): JsonBody<EmbedQuery>,
 ) -> Result<Json<Embeddings>, Problem> {
     let limits = &state.config.limits;
-    let texts = query.into_inner().texts;
     if texts.len() > limits.texts {
         let most = limits.texts;
         return Err(Problem::too_large(format!("more than {most} texts")));
     }
     texts.iter().try_for_each(|it| text(it, limits))?;
-    let embeddings = try_join_all(texts.into_iter().map(|it| state.embed(it))).await?;
+    let embeddings = state.embed_all(texts).await?;
     Ok(Json(Embeddings { embeddings }))
 }

@@ -1,29 +1,40 @@
 //! `/health`, `/ready` and `/metrics`, for those who look after the server.
 
-use actix_web::HttpResponse;
+use actix_web::http::header::ACCEPT;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 
-use crate::metrics::MEDIA_TYPE;
+use crate::metrics::{MEDIA_TYPE, OLD_MEDIA_TYPE};
 use crate::problem::Problem;
 use crate::state::State;
 
 /// Whether the process answers.
-#[utoipa::path(get, path = "/health", responses((status = 200)))]
+#[utoipa::path(get, path = "/health", operation_id = "health", responses((status = 200, description = "It does")))]
 pub(crate) async fn health() -> HttpResponse {
     HttpResponse::Ok().body("ok")
 }
 
 /// Whether searches can be answered.
-#[utoipa::path(get, path = "/ready", responses((status = 200), (status = 503)))]
+#[utoipa::path(get, path = "/ready", operation_id = "ready", responses((status = 200, description = "They can")))]
 pub(crate) async fn ready(state: Data<State>) -> HttpResponse {
     let stats = &state.snapshot().stats;
     HttpResponse::Ok().body(format!("ready, generation {}", stats.generation))
 }
 
 /// Counters and histograms for Prometheus.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String)))]
-pub(crate) async fn metrics(state: Data<State>) -> Result<HttpResponse, Problem> {
-    let text = state.metrics.text();
-    let text = text.map_err(|error| Problem::internal(&error))?;
-    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(text))
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", responses(
+    (status = 200, description = "OpenMetrics, or the older text format", body = String)
+))]
+pub(crate) async fn metrics(
+    state: Data<State>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let text = state.metrics.text().map_err(Problem::internal)?;
+    let accepted = request.headers().get(ACCEPT);
+    let accepted = accepted.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let media_type = match accepted.contains("application/openmetrics-text") {
+        true => MEDIA_TYPE,
+        false => OLD_MEDIA_TYPE,
+    };
+    Ok(HttpResponse::Ok().content_type(media_type).body(text))
 }

@@ -32,7 +32,7 @@ pub(crate) struct Info {
 }
 
 /// What is loaded, and what may be asked for.
-#[utoipa::path(get, path = "/v1/info", security(("key" = [])), responses((status = 200, body = Info)))]
+#[utoipa::path(get, path = "/v1/info", operation_id = "info", security(("key" = [])), responses((status = 200, description = "All of it", body = Info)))]
 pub(crate) async fn get(state: Data<State>) -> Json<Info> {
     let (predictor, limits) = (state.predictor(), &state.config.limits);
     Json(Info {

@@ -1,24 +1,23 @@
 //! One file a route.
 
+mod docs;
 pub(crate) mod embed;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod info;
 mod openapi;
-pub(crate) mod page;
+mod page;
 pub(crate) mod records;
 pub(crate) mod reverse;
 pub(crate) mod search;
 pub(crate) mod similar;
 
-use actix_web::error::{InternalError, JsonPayloadError};
+use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::{Error, HttpResponse, ResponseError, web};
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::{Error, HttpResponse, Resource, ResponseError, Route, guard, web};
 use unprompt_index::Filter;
-use utoipa::OpenApi;
-use utoipa_swagger_ui::SwaggerUi;
 
-use self::openapi::Api;
 use crate::config::Limits;
 use crate::problem::Problem;
 
@@ -26,47 +25,57 @@ use crate::problem::Problem;
 const DEFAULT_HITS: usize = 10;
 
 /// Puts every route in its place.
-pub(crate) fn configure(config: &mut web::ServiceConfig, limits: &Limits) {
-    let query = web::QueryConfig::default().error_handler(|error, _| refused(&error));
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
     let path = web::PathConfig::default().error_handler(|error, _| refused(&error));
-    let bytes = limits.json_bytes;
-    let json = web::JsonConfig::default()
-        .limit(bytes)
-        .error_handler(move |error, _| match error {
-            JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
-                let detail = format!("the body is longer than {bytes} bytes");
-                wrapped(Problem::too_large(detail))
-            }
-            JsonPayloadError::ContentType => wrapped(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be JSON, with `Content-Type: application/json`",
-            )),
-            other => refused(&other),
-        });
-    let only =
-        |resource: &str| web::resource(resource.to_owned()).default_service(web::to(wrong_method));
     config
-        .app_data(query)
         .app_data(path)
-        .app_data(json)
-        .service(only("/v1/reverse").route(web::post().to(reverse::post)))
+        .service(posting("/v1/reverse").route(web::post().to(reverse::post)))
         .service(
-            only("/v1/search")
-                .route(web::get().to(search::get))
+            resource("/v1/search", "GET, HEAD, POST")
+                .route(get().to(search::get))
                 .route(web::post().to(search::post)),
         )
-        .service(only("/v1/similar").route(web::post().to(similar::post)))
-        .service(only("/v1/embed").route(web::post().to(embed::post)))
-        .service(only("/v1/records/{id}").route(web::get().to(records::get)))
-        .service(only("/v1/images/{image_name:.+}").route(web::get().to(images::get)))
-        .service(only("/v1/info").route(web::get().to(info::get)))
-        .service(only("/health").route(web::get().to(health::health)))
-        .service(only("/ready").route(web::get().to(health::ready)))
-        .service(only("/metrics").route(web::get().to(health::metrics)))
-        .service(only("/docs").route(web::get().to(page::docs)))
-        .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", Api::openapi()));
-    page::configure(config);
+        .service(posting("/v1/similar").route(web::post().to(similar::post)))
+        .service(posting("/v1/embed").route(web::post().to(embed::post)))
+        .service(getting("/v1/records/{id}").route(get().to(records::get)))
+        .service(getting("/v1/images/{image_name:.+}").route(get().to(images::get)))
+        .service(getting("/v1/info").route(get().to(info::get)))
+        .service(getting("/health").route(get().to(health::health)))
+        .service(getting("/ready").route(get().to(health::ready)))
+        .service(getting("/metrics").route(get().to(health::metrics)))
+        .service(getting("/openapi.json").route(get().to(docs::description)))
+        .service(getting("/docs").route(get().to(docs::folder)))
+        .service(getting("/docs/{file:.*}").route(get().to(docs::file)));
+    for file in &page::FILES {
+        let answer = move || async move { file.answer() };
+        config.service(getting(file.path).route(get().to(answer)));
+    }
     config.default_service(web::to(unknown));
+}
+
+/// GET, and HEAD with it: an answer to that is sent without its body.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+fn getting(path: &str) -> Resource {
+    resource(path, "GET, HEAD")
+}
+
+fn posting(path: &str) -> Resource {
+    resource(path, "POST")
+}
+
+/// What lies at a path. Other methods than those of its routes are told which they are.
+fn resource(path: &str, allowed: &'static str) -> Resource {
+    let wrong_method = move || async move {
+        let detail = format!("this route knows {allowed}");
+        let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).error_response();
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        response
+    };
+    web::resource(path.to_owned()).default_service(web::to(wrong_method))
 }
 
 async fn unknown() -> Result<HttpResponse, Problem> {
@@ -75,18 +84,8 @@ async fn unknown() -> Result<HttpResponse, Problem> {
     ))
 }
 
-async fn wrong_method() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "this route does not know that method; /docs lists those it does",
-    ))
-}
-
 fn refused(error: &dyn std::error::Error) -> Error {
-    wrapped(Problem::bad_request(error.to_string()))
-}
-
-fn wrapped(problem: Problem) -> Error {
+    let problem = Problem::bad_request(error.to_string());
     let response = problem.error_response();
     InternalError::from_response(problem, response).into()
 }
@@ -102,9 +101,13 @@ fn hits(k: Option<usize>, offset: usize, limits: &Limits) -> Result<usize, Probl
     Ok(k)
 }
 
-fn filter(text: Option<&str>) -> Result<Option<Filter>, Problem> {
-    let text = text.filter(|text| !text.trim().is_empty());
-    Ok(text.map(Filter::parse).transpose()?)
+/// A filter read, which is work for behind the gate: the longest take milliseconds.
+fn filter(text: Option<&str>, limits: &Limits) -> Result<Option<Filter>, Problem> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+        return Ok(None);
+    };
+    within(text, limits)?;
+    Ok(Some(Filter::parse(text)?))
 }
 
 /// A text within the limit.
@@ -112,6 +115,10 @@ fn text(text: &str, limits: &Limits) -> Result<(), Problem> {
     if text.trim().is_empty() {
         return Err(Problem::bad_request("the text is empty"));
     }
+    within(text, limits)
+}
+
+fn within(text: &str, limits: &Limits) -> Result<(), Problem> {
     if text.len() > limits.text_bytes {
         let most = limits.text_bytes;
         return Err(Problem::too_large(format!(

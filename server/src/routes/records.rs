@@ -31,9 +31,10 @@ pub(super) fn find(index: &Index, id: PromptId) -> Result<EntryId, Problem> {
 }
 
 /// A prompt of the index, with its images.
-#[utoipa::path(get, path = "/v1/records/{id}", params(("id" = String, Path)), security(("key" = [])), responses(
-    (status = 200, body = Record),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")
+#[utoipa::path(get, path = "/v1/records/{id}", operation_id = "record", params(("id" = String, Path)), security(("key" = [])), responses(
+    (status = 200, description = "The record", body = Record),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
 ))]
 pub(crate) async fn get(state: Data<State>, id: Path<String>) -> Result<Json<Record>, Problem> {
     let id: PromptId = id

@@ -1,25 +1,34 @@
 //! `/v1/reverse`: an image in, its prompt out.
 
-use std::fmt::Display;
+use std::rc::Rc;
 use std::time::Instant;
 
-use actix_multipart::Multipart;
-use actix_web::HttpRequest;
-use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web::Bytes;
-use actix_web::web::{Data, Json, Payload, Query};
-use futures_util::{Stream, StreamExt};
+use actix_multipart::{Multipart, MultipartError};
+use actix_web::web::{Data, Json, Payload};
+use actix_web::{HttpMessage, HttpRequest, dev};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use unprompt::reverse::{Opened, ReverseAnswer, ReverseOptions};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{filter, hits};
+use crate::body;
+use crate::config::Limits;
+use crate::extract::Params;
+use crate::memory::Held;
 use crate::problem::Problem;
 use crate::state::State;
+
+/// The media type of forms with files.
+const FORM: &str = "multipart/form-data";
+
+/// Bytes that a form may have beside its image.
+const FORM_BYTES: usize = 64 << 10;
 
 /// Settings of a reversal.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ReverseQuery {
     /// Hits wanted, 10 by default.
     #[serde(alias = "limit")]
@@ -40,36 +49,49 @@ pub(crate) struct ReverseForm {
 }
 
 /// What prompt made this image: a form with the field `image`, or the image as the body.
-#[utoipa::path(post, path = "/v1/reverse", params(ReverseQuery), security(("key" = [])),
+#[utoipa::path(post, path = "/v1/reverse", operation_id = "reverse", params(ReverseQuery), security(("key" = [])),
     request_body(content((ReverseForm = "multipart/form-data"), (Vec<u8> = "application/octet-stream"))), responses(
-    (status = 200, body = ReverseAnswer),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")
+    (status = 200, description = "The answer", body = ReverseAnswer),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
 ))]
 pub(crate) async fn post(
     state: Data<State>,
-    query: Query<ReverseQuery>,
+    Params(query): Params<ReverseQuery>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<ReverseAnswer>, Problem> {
-    let options = ReverseOptions {
-        k: hits(query.k, 0, &state.config.limits)?,
-        filter: filter(query.filter.as_deref())?,
+    let limits = state.config.limits;
+    let mut options = ReverseOptions {
+        k: hits(query.k, 0, &limits)?,
         use_metadata: query.metadata.unwrap_or(true),
         reconstruct: state.config.reconstruct,
         ..ReverseOptions::default()
     };
-    let (name, bytes) = image(&request, payload, state.config.limits.image_bytes).await?;
-    let (use_metadata, named) = (options.use_metadata, name.clone());
-    let open = move || Ok(Opened::read(&named, &bytes, use_metadata)?);
-    let mut opened = state.gate.run(open).await?;
+    let held = Rc::new(state.memory.hold());
+    let (name, bytes) = image(&request, payload.into_inner(), &held, &limits).await?;
+    let (shared, named) = (state.clone(), name.clone());
+    let open = move || {
+        options.filter = filter(query.filter.as_deref(), &limits)?;
+        let mut opened = Opened::read(&named, &bytes, options.use_metadata)?;
+        let pixels = opened.pixels.take();
+        let pixels = pixels.map(|it| shared.predictor().shrink(it));
+        Ok((options, opened, pixels))
+    };
+    let (options, opened, pixels) = state.gate.run(open).await?;
     state.metrics.stage("decode", opened.took_ms);
+    // The file is done with; what waits now is its pixels.
+    drop(held);
+    let held = state.memory.hold();
     let start = Instant::now();
-    let prediction = match opened.pixels.take() {
-        Some(pixels) => Some(state.predict(pixels).await?),
+    let prediction = match pixels {
+        Some(pixels) => {
+            held.take(pixels.len())?;
+            Some(state.predict(pixels).await?)
+        }
         None => None,
     };
     let encode = start.elapsed().as_secs_f64() * 1e3;
-    state.metrics.stage("encode", encode);
     let snapshot = state.snapshot();
     let look_up = move || {
         let prediction = prediction.as_ref();
@@ -77,7 +99,7 @@ pub(crate) async fn post(
             .reverser
             .answer(&name, opened, prediction, &options)?)
     };
-    let mut answer = state.gate.run(look_up).await?;
+    let mut answer = state.gate.finish(look_up).await?;
     answer.took_ms.encode = encode;
     state.metrics.stage("search", answer.took_ms.search);
     state
@@ -89,45 +111,39 @@ pub(crate) async fn post(
 /// Name and bytes of the image of a request.
 async fn image(
     request: &HttpRequest,
-    payload: Payload,
-    limit: usize,
+    payload: dev::Payload,
+    held: &Rc<Held>,
+    limits: &Limits,
 ) -> Result<(String, Vec<u8>), Problem> {
-    let kind = request.headers().get(CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.starts_with("multipart/") {
-        let bytes = collect(payload, limit).await?;
+    let most = limits.image_bytes;
+    if !request.content_type().eq_ignore_ascii_case(FORM) {
+        let pieces = body::pieces(request, payload, most, held.clone(), limits)?;
+        let bytes = body::collect(pieces, body::problem).await?;
         return Ok(("image".to_owned(), bytes));
     }
-    let mut form = Multipart::new(request.headers(), payload);
+    let pieces = body::pieces(request, payload, most + FORM_BYTES, held.clone(), limits)?;
+    let mut form = Multipart::new(request.headers(), pieces);
     while let Some(field) = form.next().await {
-        let field = field.map_err(|error| Problem::bad_request(format!("the form: {error}")))?;
+        let mut field = field.map_err(|error| in_form(&error))?;
         if field.name() != Some("image") {
-            let _ = collect(field, limit).await?;
+            while let Some(piece) = field.next().await {
+                piece.map_err(|error| in_form(&error))?;
+            }
             continue;
         }
         let disposition = field.content_disposition();
         let name = disposition.and_then(|it| it.get_filename());
         let name = name.unwrap_or("image").to_owned();
-        return Ok((name, collect(field, limit).await?));
+        return Ok((name, body::collect(field, in_form).await?));
     }
     Err(Problem::bad_request(
         "the form has no field `image` with an image in it",
     ))
 }
 
-/// All bytes of a stream, if they are no more than `limit`.
-async fn collect<E: Display>(
-    mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    limit: usize,
-) -> Result<Vec<u8>, Problem> {
-    let mut bytes = vec![];
-    while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
-        if bytes.len() + piece.len() > limit {
-            let detail = format!("the image is longer than {limit} bytes");
-            return Err(Problem::too_large(detail));
-        }
-        bytes.extend_from_slice(&piece);
+fn in_form(error: &MultipartError) -> Problem {
+    match error {
+        MultipartError::Payload(error) => body::problem(error),
+        other => Problem::bad_request(format!("the form: {other}")),
     }
-    Ok(bytes)
 }

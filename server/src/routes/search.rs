@@ -2,18 +2,20 @@
 
 use std::time::Instant;
 
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::{Data, Json};
 use serde::Deserialize;
 use unprompt::search::{Mode, SearchAnswer, SearchOptions, search_embedded};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{filter, hits, text};
+use crate::extract::{JsonBody, Params};
 use crate::problem::Problem;
 use crate::state::State;
 
 /// A search.
 #[derive(Clone, Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
     /// The text.
     q: String,
@@ -33,52 +35,50 @@ pub(crate) struct SearchQuery {
 }
 
 /// Prompts that match a text, with their images.
-#[utoipa::path(get, path = "/v1/search", params(SearchQuery), security(("key" = [])), responses(
-    (status = 200, body = SearchAnswer),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")
+#[utoipa::path(get, path = "/v1/search", operation_id = "search", params(SearchQuery), security(("key" = [])), responses(
+    (status = 200, description = "The hits", body = SearchAnswer),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
 ))]
 pub(crate) async fn get(
     state: Data<State>,
-    query: Query<SearchQuery>,
+    Params(query): Params<SearchQuery>,
 ) -> Result<Json<SearchAnswer>, Problem> {
-    answer(&state, query.into_inner()).await
+    answer(&state, query).await
 }
 
 /// Prompts that match a text, with their images.
-#[utoipa::path(post, path = "/v1/search", request_body = SearchQuery, security(("key" = [])), responses(
-    (status = 200, body = SearchAnswer),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")
+#[utoipa::path(post, path = "/v1/search", operation_id = "search_json", request_body = SearchQuery, security(("key" = [])), responses(
+    (status = 200, description = "The hits", body = SearchAnswer),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
 ))]
 pub(crate) async fn post(
     state: Data<State>,
-    query: Json<SearchQuery>,
+    JsonBody(query): JsonBody<SearchQuery>,
 ) -> Result<Json<SearchAnswer>, Problem> {
-    answer(&state, query.into_inner()).await
+    answer(&state, query).await
 }
 
 async fn answer(state: &State, query: SearchQuery) -> Result<Json<SearchAnswer>, Problem> {
     let start = Instant::now();
-    let limits = &state.config.limits;
-    text(&query.q, limits)?;
-    let options = SearchOptions {
-        mode: query.mode,
-        k: hits(query.k, query.offset, limits)?,
-        offset: query.offset,
-        min_score: query.min_score,
-        filter: filter(query.filter.as_deref())?,
-        ..SearchOptions::default()
-    };
+    let limits = state.config.limits;
+    text(&query.q, &limits)?;
+    let k = hits(query.k, query.offset, &limits)?;
     let vector = match query.mode {
         Mode::Keyword => None,
         Mode::Hybrid | Mode::Vector => Some(state.embed(query.q.clone()).await?),
     };
-    if vector.is_some() {
-        state
-            .metrics
-            .stage("embed", start.elapsed().as_secs_f64() * 1e3);
-    }
     let snapshot = state.snapshot();
     let work = move || {
+        let options = SearchOptions {
+            mode: query.mode,
+            k,
+            offset: query.offset,
+            min_score: query.min_score,
+            filter: filter(query.filter.as_deref(), &limits)?,
+            ..SearchOptions::default()
+        };
         Ok(search_embedded(
             snapshot.index(),
             &query.q,

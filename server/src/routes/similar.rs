@@ -7,6 +7,7 @@ use unprompt_index::PromptId;
 use utoipa::ToSchema;
 
 use super::{filter, hits, records};
+use crate::extract::JsonBody;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -28,23 +29,26 @@ pub(crate) struct SimilarQuery {
 }
 
 /// Prompts near to one of the index, without itself.
-#[utoipa::path(post, path = "/v1/similar", request_body = SimilarQuery, security(("key" = [])), responses(
-    (status = 200, body = SearchAnswer),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")
+#[utoipa::path(post, path = "/v1/similar", operation_id = "similar", request_body = SimilarQuery, security(("key" = [])), responses(
+    (status = 200, description = "The hits", body = SearchAnswer),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
 ))]
 pub(crate) async fn post(
     state: Data<State>,
-    query: Json<SimilarQuery>,
+    JsonBody(query): JsonBody<SimilarQuery>,
 ) -> Result<Json<SearchAnswer>, Problem> {
-    let options = SearchOptions {
-        k: hits(query.k, query.offset, &state.config.limits)?,
-        offset: query.offset,
-        filter: filter(query.filter.as_deref())?,
-        ..SearchOptions::default()
-    };
-    let (snapshot, id) = (state.snapshot(), query.id);
+    let limits = state.config.limits;
+    let k = hits(query.k, query.offset, &limits)?;
+    let snapshot = state.snapshot();
     let work = move || {
-        let entry = records::find(snapshot.index(), id)?;
+        let options = SearchOptions {
+            k,
+            offset: query.offset,
+            filter: filter(query.filter.as_deref(), &limits)?,
+            ..SearchOptions::default()
+        };
+        let entry = records::find(snapshot.index(), query.id)?;
         Ok(similar(snapshot.index(), entry, &options)?)
     };
     let answer = state.gate.run(work).await?;

@@ -1,6 +1,7 @@
 //! Pictures of the index, and nothing else.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 
 use crate::support::{png, server};
 
@@ -65,6 +66,33 @@ fn nothing_outside_of_the_folder_is_sent() {
     }
     server.get("/v1/images/fake.png").problem(415);
     server.get("/v1/images/fake.png?size=9").problem(415);
+    // Too large a file is no reason to tell where it lies.
+    let large = File::create(server.pictures.join("large.png")).unwrap();
+    large.set_len(65 << 20).unwrap();
+    let said = server.get("/v1/images/large.png").problem(422);
+    assert!(!said.contains("large.png"), "{said}");
+}
+
+#[test]
+fn galleries_that_were_moved_and_zipped_parts_are_shown() {
+    // Parts are those of the start.
+    let server = server(|config| {
+        let images = config.images.as_ref().unwrap();
+        let part = File::create(images.join("part-000007.zip")).unwrap();
+        let mut part = zip::ZipWriter::new(part);
+        let options = zip::write::SimpleFileOptions::default();
+        part.start_file("1.png", options).unwrap();
+        part.write_all(&png(8, 8)).unwrap();
+        part.finish().unwrap();
+    });
+    let image = server.get("/v1/images/1.png");
+    assert_eq!((image.status, image.body), (200, png(8, 8)));
+    // That of another prompt is in no part.
+    server.get("/v1/images/9.png").problem(404);
+    fs::create_dir(server.pictures.join("cats")).unwrap();
+    fs::write(server.pictures.join("cats/9.png"), png(9, 9)).unwrap();
+    let image = server.get("/v1/images/%2Fold%2Fplace%2Fcats%2F9.png");
+    assert_eq!((image.status, image.body), (200, png(9, 9)));
 }
 
 #[test]

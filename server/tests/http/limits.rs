@@ -13,7 +13,8 @@ fn queries_that_cannot_be_answered_say_why() {
         ("/v1/search?q=a&k=0", "at least 1"),
         ("/v1/search?q=a&k=10001", "at most 10000"),
         ("/v1/search?q=a&k=9&offset=9999", "at most 10000"),
-        ("/v1/search?q=a&k=x", "invalid digit"),
+        ("/v1/search?q=a&k=x", "k: invalid digit"),
+        ("/v1/search?q=a&k=1&k=2", "duplicate field `k`"),
         ("/v1/search?q=a&mode=loud", "loud"),
         ("/v1/search?q=a&colour=red", "colour"),
         (
@@ -28,8 +29,13 @@ fn queries_that_cannot_be_answered_say_why() {
     assert!(server.get(&long).problem(413).contains("100 bytes"));
     server.get("/v1/nothing").problem(404);
     server.get("/nothing").problem(404);
-    server.get("/v1/reverse").problem(405);
-    server.post_json("/v1/info", &json!({})).problem(405);
+    server.get("/docs/nothing").problem(404);
+    let wrong = server.get("/v1/reverse");
+    assert_eq!(wrong.header("allow"), "POST");
+    assert!(wrong.problem(405).contains("POST"));
+    let wrong = server.post_json("/v1/info", &json!({}));
+    assert_eq!(wrong.header("allow"), "GET, HEAD");
+    wrong.problem(405);
 }
 
 #[test]
@@ -41,6 +47,13 @@ fn bodies_that_cannot_be_read_say_why() {
     });
     let json = "application/json";
     server.post("/v1/search", json, b"{").problem(400);
+    let said = server
+        .post("/v1/search", json, br#"{"q": "a", "k": "b"}"#)
+        .problem(400);
+    assert!(said.starts_with("k: "), "{said}");
+    server
+        .post("/v1/search", json, br#"{"q": "a"} x"#)
+        .problem(400);
     server.post("/v1/search", json, br#"{"k": 1}"#).problem(400);
     server.post("/v1/search", "text/plain", b"fox").problem(415);
     let long = json!({"q": "a".repeat(2000)});
@@ -77,6 +90,15 @@ fn bodies_that_cannot_be_read_say_why() {
     server
         .post("/v1/reverse?k=0", "image/png", &png(8, 8))
         .problem(400);
+    // Fields that nobody asked for are read over, within the same limit.
+    let form = "--X\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\n";
+    let form = [form.as_bytes(), &[b'x'; 100_000], b"\r\n--X--\r\n"].concat();
+    server
+        .post("/v1/reverse", "multipart/form-data; boundary=X", &form)
+        .problem(413);
+    let zipped = [("content-encoding", "gzip"), ("content-type", json)];
+    let said = server.post_with("/v1/search", &zipped, b"x").problem(415);
+    assert!(said.contains("Content-Encoding"), "{said}");
 }
 
 #[test]
@@ -89,7 +111,9 @@ fn a_key_is_wanted_where_there_is_one() {
         &[("authorization", "secret")],
         &[("authorization", "Basic secret")],
     ] {
-        let said = server.get_with("/v1/info", headers).problem(401);
+        let refused = server.get_with("/v1/info", headers);
+        assert_eq!(refused.header("www-authenticate"), "Bearer");
+        let said = refused.problem(401);
         assert!(said.contains("Authorization"), "{said}");
     }
     // A path says the same however its letters are written.
@@ -100,6 +124,15 @@ fn a_key_is_wanted_where_there_is_one() {
         "/%761/images/1.png",
     ] {
         server.get(path).problem(401);
+    }
+    for scheme in ["bearer", "BEARER"] {
+        let key = format!("{scheme} secret");
+        assert_eq!(
+            server
+                .get_with("/v1/info", &[("authorization", &key)])
+                .status,
+            200
+        );
     }
     let key = [("authorization", "Bearer secret")];
     assert_eq!(server.get_with("/v1/info", &key).status, 200);
@@ -114,7 +147,7 @@ fn names_that_others_have_given_this_machine_are_not_answered_to() {
     let server = server(|config| config.hosts = vec!["prompts.example.org".to_owned()]);
     let ask = |host: &str| server.get_with("/v1/info", &[("host", host)]);
     assert_eq!(ask("localhost:80").status, 200);
-    assert_eq!(ask("prompts.example.org").status, 200);
+    assert_eq!(ask("Prompts.Example.org:443").status, 200);
     assert!(ask("evil.example.org").problem(421).contains("localhost"));
     let forwarded = [
         ("host", "evil.example.org"),
@@ -133,6 +166,31 @@ fn only_one_other_origin_may_ask() {
     };
     assert_eq!(ask(allowed), allowed);
     assert_eq!(ask("https://b.example.org"), "");
+    let preflight = |headers: &[(&str, &str)]| server.send("OPTIONS", "/v1/search", headers).status;
+    assert_eq!(preflight(&[("access-control-request-method", "POST")]), 204);
+    assert_eq!(preflight(&[]), 405);
+}
+
+#[test]
+fn pages_of_elsewhere_may_not_ask_unseen() {
+    let allowed = "https://a.example.org";
+    let server = server(|config| config.cors_origin = Some(allowed.to_owned()));
+    let image = png(8, 8);
+    let ask = |site: &str, origin: &str| {
+        let headers = [("sec-fetch-site", site), ("origin", origin)];
+        server.post_with("/v1/reverse", &headers, &image)
+    };
+    let said = ask("cross-site", "https://b.example.org").problem(403);
+    assert!(said.contains("--cors-origin"), "{said}");
+    assert_eq!(ask("cross-site", allowed).status, 200);
+    assert_eq!(ask("same-origin", "http://localhost").status, 200);
+    // A link from elsewhere is followed.
+    let link = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+    ];
+    assert_eq!(server.get_with("/v1/search?q=fox", &link).status, 200);
+    assert_eq!(server.get_with("/", &link[..1]).status, 200);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is answered.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::support::{PROMPTS, png, prompts, server};
@@ -135,6 +137,17 @@ fn the_server_says_what_it_is() {
         (server.get("/health").status, server.get("/ready").status),
         (200, 200)
     );
+    for path in [
+        "/",
+        "/health",
+        "/v1/info",
+        "/v1/search?q=fox",
+        "/openapi.json",
+    ] {
+        let head = server.send("HEAD", path, &[]);
+        assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
+        assert_ne!(head.header("content-length"), "0", "{path}");
+    }
     let page = server.get("/");
     assert!(page.text().contains("<title>unprompt</title>"));
     assert!(
@@ -148,10 +161,16 @@ fn the_server_says_what_it_is() {
             "{path}"
         );
     }
+    server.send("DELETE", "/v1/info", &[]);
+    let scrape = |accept: &str| server.get_with("/metrics", &[("accept", accept)]);
+    let kind = |accept: &str| scrape(accept).header("content-type").to_owned();
+    assert!(kind("application/openmetrics-text;version=1.0.0").contains("openmetrics"));
+    assert!(kind("text/plain").contains("version=0.0.4"));
     let metrics = server.get("/metrics").text();
     for line in [
         "unprompt_index_generation 1",
         "unprompt_requests_total{route=\"/v1/info\",method=\"GET\",status=\"200\"} 1",
+        "unprompt_requests_total{route=\"/v1/info\",method=\"other\",status=\"405\"} 1",
         "unprompt_queue_waiting{queue=\"images\"} 0",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
@@ -177,6 +196,29 @@ fn the_api_is_described_as_it_is() {
         ("/metrics", "get"),
     ] {
         assert!(api["paths"][path][method].is_object(), "{method} {path}");
+    }
+    let mut names = HashSet::new();
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for (method, route) in methods.as_object().unwrap() {
+            let here = format!("{method} {path}");
+            assert!(
+                names.insert(route["operationId"].as_str().unwrap()),
+                "{here}"
+            );
+            for parameter in route["parameters"].as_array().into_iter().flatten() {
+                let named = format!("{{{}}}", parameter["name"].as_str().unwrap());
+                let place = if path.contains(&named) {
+                    "path"
+                } else {
+                    "query"
+                };
+                assert_eq!(parameter["in"], place, "{here}: {named}");
+            }
+            for (status, response) in route["responses"].as_object().unwrap() {
+                let description = response["description"].as_str().unwrap();
+                assert!(!description.is_empty(), "{here}: {status}");
+            }
+        }
     }
     let schemas = &api["components"]["schemas"];
     let described = |schema: &str, value: &Value| {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use image::{ImageFormat, RgbImage};
 use serde_json::Value;
@@ -16,9 +16,9 @@ use unprompt::models::ModelStore;
 use unprompt::predictor::Predictor;
 use unprompt::text::SentenceEncoder;
 use unprompt_index::{BuildOptions, ImageRecord};
-use unprompt_server::{Config, Server};
+use unprompt_server::{Config, Handle, Server};
 use ureq::Agent;
-use ureq::http::Response;
+use ureq::http::{Request, Response, request};
 
 pub(crate) const PROMPTS: [&str; 4] = [
     "a red fox in the snow",
@@ -44,6 +44,7 @@ pub(crate) fn add(dir: &Path, prompts: &[&str]) {
     for (prompt, number) in prompts.iter().zip(1..) {
         let image = ImageRecord {
             image_name: format!("{number}.png"),
+            part_id: Some(7),
             seed: Some(number),
             step: Some(20),
             ..ImageRecord::default()
@@ -65,7 +66,7 @@ pub(crate) struct Running {
     pub(crate) index: PathBuf,
     /// Where its images are, if it has some.
     pub(crate) pictures: PathBuf,
-    handle: Option<actix_web::dev::ServerHandle>,
+    handle: Handle,
     thread: Option<JoinHandle<()>>,
     agent: Agent,
     _folder: TempDir,
@@ -98,7 +99,7 @@ pub(crate) fn server(change: impl FnOnce(&mut Config)) -> Running {
         address,
         index,
         pictures,
-        handle: Some(handle),
+        handle,
         thread: Some(thread),
         agent: agent.into(),
         _folder: folder,
@@ -156,38 +157,71 @@ impl Running {
     }
 
     pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = self.agent.get(self.url(path));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        Answer::of(request.call().unwrap())
+        self.send("GET", path, headers)
+    }
+
+    /// A request without a body.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = Request::builder().method(method).uri(self.url(path));
+        let request = with(request, headers).body(()).unwrap();
+        Answer::of(self.agent.run(request).unwrap())
     }
 
     pub(crate) fn post(&self, path: &str, media_type: &str, body: &[u8]) -> Answer {
-        let request = self.agent.post(self.url(path));
-        let request = request.header("content-type", media_type);
-        Answer::of(request.send(body).unwrap())
+        self.post_with(path, &[("content-type", media_type)], body)
+    }
+
+    pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let request = Request::post(self.url(path));
+        let request = with(request, headers).body(body).unwrap();
+        Answer::of(self.agent.run(request).unwrap())
     }
 
     pub(crate) fn post_json(&self, path: &str, body: &Value) -> Answer {
         self.post(path, "application/json", body.to_string().as_bytes())
     }
 
+    /// What `/metrics` says of a name with its labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").text();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
+    }
+
     /// Asks it to stop, which it does when all is answered.
     pub(crate) fn stop(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            // The message is sent when the future is made.
-            drop(handle.stop(true));
-        }
+        self.handle.stop();
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            thread.join().unwrap();
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.stop();
+        self.handle.stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking(), "the server failed");
+        }
+    }
+}
+
+fn with(mut request: request::Builder, headers: &[(&str, &str)]) -> request::Builder {
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request
+}
+
+/// Waits until something holds.
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

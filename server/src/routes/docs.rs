@@ -1,0 +1,41 @@
+//! `/openapi.json`, and `/docs` to browse it: Swagger UI, out of the program and from nowhere else.
+
+use std::sync::{Arc, LazyLock};
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Json, Path};
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Description;
+use utoipa_swagger_ui::{Config, serve};
+
+use super::openapi::Api;
+use crate::problem::Problem;
+
+static DESCRIPTION: LazyLock<Description> = LazyLock::new(Api::openapi);
+
+/// The API described.
+pub(super) async fn description() -> Json<&'static Description> {
+    Json(&DESCRIPTION)
+}
+
+/// Its files lie in a folder.
+pub(super) async fn folder() -> HttpResponse {
+    HttpResponse::PermanentRedirect()
+        .insert_header((LOCATION, "/docs/"))
+        .finish()
+}
+
+/// One of its files.
+pub(super) async fn file(path: Path<String>) -> Result<HttpResponse, Problem> {
+    let config = Arc::new(Config::from("/openapi.json"));
+    let file = serve(&path, config).map_err(Problem::internal)?;
+    let file =
+        file.ok_or_else(|| Problem::not_found("there is no such file; /docs/ is the first"))?;
+    let mut response = HttpResponse::Ok();
+    response.content_type(file.content_type);
+    if file.gzpipped {
+        response.insert_header(("content-encoding", "gzip"));
+    }
+    Ok(response.body(file.bytes.into_owned()))
+}
