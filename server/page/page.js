@@ -128,8 +128,35 @@ function words(answer) {
   return el("div", {}, el("h2", {}, "Words it is likely to have"), list);
 }
 
+// src/storage.ts
+var Kept = class {
+  constructor(storage) {
+    this.storage = storage;
+  }
+  own = /* @__PURE__ */ new Map();
+  read(name) {
+    try {
+      return this.storage().getItem(name) ?? this.own.get(name) ?? null;
+    } catch {
+      return this.own.get(name) ?? null;
+    }
+  }
+  write(name, value) {
+    this.own.set(name, value);
+    try {
+      this.storage().setItem(name, value);
+    } catch {
+    }
+  }
+};
+var session = new Kept(() => sessionStorage);
+var lasting = new Kept(() => localStorage);
+
 // src/api.ts
 var KEY = "unprompt-key";
+function exact(_, value, context) {
+  return typeof value === "number" && !Number.isSafeInteger(value) && Number.isInteger(value) ? context?.source ?? value : value;
+}
 var Failure = class extends Error {
   constructor(status2, message) {
     super(message);
@@ -138,7 +165,7 @@ var Failure = class extends Error {
 };
 async function ask(path, init = {}) {
   const headers = new Headers(init.headers);
-  const key = sessionStorage.getItem(KEY);
+  const key = session.read(KEY);
   if (key !== null) headers.set("Authorization", `Bearer ${key}`);
   let response;
   try {
@@ -147,12 +174,14 @@ async function ask(path, init = {}) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Failure(0, "The server does not answer.");
   }
-  if (response.ok) return await response.json();
+  if (response.ok) return JSON.parse(await response.text(), exact);
   const problem = await response.json().catch(() => null);
   throw new Failure(response.status, problem?.detail ?? `The server answered ${response.status}.`);
 }
 function useKey(key) {
-  sessionStorage.setItem(KEY, key);
+  const isSendable = /^[\x21-\x7e]+$/.test(key);
+  if (isSendable) session.write(KEY, key);
+  return isSendable;
 }
 var info = () => ask("/v1/info");
 function search(query, signal) {
@@ -174,7 +203,7 @@ function reverse(image2, filter, k, signal) {
 }
 async function thumbnail(name, size, signal) {
   const path = `/v1/images/${encodeURIComponent(name)}?size=${size}`;
-  const key = sessionStorage.getItem(KEY);
+  const key = session.read(KEY);
   if (key === null) return path;
   const response = await fetch(path, { headers: { Authorization: `Bearer ${key}` }, signal });
   if (!response.ok) throw new Failure(response.status, "no image");
@@ -242,7 +271,7 @@ var Grid = class {
     this.maxHits = maxHits;
     this.actions = actions;
     addEventListener("scroll", () => this.draw(), { passive: true });
-    addEventListener("resize", () => this.redraw());
+    addEventListener("resize", () => this.draw());
     root.addEventListener("keydown", (event) => this.key(event));
     root.addEventListener("focusin", (event) => {
       const card = event.target.closest("[data-place]");
@@ -257,6 +286,8 @@ var Grid = class {
   calls = /* @__PURE__ */ new Map();
   /** The place of the card that is tabbed into. */
   current = 0;
+  /** Whether the first card is to have the focus, which one before it had. */
+  refocus = false;
   /** Shows other hits, of which the first may be known. */
   show(source, first = []) {
     this.loading?.abort();
@@ -265,6 +296,7 @@ var Grid = class {
     this.hits = first;
     this.done = source === null;
     this.current = 0;
+    this.refocus ||= this.root.contains(document.activeElement);
     this.redraw();
     if (source !== null && first.length === 0) void this.more();
   }
@@ -280,8 +312,11 @@ var Grid = class {
       this.hits = [...this.hits, ...page];
     } catch (error) {
       if (this.loading !== call2) return;
+      this.loading = null;
       this.done = true;
       this.actions.failed(error);
+      this.draw();
+      return;
     }
     this.loading = null;
     this.actions.found(this.hits.length, !this.done);
@@ -310,12 +345,17 @@ var Grid = class {
     const top = -this.root.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor((top - innerHeight) / height)) * columns;
     const last = Math.min(this.hits.length, Math.ceil((top + 2 * innerHeight) / height) * columns);
-    const focused = this.cards.get(this.current);
+    const hasFocus = this.cards.get(this.current)?.contains(document.activeElement) === true;
+    const kept = hasFocus ? this.current : null;
     for (const place of [...this.cards.keys()]) {
-      const kept = place === this.current && focused?.contains(document.activeElement) === true;
-      if ((place < first || place >= last) && !kept) this.drop(place);
+      if ((place < first || place >= last) && place !== kept) this.drop(place);
     }
     for (let place = first; place < last; place += 1) this.put(place, columns, height);
+    if (kept !== null) this.put(kept, columns, height);
+    if (this.refocus && this.cards.has(0)) {
+      this.refocus = false;
+      this.cards.get(0)?.focus({ preventScroll: true });
+    }
     if (last >= this.hits.length - columns) void this.more();
   }
   put(place, columns, height) {
@@ -328,6 +368,7 @@ var Grid = class {
       const next = [...this.cards.keys()].filter((other) => other > place).sort((a, b) => a - b)[0];
       this.root.insertBefore(card, next === void 0 ? null : this.cards.get(next) ?? null);
     }
+    card.ariaSetSize = String(this.done ? this.hits.length : -1);
     const share = `(100% - ${(columns - 1) * GAP}px) / ${columns}`;
     card.style.width = `calc(${share})`;
     card.style.left = `calc((${share} + ${GAP}px) * ${place % columns})`;
@@ -343,7 +384,6 @@ var Grid = class {
         role: "listitem",
         tabindex: 0,
         "data-place": place,
-        "aria-setsize": this.done ? this.hits.length : -1,
         "aria-posinset": place + 1
       },
       this.hasImages() ? this.picture(place, image2) : null,
@@ -365,11 +405,14 @@ var Grid = class {
     const call2 = new AbortController();
     this.calls.set(place, call2);
     thumbnail(image2.image_name, THUMBNAIL, call2.signal).then((source) => {
+      const release = () => {
+        if (source.startsWith("blob:")) URL.revokeObjectURL(source);
+      };
+      if (call2.signal.aborted) return release();
+      call2.signal.addEventListener("abort", release);
       const picture = el("img", { src: source, alt: "", loading: "lazy", decoding: "async" });
       picture.addEventListener("error", () => picture.remove());
-      picture.addEventListener("load", () => {
-        if (source.startsWith("blob:")) URL.revokeObjectURL(source);
-      });
+      picture.addEventListener("load", release);
       frame.append(picture);
     }).catch(() => void 0);
     return frame;
@@ -484,7 +527,8 @@ async function runReverse(asked, filter, signal) {
   say("Looking at the image \u2026");
   grid.show(null);
   try {
-    const said = await reverse(asked, filter, FIRST_HITS, signal);
+    const k = Math.min(FIRST_HITS, about?.max_hits ?? FIRST_HITS);
+    const said = await reverse(asked, filter, k, signal);
     show(answerRoot, said, preview, (prompt) => {
       image = null;
       text.value = prompt;
@@ -493,6 +537,7 @@ async function runReverse(asked, filter, signal) {
     grid.show(null, said.hits);
     say(`${said.hits.length} prompts that come near`);
   } catch (error) {
+    if (signal.aborted) return;
     answerRoot.hidden = true;
     failed(error);
   }
@@ -562,13 +607,20 @@ byId("theme", HTMLButtonElement).addEventListener("click", () => {
   const now = document.documentElement.dataset["theme"] ?? (dark ? "dark" : "light");
   const next = now === "dark" ? "light" : "dark";
   document.documentElement.dataset["theme"] = next;
-  localStorage.setItem("unprompt-theme", next);
+  lasting.write("unprompt-theme", next);
 });
-var theme = localStorage.getItem("unprompt-theme");
+var theme = lasting.read("unprompt-theme");
 if (theme !== null) document.documentElement.dataset["theme"] = theme;
-byId("key-form", HTMLFormElement).addEventListener("submit", () => {
-  useKey(byId("key", HTMLInputElement).value);
-  void load();
+byId("key-dialog", HTMLDialogElement).addEventListener("close", () => {
+  const field = byId("key", HTMLInputElement);
+  const key = field.value.trim();
+  field.value = "";
+  if (key === "") return;
+  if (useKey(key)) void load();
+  else {
+    say("A key has English letters, digits and signs only.", true);
+    askForKey();
+  }
 });
 async function load() {
   try {

@@ -14,6 +14,8 @@ pub(crate) fn start(global: &Global) {
         (false, 1) => "info",
         (false, _) => "debug",
     };
+    // What a client sends that is no HTTP is answered with 400, and no failure of the server's.
+    let level = format!("{level},actix_http::h1=off");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()

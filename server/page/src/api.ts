@@ -1,8 +1,13 @@
 // The API as the page sees it: types of its JSON, and requests that can be called off.
 
+import { session } from "./storage";
+
+/** A whole number; of those beyond 2 ** 53 the digits, where the browser tells them. */
+export type Whole = number | string;
+
 export interface Image {
   image_name: string;
-  seed: number | null;
+  seed: Whole | null;
   step: number | null;
   cfg: number | null;
   sampler: string | null;
@@ -35,7 +40,7 @@ export interface Embedded {
   generator: string;
   prompt: string;
   negative_prompt: string | null;
-  seed: number | null;
+  seed: Whole | null;
   steps: number | null;
   cfg: number | null;
   sampler: string | null;
@@ -66,6 +71,13 @@ export type Mode = "hybrid" | "keyword" | "vector";
 
 const KEY = "unprompt-key";
 
+/** Numbers would be rounded as they are read. */
+function exact(this: unknown, _: string, value: unknown, context?: { source?: string }): unknown {
+  return typeof value === "number" && !Number.isSafeInteger(value) && Number.isInteger(value)
+    ? (context?.source ?? value)
+    : value;
+}
+
 /** What went wrong, in the server's words. */
 export class Failure extends Error {
   constructor(
@@ -78,7 +90,7 @@ export class Failure extends Error {
 
 async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   const headers = new Headers(init.headers);
-  const key = sessionStorage.getItem(KEY);
+  const key = session.read(KEY);
   if (key !== null) headers.set("Authorization", `Bearer ${key}`);
   let response: Response;
   try {
@@ -87,14 +99,16 @@ async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Failure(0, "The server does not answer.");
   }
-  if (response.ok) return (await response.json()) as T;
+  if (response.ok) return JSON.parse(await response.text(), exact) as T;
   const problem = (await response.json().catch(() => null)) as { detail?: string } | null;
   throw new Failure(response.status, problem?.detail ?? `The server answered ${response.status}.`);
 }
 
-/** Remembers a key until the window is closed. */
-export function useKey(key: string): void {
-  sessionStorage.setItem(KEY, key);
+/** Remembers a key until the window is closed; whether it can be one. */
+export function useKey(key: string): boolean {
+  const isSendable = /^[\x21-\x7e]+$/.test(key);
+  if (isSendable) session.write(KEY, key);
+  return isSendable;
 }
 
 export const info = (): Promise<Info> => ask("/v1/info");
@@ -133,7 +147,7 @@ export function reverse(image: Blob, filter: string, k: number, signal: AbortSig
 /** A small image of the index. With a key it cannot be the source of an `img`, which sends none. */
 export async function thumbnail(name: string, size: number, signal: AbortSignal): Promise<string> {
   const path = `/v1/images/${encodeURIComponent(name)}?size=${size}`;
-  const key = sessionStorage.getItem(KEY);
+  const key = session.read(KEY);
   if (key === null) return path;
   const response = await fetch(path, { headers: { Authorization: `Bearer ${key}` }, signal });
   if (!response.ok) throw new Failure(response.status, "no image");

@@ -30,6 +30,8 @@ export class Grid {
   private readonly calls = new Map<number, AbortController>();
   /** The place of the card that is tabbed into. */
   private current = 0;
+  /** Whether the first card is to have the focus, which one before it had. */
+  private refocus = false;
 
   constructor(
     private readonly root: HTMLElement,
@@ -38,7 +40,7 @@ export class Grid {
     private readonly actions: Actions,
   ) {
     addEventListener("scroll", () => this.draw(), { passive: true });
-    addEventListener("resize", () => this.redraw());
+    addEventListener("resize", () => this.draw());
     root.addEventListener("keydown", (event) => this.key(event));
     root.addEventListener("focusin", (event) => {
       const card = (event.target as HTMLElement).closest<HTMLElement>("[data-place]");
@@ -54,6 +56,7 @@ export class Grid {
     this.hits = first;
     this.done = source === null;
     this.current = 0;
+    this.refocus ||= this.root.contains(document.activeElement);
     this.redraw();
     if (source !== null && first.length === 0) void this.more();
   }
@@ -70,8 +73,11 @@ export class Grid {
       this.hits = [...this.hits, ...page];
     } catch (error) {
       if (this.loading !== call) return;
+      this.loading = null;
       this.done = true;
       this.actions.failed(error);
+      this.draw();
+      return;
     }
     this.loading = null;
     this.actions.found(this.hits.length, !this.done);
@@ -105,12 +111,17 @@ export class Grid {
     const top = -this.root.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor((top - innerHeight) / height)) * columns;
     const last = Math.min(this.hits.length, Math.ceil((top + 2 * innerHeight) / height) * columns);
-    const focused = this.cards.get(this.current);
+    const hasFocus = this.cards.get(this.current)?.contains(document.activeElement) === true;
+    const kept = hasFocus ? this.current : null;
     for (const place of [...this.cards.keys()]) {
-      const kept = place === this.current && focused?.contains(document.activeElement) === true;
-      if ((place < first || place >= last) && !kept) this.drop(place);
+      if ((place < first || place >= last) && place !== kept) this.drop(place);
     }
     for (let place = first; place < last; place += 1) this.put(place, columns, height);
+    if (kept !== null) this.put(kept, columns, height);
+    if (this.refocus && this.cards.has(0)) {
+      this.refocus = false;
+      this.cards.get(0)?.focus({ preventScroll: true });
+    }
     if (last >= this.hits.length - columns) void this.more();
   }
 
@@ -125,6 +136,7 @@ export class Grid {
       const next = [...this.cards.keys()].filter((other) => other > place).sort((a, b) => a - b)[0];
       this.root.insertBefore(card, next === undefined ? null : (this.cards.get(next) ?? null));
     }
+    card.ariaSetSize = String(this.done ? this.hits.length : -1);
     const share = `(100% - ${(columns - 1) * GAP}px) / ${columns}`;
     card.style.width = `calc(${share})`;
     card.style.left = `calc((${share} + ${GAP}px) * ${place % columns})`;
@@ -141,7 +153,6 @@ export class Grid {
         role: "listitem",
         tabindex: 0,
         "data-place": place,
-        "aria-setsize": this.done ? this.hits.length : -1,
         "aria-posinset": place + 1,
       },
       this.hasImages() ? this.picture(place, image) : null,
@@ -165,11 +176,14 @@ export class Grid {
     this.calls.set(place, call);
     thumbnail(image.image_name, THUMBNAIL, call.signal)
       .then((source) => {
+        const release = () => {
+          if (source.startsWith("blob:")) URL.revokeObjectURL(source);
+        };
+        if (call.signal.aborted) return release();
+        call.signal.addEventListener("abort", release);
         const picture = el("img", { src: source, alt: "", loading: "lazy", decoding: "async" });
         picture.addEventListener("error", () => picture.remove());
-        picture.addEventListener("load", () => {
-          if (source.startsWith("blob:")) URL.revokeObjectURL(source);
-        });
+        picture.addEventListener("load", release);
         frame.append(picture);
       })
       .catch(() => undefined);

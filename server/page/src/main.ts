@@ -5,6 +5,7 @@ import { Failure, type Hit, type Info, type Mode, info, reverse, search, similar
 import { byId, el } from "./dom";
 import * as filters from "./filters";
 import { Grid } from "./hits";
+import { lasting } from "./storage";
 
 /** Pauses in typing after which words are looked up, and after which meaning is compared, too. */
 const WORDS_MS = 80;
@@ -94,7 +95,8 @@ async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Pro
   say("Looking at the image …");
   grid.show(null);
   try {
-    const said = await reverse(asked, filter, FIRST_HITS, signal);
+    const k = Math.min(FIRST_HITS, about?.max_hits ?? FIRST_HITS);
+    const said = await reverse(asked, filter, k, signal);
     answer.show(answerRoot, said, preview, (prompt) => {
       image = null;
       text.value = prompt;
@@ -103,6 +105,8 @@ async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Pro
     grid.show(null, said.hits);
     say(`${said.hits.length} prompts that come near`);
   } catch (error) {
+    // Something else was asked meanwhile.
+    if (signal.aborted) return;
     answerRoot.hidden = true;
     failed(error);
   }
@@ -175,14 +179,22 @@ byId("theme", HTMLButtonElement).addEventListener("click", () => {
   const now = document.documentElement.dataset["theme"] ?? (dark ? "dark" : "light");
   const next = now === "dark" ? "light" : "dark";
   document.documentElement.dataset["theme"] = next;
-  localStorage.setItem("unprompt-theme", next);
+  lasting.write("unprompt-theme", next);
 });
-const theme = localStorage.getItem("unprompt-theme");
+const theme = lasting.read("unprompt-theme");
 if (theme !== null) document.documentElement.dataset["theme"] = theme;
 
-byId("key-form", HTMLFormElement).addEventListener("submit", () => {
-  useKey(byId("key", HTMLInputElement).value);
-  void load();
+// Not when the form is sent, for the dialog is still open then.
+byId("key-dialog", HTMLDialogElement).addEventListener("close", () => {
+  const field = byId("key", HTMLInputElement);
+  const key = field.value.trim();
+  field.value = "";
+  if (key === "") return;
+  if (useKey(key)) void load();
+  else {
+    say("A key has English letters, digits and signs only.", true);
+    askForKey();
+  }
 });
 
 async function load(): Promise<void> {

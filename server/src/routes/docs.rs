@@ -4,19 +4,35 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Json, Path};
+use actix_web::web::{Data, Json, Path};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Description;
 use utoipa_swagger_ui::{Config, serve};
 
 use super::openapi::Api;
 use crate::problem::Problem;
+use crate::state::State;
 
-static DESCRIPTION: LazyLock<Description> = LazyLock::new(Api::openapi);
+/// The API of a server with a key.
+static LOCKED: LazyLock<Description> = LazyLock::new(Api::openapi);
+
+/// That of one without.
+static OPEN: LazyLock<Description> = LazyLock::new(|| {
+    let mut description = LOCKED.clone();
+    for path in description.paths.paths.values_mut() {
+        for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+            operation.security = None;
+        }
+    }
+    description
+});
 
 /// The API described.
-pub(super) async fn description() -> Json<&'static Description> {
-    Json(&DESCRIPTION)
+pub(super) async fn description(state: Data<State>) -> Json<&'static Description> {
+    Json(match state.config.api_key {
+        Some(_) => &LOCKED,
+        None => &OPEN,
+    })
 }
 
 /// Its files lie in a folder.

@@ -19,6 +19,7 @@ use crate::thumbnails::MAX_SIZE;
 #[into_params(parameter_in = Query)]
 pub(crate) struct ImageQuery {
     /// The longest side in pixels, at most 1024; the file itself without it.
+    #[param(minimum = 1, maximum = 1024)]
     size: Option<u32>,
 }
 

@@ -31,7 +31,7 @@ pub(super) fn find(index: &Index, id: PromptId) -> Result<EntryId, Problem> {
 }
 
 /// A prompt of the index, with its images.
-#[utoipa::path(get, path = "/v1/records/{id}", operation_id = "record", params(("id" = String, Path)), security(("key" = [])), responses(
+#[utoipa::path(get, path = "/v1/records/{id}", operation_id = "record", params(("id" = String, Path, pattern = "^[0-9a-f]{32}$")), security(("key" = [])), responses(
     (status = 200, description = "The record", body = Record),
     (status = "4XX", description = "What is wrong with the request", body = Problem,
         content_type = "application/problem+json")

@@ -31,6 +31,7 @@ const FORM_BYTES: usize = 64 << 10;
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReverseQuery {
     /// Hits wanted, 10 by default.
+    #[param(minimum = 1)]
     #[serde(alias = "limit")]
     k: Option<usize>,
     /// Only prompts and images that match.

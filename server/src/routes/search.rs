@@ -18,8 +18,12 @@ use crate::state::State;
 #[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
     /// The text.
+    #[schema(min_length = 1)]
+    #[param(min_length = 1)]
     q: String,
     /// Hits wanted, 10 by default.
+    #[schema(minimum = 1)]
+    #[param(minimum = 1)]
     #[serde(alias = "limit")]
     k: Option<usize>,
     /// What is compared, `hybrid` by default.

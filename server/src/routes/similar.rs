@@ -16,9 +16,10 @@ use crate::state::State;
 #[serde(deny_unknown_fields)]
 pub(crate) struct SimilarQuery {
     /// The id of a record, as hits have it.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
     id: PromptId,
     /// Hits wanted, 10 by default.
+    #[schema(minimum = 1)]
     #[serde(alias = "limit")]
     k: Option<usize>,
     /// Best hits to leave out.
