@@ -239,7 +239,7 @@ fn like(field: &Field, text: &str) -> Result<Clause> {
 }
 
 /// What would match nothing, or something else than was meant: operators in small letters, which are
-/// words of prompts, and an equals sign.
+/// words of prompts, and signs of comparison.
 fn refuse_slips(field: Option<&str>, text: &str) -> Result<()> {
     if field.is_none() && ["and", "or", "not"].contains(&text) {
         return Err(refuse(format!(
