@@ -24,7 +24,12 @@ import time
 import urllib.parse
 
 CLIENTS = [1, 8, 64, 512]
-BATCHING = {"batches of 32": [], "no batching": ["--batch-size", "1"]}
+SETTINGS = {
+    "as they are": [],
+    "no batching": ["--batch-size", "1"],
+    "no reconstruction": ["--reconstruct-ms", "0"],
+    "neither": ["--batch-size", "1", "--reconstruct-ms", "0"],
+}
 
 
 class Server:
@@ -89,15 +94,18 @@ def load(args, request, clients, seconds):
 
 
 def table(args, folder, out):
-    for batching, settings in BATCHING.items():
+    for name, settings in SETTINGS.items():
         with Server(args, settings) as server:
             for route, request in routes(args, server.address, folder).items():
+                # Nothing is put together for a text.
+                if "--reconstruct-ms" in settings and route != "reverse":
+                    continue
                 load(args, request, 8, 2)
                 for clients in CLIENTS:
                     row = load(args, request, clients, args.seconds)
-                    row = {"route": route, "batching": batching, **row, "rss_mib": server.memory()}
+                    row = {"route": route, "settings": name, **row, "rss_mib": server.memory()}
                     print(json.dumps(row), file=out, flush=True)
-            print(json.dumps({"batching": batching, "peak_mib": server.memory("VmHWM")}), file=out, flush=True)
+            print(json.dumps({"settings": name, "peak_mib": server.memory("VmHWM")}), file=out, flush=True)
 
 
 def soak(args, folder, out):

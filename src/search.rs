@@ -136,6 +136,25 @@ pub fn search_embedded(
     })
 }
 
+/// All that the filter of `options` selects, in the order of ids.
+///
+/// # Errors
+/// What the index reports; that there is no filter, too.
+pub fn listed(index: &Index, options: &SearchOptions) -> Result<SearchAnswer> {
+    let start = Instant::now();
+    let hits = index.search(&SearchRequest {
+        keywords: None,
+        ..request(None, "", options)
+    })?;
+    Ok(SearchAnswer {
+        query: String::new(),
+        mode: options.mode,
+        took_ms: took_ms(start),
+        hits,
+        warning: None,
+    })
+}
+
 /// More like a prompt of the index, without itself: what is near to its vector, and has its words.
 ///
 /// # Errors

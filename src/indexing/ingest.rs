@@ -63,7 +63,7 @@ impl<'a> Ingest<'a> {
         options: BuildOptions,
     ) -> Result<Self> {
         let encoder = index_encoder(sentences.identity());
-        Self::new(Writer::create(dir, encoder, options)?, sentences)
+        Ok(Self::new(Writer::create(dir, encoder, options)?, sentences))
     }
 
     /// For the index at `dir`.
@@ -74,11 +74,11 @@ impl<'a> Ingest<'a> {
     pub fn open(dir: &Path, sentences: &'a SentenceEncoder, options: BuildOptions) -> Result<Self> {
         let writer = Writer::open(dir, options)?;
         check_encoder(writer.encoder(), sentences.identity())?;
-        Self::new(writer, sentences)
+        Ok(Self::new(writer, sentences))
     }
 
-    fn new(writer: Writer, sentences: &'a SentenceEncoder) -> Result<Self> {
-        Ok(Self {
+    fn new(writer: Writer, sentences: &'a SentenceEncoder) -> Self {
+        Self {
             removed: 0,
             writer,
             sentences,
@@ -86,7 +86,7 @@ impl<'a> Ingest<'a> {
             prompts: Vec::new(),
             vectors: Vec::new(),
             compared: false,
-        })
+        }
     }
 
     /// The image files that the index had before: what a gallery is compared with.

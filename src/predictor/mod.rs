@@ -2,8 +2,8 @@
 //!
 //! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`
 //! and `familiarity.safetensors` once its [`Confidence`] and [`Familiarity`] have been fitted; or
-//! `ensemble.json` with several such folders beside it. An [`Adaptation`] to other images is a file beside them. The pocket models of `assets/` are built into
-//! the library.
+//! `ensemble.json` with several such folders beside it. An [`Adaptation`] to other images is a file beside them. The
+//! pocket models of `assets/` are built into the library.
 
 mod choice;
 pub mod confidence;

@@ -17,8 +17,8 @@ pub(crate) struct SearchArgs {
     #[arg(value_name = "INDEX")]
     pub(crate) index: PathBuf,
 
-    /// The texts; - reads them from standard input, one a line.
-    #[arg(required_unless_present = "like", value_name = "TEXT")]
+    /// The texts; - reads them from standard input, one a line. With --filter and none, all that matches is listed.
+    #[arg(required_unless_present_any = ["like", "filter"], value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
 
     /// More like this: an image that is in the index, by its path or name, or a file that carries its prompt. May

@@ -1,11 +1,10 @@
 //! `generate`: prompts in, images out.
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use image::ImageFormat;
 use unprompt::diffusion::text_to_image::{Order, TextToImage};
+use unprompt::metadata::{Embedded, write};
 use unprompt::train::checkpoint::write_atomically;
 
 use super::sentence_encoder;
@@ -46,16 +45,31 @@ pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
         if stop::requested().is_break() {
             bail!("stopped after {done} of {} images", orders.len());
         }
-        for (image, path) in model.generate(batch, &sentences)?.iter().zip(&mut paths) {
-            let mut png = Cursor::new(vec![]);
-            image
-                .write_to(&mut png, ImageFormat::Png)
+        let images = model.generate(batch, &sentences)?;
+        for ((image, order), path) in images.iter().zip(batch).zip(&mut paths) {
+            let png = write::png(image, &made(order, &args.model))
                 .with_context(|| format!("cannot encode {}", path.display()))?;
-            write_atomically(&path, png.get_ref())?;
+            write_atomically(&path, &png)?;
         }
         done += batch.len();
     }
     Ok(())
+}
+
+/// What an image says of its making.
+fn made(order: &Order, model: &str) -> Embedded {
+    let options = &order.options;
+    let name = Path::new(model).file_name().unwrap_or_default();
+    Embedded {
+        prompt: order.prompt.clone(),
+        negative_prompt: Some(order.negative_prompt.clone()).filter(|it| !it.is_empty()),
+        seed: Some(order.seed),
+        steps: u32::try_from(options.steps).ok(),
+        cfg: Some(options.guidance),
+        sampler: Some(options.sampler.name().to_owned()),
+        model: Some(name.to_string_lossy().into_owned()),
+        ..Embedded::default()
+    }
 }
 
 /// The file of each image: `out` itself, or numbered before the extension.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use unprompt::data::gallery;
 use unprompt::image::decode;
 use unprompt::metadata;
-use unprompt::search::{Mode, SearchAnswer, SearchOptions, search, search_embedded};
+use unprompt::search::{Mode, SearchAnswer, SearchOptions, listed, search, search_embedded};
 use unprompt_index::{EntryId, Filter, Fusion, Index};
 
 use super::{filter, sentence_encoder};
@@ -37,15 +37,14 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
         },
     };
     let index = Index::open(&args.index)?;
-    let is_asked = args.like.is_empty() || !args.texts.is_empty();
+    let likes = args.like.iter().map(|path| like(&index, path));
+    let likes: Vec<Like> = likes.collect::<Result<_>>()?;
+    // An image of the index has its vector there.
+    let is_known = |like: &Like| matches!(like, Like::Image(..));
+    let needs_none = args.texts.is_empty() && likes.iter().all(is_known);
     let sentences = match options.mode {
         Mode::Keyword => Err("none is loaded".to_owned()),
-        // An image of the index has its vector there.
-        Mode::Hybrid | Mode::Vector
-            if !is_asked && args.like.iter().all(|it| is_known(&index, it)) =>
-        {
-            Err("none is loaded".to_owned())
-        }
+        Mode::Hybrid | Mode::Vector if needs_none => Err("none is loaded".to_owned()),
         Mode::Vector => Ok(sentence_encoder(global)?),
         Mode::Hybrid => sentence_encoder(global).map_err(|error| status::line(&error)),
     };
@@ -69,7 +68,11 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
             serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
-            let query = table::printable(&answer.query);
+            let query = match answer.query.as_str() {
+                "" => args.hits.filter.as_deref().unwrap_or_default(),
+                query => query,
+            };
+            let query = table::printable(query);
             writeln!(out, "{query}  ({:.1} ms)", answer.took_ms)?;
             if answer.hits.is_empty() {
                 writeln!(out, "no hits")?;
@@ -83,8 +86,11 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
         stop::check()?;
         Ok(search(&index, sentences, query, &options)?)
     };
-    for path in &args.like {
-        show(match like(&index, path)? {
+    if likes.is_empty() && args.texts.is_empty() {
+        show(listed(&index, &options)?)?;
+    }
+    for like in likes {
+        show(match like {
             Like::Image(entry, name) => {
                 stop::check()?;
                 let vector = match options.mode {
@@ -130,10 +136,6 @@ enum Like {
     /// The prompt of an image of the index, and the image's name.
     Image(EntryId, String),
     Prompt(String),
-}
-
-fn is_known(index: &Index, path: &Path) -> bool {
-    matches!(like(index, path), Ok(Like::Image(..)))
 }
 
 /// An answer without the image that was asked about, and without its prompt if that has no other.

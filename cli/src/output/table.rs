@@ -1,6 +1,7 @@
 //! Tables for people.
 
 use std::io::{IsTerminal, stdout};
+use std::path::Path;
 
 use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
@@ -10,9 +11,11 @@ use unprompt_index::Hit;
 /// Width of a table where there is no terminal to ask.
 const DEFAULT_WIDTH: u16 = 120;
 
-/// Hits: rank, score, cosine (and after domain adaptation, if there was one), BM25, images, prompt.
+/// Hits: rank, score, cosine (and after domain adaptation, if there was one), BM25, images, prompt, and the first image
+/// where there are some.
 pub(crate) fn hits(hits: &[Hit]) -> Table {
     let adapted = hits.iter().any(|hit| hit.scores.kernel.is_some());
+    let named = hits.iter().any(|hit| !hit.images.is_empty());
     let number = |value: Option<f32>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
     let row = |hit: &Hit| {
         let mut row = vec![
@@ -26,17 +29,31 @@ pub(crate) fn hits(hits: &[Hit]) -> Table {
         if adapted {
             row.insert(3, number(hit.scores.kernel));
         }
+        if named {
+            row.push(first_image(hit));
+        }
         row
     };
     let mut header = vec!["rank", "score", "cosine", "keyword", "images", "prompt"];
     if adapted {
         header.insert(3, "adapted");
     }
+    let numbers = header.len() - 1;
+    if named {
+        header.push("first image");
+    }
     let mut table = rows(&header, hits.iter().map(row).collect());
-    for column in table.column_iter_mut().take(header.len() - 1) {
+    for column in table.column_iter_mut().take(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// The name of a hit's first image, without its folder; `--paths` prints all of it.
+fn first_image(hit: &Hit) -> String {
+    let name = hit.images.first().map(|image| image.image_name.as_str());
+    let name = Path::new(name.unwrap_or_default()).file_name();
+    printable(&name.unwrap_or_default().to_string_lossy())
 }
 
 /// Rows under a header.

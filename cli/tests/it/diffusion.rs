@@ -45,6 +45,9 @@ fn a_diffusion_model_is_trained_used_judged_and_learnt_from() {
     let said = generate(dir, ["a red cat", "--out", "a.jpg"]).failed(1);
     assert!(said.contains("PNG"), "{said}");
     generate(dir, ["a red cat", "--out", "a.png"]).ok();
+    let said = &json_lines(&unprompt(dir, ["read", "a.png"]).ok())[0];
+    assert_eq!(said["embedded"]["prompt"], "a red cat");
+    assert_eq!(said["embedded"]["steps"], 2);
     generate(dir, ["a red cat", "--out", "again.png"]).ok();
     generate(dir, ["a red cat", "--out", "other.png", "--seed", "2"]).ok();
     generate(dir, ["a red cat", "a car", "-n", "2", "--out", "many.png"]).ok();

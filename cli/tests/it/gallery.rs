@@ -76,6 +76,16 @@ fn files_are_found_by_text_by_settings_and_by_one_of_them() {
         );
     }
 
+    // Without a text, all that matches.
+    assert_eq!(paths(&at, &["--filter", all]).len(), 3);
+    assert_eq!(paths(&at, &["--filter", "prompt:owl"]), owls);
+    let said = unprompt(&at, ["search", "g.idx", "--filter", "prompt:owl"]).ok();
+    assert!(
+        said.contains("owl 2.png") && said.contains("prompt:owl"),
+        "{said}"
+    );
+    unprompt(&at, ["search", "g.idx", "--mode", "keyword"]).failed(2);
+
     // The other image of its prompt comes first.
     let like = ["--like", "g/night/../night/owl.png"];
     assert_eq!(paths(&at, &like), ["g/fox.png", "g/night/owl 2.png"]);

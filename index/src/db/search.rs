@@ -75,10 +75,11 @@ impl Index {
     /// A page of hits. With one query by vector alone their score is the cosine, with keywords alone
     /// BM25; with several queries, the first 100 of each search are fused (the first 1000, if the page
     /// lies beyond, and so on), and every hit has its cosines, found by that search or not. Equal
-    /// scores stand in the order of their [`PromptId`](crate::PromptId).
+    /// scores stand in the order of their [`PromptId`](crate::PromptId). Without any query, all that the filter selects
+    /// is listed, with a score of 0.
     ///
     /// # Errors
-    /// [`Error::Option`] without any query, or with a constant of the fusion out of range;
+    /// [`Error::Option`] without any query and without a filter, or with a constant of the fusion out of range;
     /// [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
     pub fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
         request.fusion.check()?;
@@ -107,7 +108,10 @@ impl Index {
             kernel: near(&request.kernel)?,
             words: request.keywords.as_ref().map(words).transpose()?,
         };
-        let ranked = lists.ranked(request.fusion)?;
+        let ranked = match queries {
+            0 if request.filter.is_some() => self.listed(depth, &selections)?,
+            _ => lists.ranked(request.fusion)?,
+        };
         let good = |hit: &Ranked| {
             request
                 .min_score
@@ -117,6 +121,24 @@ impl Index {
         let page = page.skip(request.offset).take(request.k);
         page.map(|(place, ranked)| self.hit(place + 1, &ranked, request, &selections))
             .collect()
+    }
+
+    /// The first `k` prompts that are selected, by id.
+    fn listed(&self, k: usize, selections: &Selections) -> Result<Vec<Ranked>> {
+        let mut best = Best::new(k);
+        for (segment, selection) in (0..).zip(selections) {
+            for ordinal in selection.iter().flat_map(|it| &it.prompts) {
+                let entry = EntryId { segment, ordinal };
+                best.offer(0.0, entry, || self.id(entry))?;
+            }
+        }
+        let listed = best.into_sorted().into_iter();
+        let listed = listed.map(|found| Ranked {
+            found,
+            keyword: None,
+            ranks: Ranks::default(),
+        });
+        Ok(listed.collect())
     }
 
     /// Takes the prompts out that are known from predictions alone.
@@ -239,7 +261,7 @@ impl Lists {
         let given: Vec<&Vec<Found>> = lists.into_iter().flatten().collect();
         let found = match given[..] {
             [] => {
-                let why = "neither a vector nor keywords are given".into();
+                let why = "neither a vector, nor keywords, nor a filter are given".into();
                 return Err(Error::Option {
                     name: "vector",
                     why,

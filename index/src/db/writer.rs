@@ -147,7 +147,8 @@ impl Writer {
     }
 
     /// Adds a prompt with its vector and images. A prompt that is there already gains the images
-    /// only. One that was ever added without an image counts as given by itself, and stays when its last image goes. Of images of one prompt with the same name and part, the last one counts.
+    /// only. One that was ever added without an image counts as given by itself, and stays when its last image goes. Of
+    /// images of one prompt with the same name and part, the last one counts.
     ///
     /// # Errors
     /// [`Error::Dim`], [`Error::Vector`] if it is not finite or its length is not within 0.001 of

@@ -82,7 +82,7 @@ function run(mode: Mode): void {
     return;
   }
   const q = text.value.trim();
-  if (q === "") {
+  if (q === "" && filter === "") {
     grid.show(null);
     say("");
     return;

@@ -149,7 +149,6 @@ onPage("of thousands of hits only those in sight exist", {}, async (page) => {
 onPage("images of the index are shown", {}, async (page) => {
   await page.locator("#filters summary").click();
   await page.fill("#raw-filter", "predicted:*");
-  await search(page, "a picture");
   await page.waitForFunction(() => {
     const picture = document.querySelector(".hit .thumb img");
     return picture !== null && picture.naturalWidth > 0;

@@ -101,9 +101,13 @@ fn hits(k: Option<usize>, offset: usize, limits: &Limits) -> Result<usize, Probl
     Ok(k)
 }
 
+fn is_filter(text: Option<&str>) -> bool {
+    text.is_some_and(|text| !text.trim().is_empty())
+}
+
 /// A filter read, which is work for behind the gate: the longest take milliseconds.
 fn filter(text: Option<&str>, limits: &Limits) -> Result<Option<Filter>, Problem> {
-    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+    let Some(text) = text.filter(|text| is_filter(Some(text))) else {
         return Ok(None);
     };
     within(text, limits)?;

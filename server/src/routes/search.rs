@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use actix_web::web::{Data, Json};
 use serde::Deserialize;
-use unprompt::search::{Mode, SearchAnswer, SearchOptions, search_embedded};
+use unprompt::search::{Mode, SearchAnswer, SearchOptions, listed, search_embedded};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{filter, hits, text};
+use super::{filter, hits, is_filter, text};
 use crate::extract::{JsonBody, Params};
 use crate::problem::Problem;
 use crate::state::State;
@@ -17,9 +17,8 @@ use crate::state::State;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
-    /// The text.
-    #[schema(min_length = 1)]
-    #[param(min_length = 1)]
+    /// The text; without one, all that matches the filter is listed.
+    #[serde(default)]
     q: String,
     /// Hits wanted, 10 by default.
     #[schema(minimum = 1)]
@@ -67,9 +66,13 @@ pub(crate) async fn post(
 async fn answer(state: &State, query: SearchQuery) -> Result<Json<SearchAnswer>, Problem> {
     let start = Instant::now();
     let limits = state.config.limits;
-    text(&query.q, &limits)?;
+    let is_listing = query.q.trim().is_empty() && is_filter(query.filter.as_deref());
+    if !is_listing {
+        text(&query.q, &limits)?;
+    }
     let k = hits(query.k, query.offset, &limits)?;
     let vector = match query.mode {
+        _ if is_listing => None,
         Mode::Keyword => None,
         Mode::Hybrid | Mode::Vector => Some(state.embed(query.q.clone()).await?),
     };
@@ -83,12 +86,11 @@ async fn answer(state: &State, query: SearchQuery) -> Result<Json<SearchAnswer>,
             filter: filter(query.filter.as_deref(), &limits)?,
             ..SearchOptions::default()
         };
-        Ok(search_embedded(
-            snapshot.index(),
-            &query.q,
-            vector,
-            &options,
-        )?)
+        let index = snapshot.index();
+        Ok(match is_listing {
+            true => listed(index, &options)?,
+            false => search_embedded(index, &query.q, vector, &options)?,
+        })
     };
     let mut answer = state.gate.run(work).await?;
     state.metrics.stage("search", answer.took_ms);

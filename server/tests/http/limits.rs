@@ -8,7 +8,7 @@ use crate::support::{png, server};
 fn queries_that_cannot_be_answered_say_why() {
     let server = server(|config| config.limits.text_bytes = 100);
     for (path, why) in [
-        ("/v1/search", "missing field `q`"),
+        ("/v1/search", "the text is empty"),
         ("/v1/search?q=", "empty"),
         ("/v1/search?q=a&k=0", "at least 1"),
         ("/v1/search?q=a&k=10001", "at most 10000"),

@@ -29,6 +29,11 @@ fn a_search_is_the_same_by_get_and_by_post() {
     let mut found = prompts(&filtered);
     found.sort_unstable();
     assert_eq!(found, PROMPTS[2..]);
+    let listed = server.get("/v1/search?filter=seed:%5B3+TO+*%5D").json();
+    let mut found = prompts(&listed);
+    found.sort_unstable();
+    assert_eq!(found, PROMPTS[2..]);
+    assert_eq!(listed["hits"][0]["score"], 0.0);
     let all = server.get("/v1/search?q=owl&mode=vector").json();
     let page = server
         .get("/v1/search?q=owl&mode=vector&offset=1&k=2")

@@ -1,10 +1,11 @@
 //! `index build` and `index add`: from sources to an index.
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use unprompt::data::gallery::{self, KnownFiles};
 use unprompt::data::read::{self, ReadOptions, Sink, Summary};
 use unprompt::data::row::Row;
@@ -150,8 +151,11 @@ fn may_be_gallery(source: &Source) -> bool {
 
 fn encoder(args: &SourceArgs, global: &Global) -> Result<SentenceEncoder> {
     let mut sentences = sentence_encoder(global)?;
-    if let Some(threads) = std::num::NonZeroUsize::new(args.threads) {
+    if let Some(threads) = NonZeroUsize::new(args.threads) {
         sentences = sentences.with_threads(threads)?;
+        // Files are read, and images predicted, by the pool that all share.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
+        pool.build_global().context("cannot start the threads")?;
     }
     if let Some(texts) = args.batch_size {
         sentences = sentences.with_batch_size(texts);
