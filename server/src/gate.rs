@@ -61,7 +61,7 @@ impl Gate {
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let running = self.running.clone().acquire_owned().await;
-        let running = running.map_err(|error| Problem::internal(error))?;
+        let running = running.map_err(Problem::internal)?;
         drop(place);
         web::block(move || {
             // Goes on to the end, even if nobody waits for it any more.
@@ -69,7 +69,7 @@ impl Gate {
             work()
         })
         .await
-        .map_err(|error| Problem::internal(error))?
+        .map_err(Problem::internal)?
     }
 }
 

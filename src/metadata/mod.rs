@@ -2,7 +2,7 @@
 //!
 //! A carrier, the text chunks of a PNG or the EXIF fields of a JPEG or WebP, gives texts by keyword; a generator knows the
 //! keywords and the form of its own. One more generator is one more file and one line of
-//! `GENERATORS`. In go the bytes of any file, out comes an `Embedded` or nothing. [`write`] goes the other way.
+//! `GENERATORS`. In go the bytes of any file, out comes an `Embedded` or nothing. [`mod@write`] goes the other way.
 
 mod automatic1111;
 mod comfyui;
