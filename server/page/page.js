@@ -515,7 +515,7 @@ function run(mode) {
     return;
   }
   const q = text.value.trim();
-  if (q === "") {
+  if (q === "" && filter === "") {
     grid.show(null);
     say("");
     return;
