@@ -12,6 +12,7 @@ the same machine, and take their part of it.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import random
@@ -19,7 +20,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.parse
 
@@ -112,21 +112,15 @@ def soak(args, folder, out):
     """All routes at once for a long time."""
     with Server(args, []) as server:
         requests = routes(args, server.address, folder)
-        rows = {}
-
-        def run(route, request):
-            rows[route] = load(args, request, 8, args.soak)
-
-        threads = [threading.Thread(target=run, args=item) for item in requests.items()]
-        for thread in threads:
-            thread.start()
-        start = time.monotonic()
-        while any(thread.is_alive() for thread in threads):
-            row = {"seconds": round(time.monotonic() - start), "rss_mib": server.memory()}
-            print(json.dumps(row), file=out, flush=True)
-            time.sleep(15)
-        for route, row in rows.items():
-            print(json.dumps({"route": route, **row}), file=out, flush=True)
+        with concurrent.futures.ThreadPoolExecutor(len(requests)) as pool:
+            runs = {route: pool.submit(load, args, request, 8, args.soak) for route, request in requests.items()}
+            start = time.monotonic()
+            while not all(run.done() for run in runs.values()):
+                row = {"seconds": round(time.monotonic() - start), "rss_mib": server.memory()}
+                print(json.dumps(row), file=out, flush=True)
+                time.sleep(15)
+        for route, run in runs.items():
+            print(json.dumps({"route": route, **run.result()}), file=out, flush=True)
 
 
 def main():

@@ -183,6 +183,7 @@ function useKey(key) {
   if (isSendable) session.write(KEY, key);
   return isSendable;
 }
+var hasKey = () => session.read(KEY) !== null;
 var info = () => ask("/v1/info");
 function search(query, signal) {
   const body = JSON.stringify(query);
@@ -264,6 +265,7 @@ var PAGE = 60;
 var GAP = 12;
 var MIN_WIDTH = 250;
 var THUMBNAIL = 320;
+var PAUSE_MS = 1e3;
 var Grid = class {
   constructor(root, hasImages, maxHits, actions) {
     this.root = root;
@@ -284,8 +286,10 @@ var Grid = class {
   source = null;
   cards = /* @__PURE__ */ new Map();
   calls = /* @__PURE__ */ new Map();
-  /** The place of the card that is tabbed into. */
+  /** The place of the card that had the focus last. */
   current = 0;
+  /** When hits may be asked for again after that has failed. */
+  pausedUntil = 0;
   /** Whether the first card is to have the focus, which one before it had. */
   refocus = false;
   /** Shows other hits, of which the first may be known. */
@@ -296,12 +300,15 @@ var Grid = class {
     this.hits = first;
     this.done = source === null;
     this.current = 0;
-    this.refocus ||= this.root.contains(document.activeElement);
+    this.pausedUntil = 0;
+    const now = document.activeElement;
+    this.refocus = this.root.contains(now) || this.refocus && now === document.body;
     this.redraw();
     if (source !== null && first.length === 0) void this.more();
   }
   async more() {
     if (this.done || this.loading !== null || this.source === null) return;
+    if (performance.now() < this.pausedUntil) return;
     const [call2, source] = [new AbortController(), this.source];
     this.loading = call2;
     try {
@@ -313,9 +320,8 @@ var Grid = class {
     } catch (error) {
       if (this.loading !== call2) return;
       this.loading = null;
-      this.done = true;
       this.actions.failed(error);
-      this.draw();
+      this.pausedUntil = performance.now() + PAUSE_MS;
       return;
     }
     this.loading = null;
@@ -354,7 +360,7 @@ var Grid = class {
     if (kept !== null) this.put(kept, columns, height);
     if (this.refocus && this.cards.has(0)) {
       this.refocus = false;
-      this.cards.get(0)?.focus({ preventScroll: true });
+      if (document.activeElement === document.body) this.cards.get(0)?.focus({ preventScroll: true });
     }
     if (last >= this.hits.length - columns) void this.more();
   }
@@ -462,6 +468,7 @@ var image = null;
 var preview = "";
 var like = null;
 var call = new AbortController();
+var timers = [];
 var grid = new Grid(
   byId("hits", HTMLDivElement),
   () => about?.has_images === true,
@@ -482,7 +489,8 @@ var grid = new Grid(
     },
     failed,
     found(count2, more) {
-      say(count2 === 0 ? "Nothing found." : `${count2}${more ? " and more" : ""} prompts`);
+      const prompts = count2 === 1 && !more ? "prompt" : "prompts";
+      say(count2 === 0 ? "Nothing found." : `${count2}${more ? " and more" : ""} ${prompts}`);
     }
   }
 );
@@ -492,14 +500,17 @@ function say(message, bad = false) {
 }
 function failed(error) {
   if (error instanceof DOMException && error.name === "AbortError") return;
-  if (error instanceof Failure && error.status === 401) askForKey();
+  if (error instanceof Failure && error.status === 401) askForKey(hasKey() ? "That key is not the one." : "");
   say(error instanceof Error ? error.message : String(error), true);
 }
-function askForKey() {
+function askForKey(why) {
   const dialog = byId("key-dialog", HTMLDialogElement);
+  byId("key-why", HTMLParagraphElement).textContent = why;
+  dialog.returnValue = "";
   if (!dialog.open) dialog.showModal();
 }
 function run(mode) {
+  if (mode !== "keyword") timers.forEach(clearTimeout);
   call.abort();
   call = new AbortController();
   const filter = expression();
@@ -559,7 +570,6 @@ function take(given) {
   text.value = "";
   run("hybrid");
 }
-var timers = [];
 text.addEventListener("input", () => {
   like = image = null;
   timers.forEach(clearTimeout);
@@ -567,7 +577,6 @@ text.addEventListener("input", () => {
 });
 byId("search", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
-  timers.forEach(clearTimeout);
   if (text.value.trim() !== "") like = image = null;
   run("hybrid");
 });
@@ -611,16 +620,13 @@ byId("theme", HTMLButtonElement).addEventListener("click", () => {
 });
 var theme = lasting.read("unprompt-theme");
 if (theme !== null) document.documentElement.dataset["theme"] = theme;
-byId("key-dialog", HTMLDialogElement).addEventListener("close", () => {
+byId("key-dialog", HTMLDialogElement).addEventListener("close", (event) => {
   const field = byId("key", HTMLInputElement);
   const key = field.value.trim();
   field.value = "";
-  if (key === "") return;
+  if (event.target.returnValue !== "use") return;
   if (useKey(key)) void load();
-  else {
-    say("A key has English letters, digits and signs only.", true);
-    askForKey();
-  }
+  else askForKey("A key has English letters, digits and signs only.");
 });
 async function load() {
   try {

@@ -5,12 +5,18 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use unprompt_index::catch_panic;
 
 use crate::config::Batching;
 use crate::metrics::BatchMetrics;
 use crate::problem::Problem;
+
+/// Requests with many inputs that are worked on at a time.
+const MANY: usize = 4;
+
+/// How often somebody who has begun looks for room to go on.
+const LOOK: Duration = Duration::from_millis(5);
 
 struct Job<I, O> {
     inputs: Vec<I>,
@@ -21,6 +27,8 @@ struct Job<I, O> {
 /// A bounded queue, and the thread that works through it.
 pub(crate) struct Batcher<I, O> {
     sender: SyncSender<Job<I, O>>,
+    /// Places for those with many inputs.
+    many: Semaphore,
     size: usize,
     metrics: BatchMetrics,
 }
@@ -40,6 +48,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             .spawn(move || run(&receiver, batching, &told, &work))?;
         Ok(Self {
             sender,
+            many: Semaphore::new(MANY),
             size: batching.size.get(),
             metrics,
         })
@@ -50,17 +59,19 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// # Errors
     /// [`Problem::busy`] if there is no room, and what the work reports.
     pub(crate) async fn run(&self, input: I) -> Result<O, Problem> {
-        let outputs = self.place(vec![input]).await?;
+        let answer = self.place(vec![input]).map_err(|(_, problem)| problem)?;
+        let outputs = answered(answer).await?;
         let output = outputs.into_iter().next();
         output.ok_or_else(|| Problem::internal("a batch without an output"))
     }
 
     /// The same for any number of inputs, in order. They take one place in the queue, and come back to its end for each
-    /// batch, so that they do not hold up single ones.
+    /// batch, so that they do not hold up single ones. A few may do so at a time, and are not refused half-way.
     ///
     /// # Errors
     /// As for [`Batcher::run`].
     pub(crate) async fn run_all(&self, inputs: Vec<I>) -> Result<Vec<O>, Problem> {
+        let _place = self.many.try_acquire().map_err(|_| Problem::busy())?;
         let mut outputs = Vec::with_capacity(inputs.len());
         let mut inputs = inputs.into_iter();
         loop {
@@ -68,11 +79,22 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             if some.is_empty() {
                 return Ok(outputs);
             }
-            outputs.extend(self.place(some).await?);
+            let mut placed = self.place(some);
+            while let Err((inputs, problem)) = placed {
+                if outputs.is_empty() {
+                    return Err(problem);
+                }
+                tokio::time::sleep(LOOK).await;
+                placed = self.place(inputs);
+            }
+            if let Ok(answer) = placed {
+                outputs.extend(answered(answer).await?);
+            }
         }
     }
 
-    async fn place(&self, inputs: Vec<I>) -> Result<Vec<O>, Problem> {
+    /// Puts inputs into the queue, or gives them back.
+    fn place(&self, inputs: Vec<I>) -> Result<Answer<O>, (Vec<I>, Problem)> {
         let (reply, answer) = oneshot::channel();
         let since = Instant::now();
         // Before it is sent, for it may be taken at once.
@@ -82,17 +104,27 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             since,
             reply,
         };
-        self.sender.try_send(job).map_err(|error| {
-            self.metrics.queue.left(Duration::ZERO);
-            match error {
-                TrySendError::Full(_) => Problem::busy(),
-                TrySendError::Disconnected(_) => Problem::internal("a queue has ended"),
+        match self.sender.try_send(job) {
+            Ok(()) => Ok(answer),
+            Err(error) => {
+                self.metrics.queue.left(Duration::ZERO);
+                Err(match error {
+                    TrySendError::Full(job) => (job.inputs, Problem::busy()),
+                    TrySendError::Disconnected(job) => {
+                        (job.inputs, Problem::internal("a queue has ended"))
+                    }
+                })
             }
-        })?;
-        answer
-            .await
-            .map_err(|_| Problem::internal("a batch was dropped"))?
+        }
     }
+}
+
+type Answer<O> = oneshot::Receiver<Result<Vec<O>, Problem>>;
+
+async fn answered<O>(answer: Answer<O>) -> Result<Vec<O>, Problem> {
+    answer
+        .await
+        .map_err(|_| Problem::internal("a batch was dropped"))?
 }
 
 fn run<I, O>(

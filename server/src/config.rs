@@ -61,15 +61,30 @@ pub struct Limits {
     pub json_bytes: usize,
     /// Bytes of bodies, and of pixels that wait, over all requests.
     pub memory_bytes: usize,
-    /// Bytes of a query, or of one text to embed.
+    /// Bytes of a query, or of one text to embed; a filter has 4096 at most.
     pub text_bytes: usize,
     /// Texts to embed at once.
     pub texts: usize,
     /// Hits, those left out by an offset included.
     pub hits: usize,
-    /// Time for a client to send its headers, the next piece of a body, and to go away once it is asked to; a whole body
+    /// Time for a client to send the headers of a connection's first request, the next piece of a body, and to go away once it is asked to; a whole body
     /// may take twelve times as long.
     pub client: Duration,
+}
+
+impl Limits {
+    /// Bytes that a form may have beside its image.
+    const FORM_BYTES: usize = 64 << 10;
+
+    /// Bytes of the longest form.
+    pub(crate) fn form_bytes(&self) -> usize {
+        self.image_bytes.saturating_add(Self::FORM_BYTES)
+    }
+
+    /// Bytes of the longest body.
+    pub(crate) fn longest_body(&self) -> usize {
+        self.json_bytes.max(self.form_bytes())
+    }
 }
 
 impl Default for Limits {

@@ -19,17 +19,19 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// An empty key would be no secret.
-    #[error("the API key is empty; leave it out to have none")]
-    EmptyKey,
+    /// An empty key would be no secret, and others cannot stand in a header.
+    #[error(
+        "the API key must have letters, digits and signs of ASCII, without spaces; leave it out to have none"
+    )]
+    Key,
 
     /// A body of the allowed length would never have room.
     #[error(
-        "an image of {image} bytes has no room in {memory} bytes for all requests; raise --max-memory-bytes"
+        "a body of {body} bytes has no room in {memory} bytes for all requests; raise --max-memory-bytes"
     )]
     Memory {
-        /// Bytes of the largest image.
-        image: usize,
+        /// Bytes of the longest body.
+        body: usize,
         /// Bytes of all requests.
         memory: usize,
     },

@@ -44,7 +44,10 @@ async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> R
     let Some(state) = request.app_data::<Data<State>>() else {
         return Err(Problem::internal("a route without a state"));
     };
-    if request.content_type() != "application/json" {
+    if !request
+        .content_type()
+        .eq_ignore_ascii_case("application/json")
+    {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the body must be JSON, with `Content-Type: application/json`",
@@ -65,7 +68,7 @@ async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> R
 fn named<E: std::error::Error>(error: &serde_path_to_error::Error<E>) -> Problem {
     let (path, what) = (error.path().to_string(), error.inner().to_string());
     Problem::bad_request(match path.as_str() {
-        "." => what,
+        "." | "?" => what,
         path if what.contains(&format!("`{path}`")) => what,
         path => format!("{path}: {what}"),
     })

@@ -120,11 +120,22 @@ fn admit(request: &ServiceRequest, config: &Config) -> Result<(), Problem> {
 /// Whether a page of elsewhere asks, by what browsers say of it. To follow a link from there is no question of the
 /// page's, and it does not see the answer.
 fn is_foreign(request: &ServiceRequest, config: &Config) -> bool {
-    let says = |name, value| text(request, &HeaderName::from_static(name)) == value;
-    let allowed = config.cors_origin.as_deref();
-    says("sec-fetch-site", "cross-site")
-        && allowed.is_none_or(|allowed| text(request, &header::ORIGIN) != allowed)
-        && !(request.method() == Method::GET && says("sec-fetch-mode", "navigate"))
+    let origin = text(request, &header::ORIGIN);
+    if config.cors_origin.as_deref() == Some(origin) {
+        return false;
+    }
+    let fetch = |name| text(request, &HeaderName::from_static(name));
+    match fetch("sec-fetch-site") {
+        "same-origin" | "none" => false,
+        // Browsers do not say it over plain HTTP, but to this machine.
+        "" => {
+            let own = |host: &str| origin.split_once("://").is_some_and(|(_, it)| it == host);
+            !origin.is_empty()
+                && !own(text(request, &header::HOST))
+                && !config.hosts.iter().any(|host| own(host))
+        }
+        _ => !(request.method() == Method::GET && fetch("sec-fetch-mode") == "navigate"),
+    }
 }
 
 /// Whether a browser asks what a page may ask.

@@ -1,11 +1,20 @@
-//! What requests hold in memory, bounded over all of them: bodies, and pixels that wait for a model.
+//! What requests hold in memory, bounded over all of them: bodies, pixels that wait for a model, and images that are
+//! sent.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::web::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::Problem;
+
+/// Bytes that are handed to a connection at once; the next ones when it has room.
+const PIECE: usize = 64 << 10;
 
 /// Bytes that requests may hold.
 pub(crate) struct Memory(Arc<Semaphore>);
@@ -45,6 +54,38 @@ impl Held {
             none => *none = Some(more),
         }
         Ok(())
+    }
+}
+
+/// Bytes of an answer that are held until they are sent, or their client is given up.
+pub(crate) struct HeldBody {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl HeldBody {
+    /// # Errors
+    /// [`Problem::busy`] if there is no room.
+    pub(crate) fn new(bytes: Bytes, held: Held) -> Result<Self, Problem> {
+        held.take(bytes.len())?;
+        Ok(Self { bytes, _held: held })
+    }
+}
+
+impl MessageBody for HeldBody {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.bytes.len() as u64)
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let piece = self.bytes.len().min(PIECE);
+        let piece = self.bytes.split_to(piece);
+        Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
     }
 }
 

@@ -28,18 +28,20 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Unprompt`] if the index or the folder of images cannot be opened, or the index is not of the model's
-    /// encoder; [`Error::Bind`], [`Error::EmptyKey`], [`Error::Memory`].
+    /// encoder; [`Error::Bind`], [`Error::Key`], [`Error::Memory`].
     pub fn bind(
         config: Config,
         predictor: Predictor,
         sentences: SentenceEncoder,
     ) -> Result<Self, Error> {
-        if config
-            .api_key
-            .as_deref()
-            .is_some_and(|it| it.trim().is_empty())
-        {
-            return Err(Error::EmptyKey);
+        let is_key = |key: &str| !key.is_empty() && key.bytes().all(|it| it.is_ascii_graphic());
+        if config.api_key.as_deref().is_some_and(|key| !is_key(key)) {
+            return Err(Error::Key);
+        }
+        let limits = &config.limits;
+        let (body, memory) = (limits.longest_body(), limits.memory_bytes);
+        if body > memory {
+            return Err(Error::Memory { body, memory });
         }
         let system = rt::System::new();
         let state = web::Data::new(State::new(config, predictor, sentences)?);

@@ -46,7 +46,7 @@ pub(crate) struct State {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memory: Memory,
     pub(crate) gate: Gate,
-    pub(crate) thumbnails: Option<Thumbnails>,
+    pub(crate) thumbnails: Option<Arc<Thumbnails>>,
     predictor: Arc<Predictor>,
     sentences: Arc<SentenceEncoder>,
     images: Batcher<RgbImage, Prediction>,
@@ -83,15 +83,11 @@ impl State {
             },
         );
         let thumbnails = match &config.images {
-            Some(folder) => Some(Thumbnails::new(folder)?),
+            Some(folder) => Some(Arc::new(Thumbnails::new(folder, metrics.clone())?)),
             None => None,
         };
-        let (image, memory) = (config.limits.image_bytes, config.limits.memory_bytes);
-        if image > memory {
-            return Err(Error::Memory { image, memory });
-        }
         Ok(Self {
-            memory: Memory::new(memory),
+            memory: Memory::new(config.limits.memory_bytes),
             gate: Gate::new(batching.queue, metrics.queue("work")),
             thumbnails,
             images: images.map_err(Error::Start)?,

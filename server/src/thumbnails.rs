@@ -2,7 +2,8 @@
 
 use std::io::Cursor;
 use std::path::Path;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
@@ -13,6 +14,7 @@ use unprompt::Error;
 use unprompt::data::pictures::{Pictures, Place};
 use unprompt::image::decode;
 
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 /// Bytes of small images that are kept.
@@ -46,14 +48,16 @@ impl Weighter<Key, Picture> for Length {
 /// The folder of images.
 pub(crate) struct Thumbnails {
     pictures: Pictures,
+    metrics: Arc<Metrics>,
     kept: Cache<Key, Picture, Length>,
 }
 
 impl Thumbnails {
-    pub(crate) fn new(folder: &Path) -> unprompt::error::Result<Self> {
+    pub(crate) fn new(folder: &Path, metrics: Arc<Metrics>) -> unprompt::error::Result<Self> {
         let usual = (KEPT_BYTES / USUAL_BYTES) as usize;
         Ok(Self {
             pictures: Pictures::open(folder)?,
+            metrics,
             kept: Cache::with_weighter(usual, KEPT_BYTES, Length),
         })
     }
@@ -79,17 +83,19 @@ impl Thumbnails {
         };
         let key = (place, modified, size);
         // Whoever asks for it meanwhile waits for this one.
-        self.kept
-            .get_or_insert_with(&key, || small(&self.read(&key.0)?, size))
+        self.kept.get_or_insert_with(&key, || {
+            let start = Instant::now();
+            let picture = small(&self.read(&key.0)?, size);
+            let ms = start.elapsed().as_secs_f64() * 1e3;
+            self.metrics.stage("thumbnail", ms);
+            picture
+        })
     }
 
     fn read(&self, place: &Place) -> Result<Vec<u8>, Problem> {
         // In general terms: where a file lies is nobody's business.
         self.pictures.read(place).map_err(|error| match error {
-            Error::ImageFileTooLarge { limit_bytes, .. } => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                format!("the image is larger than {limit_bytes} bytes, and not shown"),
-            ),
+            Error::ImageFileTooLarge { .. } => unshowable(),
             error => {
                 tracing::debug!("{}", unprompt::error::one_line(&error));
                 absent()
@@ -98,13 +104,21 @@ impl Thumbnails {
     }
 }
 
+/// It is there, but damaged, too large, or none.
+fn unshowable() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "the image cannot be read, or is too large",
+    )
+}
+
 fn absent() -> Problem {
     Problem::not_found("there is no such image")
 }
 
 fn whole(bytes: Vec<u8>) -> Result<Picture, Problem> {
     // What is not an image by its bytes is not shown, whatever its name.
-    decode::check_format(&bytes)?;
+    decode::check_format(&bytes).map_err(|_| unshowable())?;
     let format = image::guess_format(&bytes);
     Ok(Picture {
         bytes: bytes.into(),
@@ -113,7 +127,7 @@ fn whole(bytes: Vec<u8>) -> Result<Picture, Problem> {
 }
 
 fn small(bytes: &[u8], size: u32) -> Result<Picture, Problem> {
-    let image = decode::decode(bytes)?;
+    let image = decode::decode(bytes).map_err(|_| unshowable())?;
     let longest = image.width().max(image.height());
     let image = if longest <= size {
         image

@@ -42,7 +42,13 @@ impl Pictures {
     pub fn open(folder: &Path) -> Result<Self> {
         let failed = Error::io("read", folder);
         let folder = folder.canonicalize().map_err(failed)?;
-        let archives = zipped_parts(&folder)?;
+        // Links that lead out of it lead nowhere.
+        let is_inside = |path: &PathBuf| {
+            let whole = path.canonicalize();
+            whole.is_ok_and(|path| path.starts_with(&folder))
+        };
+        let mut archives = zipped_parts(&folder)?;
+        archives.retain(is_inside);
         let numbers = archives.iter().zip(0..);
         let numbers = numbers.filter_map(|(path, at)| Some((part::number(path)?, at)));
         Ok(Self {

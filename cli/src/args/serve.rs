@@ -75,7 +75,7 @@ pub(crate) struct ServeArgs {
         env = "UNPROMPT_MAX_JSON_BYTES")]
     max_json_bytes: usize,
 
-    /// Bytes of the longest text or filter.
+    /// Bytes of the longest text; a filter has 4096 at most.
     #[arg(long, value_name = "N", default_value_t = Limits::default().text_bytes,
         env = "UNPROMPT_MAX_TEXT_BYTES")]
     max_text_bytes: usize,
@@ -94,8 +94,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = Limits::default().hits, env = "UNPROMPT_MAX_HITS")]
     max_hits: usize,
 
-    /// Seconds that a client may take for its headers, and for the next piece of a body; a whole body may take twelve
-    /// times as long.
+    /// Seconds that a client may take for the headers of a connection's first request, and for the next piece of a
+    /// body; a whole body may take twelve times as long.
     #[arg(long, value_name = "S", default_value_t = Limits::default().client.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=3600), env = "UNPROMPT_CLIENT_TIMEOUT_S")]
     client_timeout_s: u64,

@@ -84,6 +84,9 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
     };
     let ask = |query: &str| -> Result<SearchAnswer> {
         stop::check()?;
+        if query.trim().is_empty() {
+            bail!("the text is empty; leave it out to list all that --filter selects");
+        }
         Ok(search(&index, sentences, query, &options)?)
     };
     if likes.is_empty() && args.texts.is_empty() {

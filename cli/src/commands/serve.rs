@@ -15,7 +15,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<()> {
 pub(super) fn serve(config: Config, model: &str, global: &Global) -> Result<()> {
     if !config.bind.ip().is_loopback() && config.api_key.is_none() {
         tracing::warn!(
-            "anyone who can reach {} can search this index and see its images: set --api-key, or leave out --bind",
+            "anyone who can reach {} can search this index, and see what --images shows: set --api-key, or leave out --bind",
             config.bind
         );
     }

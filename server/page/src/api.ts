@@ -111,6 +111,8 @@ export function useKey(key: string): boolean {
   return isSendable;
 }
 
+export const hasKey = (): boolean => session.read(KEY) !== null;
+
 export const info = (): Promise<Info> => ask("/v1/info");
 
 export interface Query {

@@ -8,6 +8,7 @@ const PAGE = 60;
 const GAP = 12;
 const MIN_WIDTH = 250;
 const THUMBNAIL = 320;
+const PAUSE_MS = 1000;
 
 export interface Source {
   /** Hits from `offset` on; fewer than `k` where there are no more. */
@@ -28,8 +29,10 @@ export class Grid {
   private source: Source | null = null;
   private readonly cards = new Map<number, HTMLElement>();
   private readonly calls = new Map<number, AbortController>();
-  /** The place of the card that is tabbed into. */
+  /** The place of the card that had the focus last. */
   private current = 0;
+  /** When hits may be asked for again after that has failed. */
+  private pausedUntil = 0;
   /** Whether the first card is to have the focus, which one before it had. */
   private refocus = false;
 
@@ -56,13 +59,16 @@ export class Grid {
     this.hits = first;
     this.done = source === null;
     this.current = 0;
-    this.refocus ||= this.root.contains(document.activeElement);
+    this.pausedUntil = 0;
+    const now = document.activeElement;
+    this.refocus = this.root.contains(now) || (this.refocus && now === document.body);
     this.redraw();
     if (source !== null && first.length === 0) void this.more();
   }
 
   private async more(): Promise<void> {
     if (this.done || this.loading !== null || this.source === null) return;
+    if (performance.now() < this.pausedUntil) return;
     const [call, source] = [new AbortController(), this.source];
     this.loading = call;
     try {
@@ -74,9 +80,9 @@ export class Grid {
     } catch (error) {
       if (this.loading !== call) return;
       this.loading = null;
-      this.done = true;
       this.actions.failed(error);
-      this.draw();
+      // Nothing is asked again by itself; whoever scrolls on tries again.
+      this.pausedUntil = performance.now() + PAUSE_MS;
       return;
     }
     this.loading = null;
@@ -120,7 +126,8 @@ export class Grid {
     if (kept !== null) this.put(kept, columns, height);
     if (this.refocus && this.cards.has(0)) {
       this.refocus = false;
-      this.cards.get(0)?.focus({ preventScroll: true });
+      // Unless it is elsewhere by now.
+      if (document.activeElement === document.body) this.cards.get(0)?.focus({ preventScroll: true });
     }
     if (last >= this.hits.length - columns) void this.more();
   }

@@ -1,7 +1,7 @@
 // The page: an image or a text in, the answer and hits out.
 
 import * as answer from "./answer";
-import { Failure, type Hit, type Info, type Mode, info, reverse, search, similar, useKey } from "./api";
+import { Failure, type Hit, type Info, type Mode, hasKey, info, reverse, search, similar, useKey } from "./api";
 import { byId, el } from "./dom";
 import * as filters from "./filters";
 import { Grid } from "./hits";
@@ -23,6 +23,7 @@ let image: Blob | null = null;
 let preview = "";
 let like: Hit | null = null;
 let call = new AbortController();
+let timers: number[] = [];
 
 const grid = new Grid(
   byId("hits", HTMLDivElement),
@@ -44,7 +45,8 @@ const grid = new Grid(
     },
     failed,
     found(count, more) {
-      say(count === 0 ? "Nothing found." : `${count}${more ? " and more" : ""} prompts`);
+      const prompts = count === 1 && !more ? "prompt" : "prompts";
+      say(count === 0 ? "Nothing found." : `${count}${more ? " and more" : ""} ${prompts}`);
     },
   },
 );
@@ -56,17 +58,21 @@ function say(message: string, bad = false): void {
 
 function failed(error: unknown): void {
   if (error instanceof DOMException && error.name === "AbortError") return;
-  if (error instanceof Failure && error.status === 401) askForKey();
+  if (error instanceof Failure && error.status === 401) askForKey(hasKey() ? "That key is not the one." : "");
   say(error instanceof Error ? error.message : String(error), true);
 }
 
-function askForKey(): void {
+function askForKey(why: string): void {
   const dialog = byId("key-dialog", HTMLDialogElement);
+  byId("key-why", HTMLParagraphElement).textContent = why;
+  dialog.returnValue = "";
   if (!dialog.open) dialog.showModal();
 }
 
 /** Answers what is there now: an image, more like a hit, or a text. */
 function run(mode: Mode): void {
+  // What was typed before is answered by this; only meaning is still to be compared.
+  if (mode !== "keyword") timers.forEach(clearTimeout);
   call.abort();
   call = new AbortController();
   const filter = filters.expression();
@@ -130,7 +136,6 @@ function take(given: Blob | null | undefined): void {
   run("hybrid");
 }
 
-let timers: number[] = [];
 text.addEventListener("input", () => {
   like = image = null;
   timers.forEach(clearTimeout);
@@ -138,7 +143,6 @@ text.addEventListener("input", () => {
 });
 byId("search", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
-  timers.forEach(clearTimeout);
   if (text.value.trim() !== "") like = image = null;
   run("hybrid");
 });
@@ -185,16 +189,13 @@ const theme = lasting.read("unprompt-theme");
 if (theme !== null) document.documentElement.dataset["theme"] = theme;
 
 // Not when the form is sent, for the dialog is still open then.
-byId("key-dialog", HTMLDialogElement).addEventListener("close", () => {
+byId("key-dialog", HTMLDialogElement).addEventListener("close", (event) => {
   const field = byId("key", HTMLInputElement);
   const key = field.value.trim();
   field.value = "";
-  if (key === "") return;
+  if ((event.target as HTMLDialogElement).returnValue !== "use") return;
   if (useKey(key)) void load();
-  else {
-    say("A key has English letters, digits and signs only.", true);
-    askForKey();
-  }
+  else askForKey("A key has English letters, digits and signs only.");
 });
 
 async function load(): Promise<void> {

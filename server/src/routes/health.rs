@@ -8,22 +8,37 @@ use crate::metrics::{MEDIA_TYPE, OLD_MEDIA_TYPE};
 use crate::problem::Problem;
 use crate::state::State;
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 /// Whether the process answers.
-#[utoipa::path(get, path = "/health", operation_id = "health", responses((status = 200, description = "It does")))]
+#[utoipa::path(get, path = "/health", operation_id = "health", responses(
+    (status = 200, description = "It does", body = String, content_type = "text/plain"),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
+))]
 pub(crate) async fn health() -> HttpResponse {
-    HttpResponse::Ok().body("ok")
+    HttpResponse::Ok().content_type(PLAIN).body("ok")
 }
 
 /// Whether searches can be answered.
-#[utoipa::path(get, path = "/ready", operation_id = "ready", responses((status = 200, description = "They can")))]
+#[utoipa::path(get, path = "/ready", operation_id = "ready", responses(
+    (status = 200, description = "They can", body = String, content_type = "text/plain"),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
+))]
 pub(crate) async fn ready(state: Data<State>) -> HttpResponse {
     let stats = &state.snapshot().stats;
-    HttpResponse::Ok().body(format!("ready, generation {}", stats.generation))
+    HttpResponse::Ok()
+        .content_type(PLAIN)
+        .body(format!("ready, generation {}", stats.generation))
 }
 
 /// Counters and histograms for Prometheus.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", responses(
-    (status = 200, description = "OpenMetrics, or the older text format", body = String)
+    (status = 200, description = "OpenMetrics, or the older text format",
+        content((String = "application/openmetrics-text"), (String = "text/plain"))),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
 ))]
 pub(crate) async fn metrics(
     state: Data<State>,

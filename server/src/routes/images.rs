@@ -1,7 +1,5 @@
 //! `/v1/images/{image_name}`: an image, or a small one of it.
 
-use std::time::Instant;
-
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Path};
@@ -9,6 +7,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::Params;
+use crate::memory::HeldBody;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::thumbnails::MAX_SIZE;
@@ -26,7 +25,7 @@ pub(crate) struct ImageQuery {
 /// An image of the folder that the server was started with.
 #[utoipa::path(get, path = "/v1/images/{image_name}", operation_id = "image", params(("image_name" = String, Path), ImageQuery),
     security(("key" = [])), responses(
-    (status = 200, description = "The image", content_type = "image/*", body = Vec<u8>),
+    (status = 200, description = "The image", content_type = "image/*", body = super::ImageBytes),
     (status = "4XX", description = "What is wrong with the request", body = Problem,
         content_type = "application/problem+json")
 ))]
@@ -35,11 +34,11 @@ pub(crate) async fn get(
     name: Path<String>,
     Params(query): Params<ImageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    if state.thumbnails.is_none() {
+    let Some(thumbnails) = state.thumbnails.clone() else {
         return Err(Problem::not_found(
             "this server was started without --images",
         ));
-    }
+    };
     if query
         .size
         .is_some_and(|size| !(1..=MAX_SIZE).contains(&size))
@@ -47,19 +46,15 @@ pub(crate) async fn get(
         let detail = format!("size must be from 1 to {MAX_SIZE}");
         return Err(Problem::bad_request(detail));
     }
-    let (shared, snapshot) = (state.clone(), state.snapshot());
+    let snapshot = state.snapshot();
     let work = move || {
         let part = || snapshot.index().image(&name).ok().flatten()?.part_id;
-        let thumbnails = shared.thumbnails.as_ref();
-        let start = Instant::now();
-        let picture = thumbnails.map(|it| it.get(&name, query.size, part));
-        let ms = start.elapsed().as_secs_f64() * 1e3;
-        shared.metrics.stage("thumbnail", ms);
-        picture.unwrap_or_else(|| Err(Problem::not_found("there is no such image")))
+        thumbnails.get(&name, query.size, part)
     };
     let picture = state.gate.run(work).await?;
+    let body = HeldBody::new(picture.bytes, state.memory.hold())?;
     Ok(HttpResponse::Ok()
         .content_type(picture.media_type)
-        .insert_header((CACHE_CONTROL, "private, max-age=3600"))
-        .body(picture.bytes))
+        .insert_header((CACHE_CONTROL, "private, max-age=60"))
+        .body(body))
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use unprompt_index::Stats;
 use utoipa::ToSchema;
 
+use crate::problem::Problem;
 use crate::state::State;
 use crate::thumbnails::MAX_SIZE;
 
@@ -32,7 +33,11 @@ pub(crate) struct Info {
 }
 
 /// What is loaded, and what may be asked for.
-#[utoipa::path(get, path = "/v1/info", operation_id = "info", security(("key" = [])), responses((status = 200, description = "All of it", body = Info)))]
+#[utoipa::path(get, path = "/v1/info", operation_id = "info", security(("key" = [])), responses(
+    (status = 200, description = "All of it", body = Info),
+    (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json")
+))]
 pub(crate) async fn get(state: Data<State>) -> Json<Info> {
     let (predictor, limits) = (state.predictor(), &state.config.limits);
     Json(Info {

@@ -17,6 +17,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{Error, HttpResponse, Resource, ResponseError, Route, guard, web};
 use unprompt_index::Filter;
+use utoipa::ToSchema;
 
 use crate::config::Limits;
 use crate::problem::Problem;
@@ -90,6 +91,12 @@ fn refused(error: &dyn std::error::Error) -> Error {
     InternalError::from_response(problem, response).into()
 }
 
+/// The bytes of an image file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes a body")]
+struct ImageBytes(Vec<u8>);
+
 /// The hits that are asked for, those left out included, within the limit.
 fn hits(k: Option<usize>, offset: usize, limits: &Limits) -> Result<usize, Problem> {
     let k = k.unwrap_or(DEFAULT_HITS);
@@ -101,13 +108,14 @@ fn hits(k: Option<usize>, offset: usize, limits: &Limits) -> Result<usize, Probl
     Ok(k)
 }
 
-fn is_filter(text: Option<&str>) -> bool {
-    text.is_some_and(|text| !text.trim().is_empty())
+/// A text that is not blank.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.trim().is_empty())
 }
 
 /// A filter read, which is work for behind the gate: the longest take milliseconds.
 fn filter(text: Option<&str>, limits: &Limits) -> Result<Option<Filter>, Problem> {
-    let Some(text) = text.filter(|text| is_filter(Some(text))) else {
+    let Some(text) = given(text) else {
         return Ok(None);
     };
     within(text, limits)?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use unprompt::reverse::{Opened, ReverseAnswer, ReverseOptions};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{filter, hits};
+use super::{ImageBytes, filter, hits};
 use crate::body;
 use crate::config::Limits;
 use crate::extract::Params;
@@ -21,9 +21,6 @@ use crate::state::State;
 
 /// The media type of forms with files.
 const FORM: &str = "multipart/form-data";
-
-/// Bytes that a form may have beside its image.
-const FORM_BYTES: usize = 64 << 10;
 
 /// Settings of a reversal.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -51,7 +48,7 @@ pub(crate) struct ReverseForm {
 
 /// What prompt made this image: a form with the field `image`, or the image as the body.
 #[utoipa::path(post, path = "/v1/reverse", operation_id = "reverse", params(ReverseQuery), security(("key" = [])),
-    request_body(content((ReverseForm = "multipart/form-data"), (Vec<u8> = "application/octet-stream"))), responses(
+    request_body(content((ReverseForm = "multipart/form-data"), (ImageBytes = "application/octet-stream"))), responses(
     (status = 200, description = "The answer", body = ReverseAnswer),
     (status = "4XX", description = "What is wrong with the request", body = Problem,
         content_type = "application/problem+json")
@@ -122,7 +119,7 @@ async fn image(
         let bytes = body::collect(pieces, body::problem).await?;
         return Ok(("image".to_owned(), bytes));
     }
-    let pieces = body::pieces(request, payload, most + FORM_BYTES, held.clone(), limits)?;
+    let pieces = body::pieces(request, payload, limits.form_bytes(), held.clone(), limits)?;
     let mut form = Multipart::new(request.headers(), pieces);
     while let Some(field) = form.next().await {
         let mut field = field.map_err(|error| in_form(&error))?;

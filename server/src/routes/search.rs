@@ -7,7 +7,7 @@ use serde::Deserialize;
 use unprompt::search::{Mode, SearchAnswer, SearchOptions, listed, search_embedded};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{filter, hits, is_filter, text};
+use super::{filter, given, hits, text};
 use crate::extract::{JsonBody, Params};
 use crate::problem::Problem;
 use crate::state::State;
@@ -66,7 +66,7 @@ pub(crate) async fn post(
 async fn answer(state: &State, query: SearchQuery) -> Result<Json<SearchAnswer>, Problem> {
     let start = Instant::now();
     let limits = state.config.limits;
-    let is_listing = query.q.trim().is_empty() && is_filter(query.filter.as_deref());
+    let is_listing = given(Some(&query.q)).is_none() && given(query.filter.as_deref()).is_some();
     if !is_listing {
         text(&query.q, &limits)?;
     }

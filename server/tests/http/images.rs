@@ -64,8 +64,8 @@ fn nothing_outside_of_the_folder_is_sent() {
         let said = server.get(&format!("/v1/images/{name}")).problem(404);
         assert!(!said.contains("secret"), "{name}: {said}");
     }
-    server.get("/v1/images/fake.png").problem(415);
-    server.get("/v1/images/fake.png?size=9").problem(415);
+    server.get("/v1/images/fake.png").problem(422);
+    server.get("/v1/images/fake.png?size=9").problem(422);
     // Too large a file is no reason to tell where it lies.
     let large = File::create(server.pictures.join("large.png")).unwrap();
     large.set_len(65 << 20).unwrap();

@@ -184,6 +184,16 @@ fn pages_of_elsewhere_may_not_ask_unseen() {
     assert!(said.contains("--cors-origin"), "{said}");
     assert_eq!(ask("cross-site", allowed).status, 200);
     assert_eq!(ask("same-origin", "http://localhost").status, 200);
+    ask("same-site", "http://localhost:3000").problem(403);
+    let old = |origin: &str| {
+        let headers = [("origin", origin), ("host", "localhost:80")];
+        server.post_with("/v1/reverse", &headers, &image)
+    };
+    old("http://b.example.org").problem(403);
+    old("null").problem(403);
+    for origin in [allowed, "http://localhost:80"] {
+        assert_eq!(old(origin).status, 200, "{origin}");
+    }
     // A link from elsewhere is followed.
     let link = [
         ("sec-fetch-site", "cross-site"),
