@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 1 << 20;
 const NEGATIVE: &str = "Negative prompt:";
 
 /// A settings line has at least so many settings, as the web UI demands too.
-const MIN_SETTINGS: usize = 3;
+pub(super) const MIN_SETTINGS: usize = 3;
 
 /// Settings that tell a settings line from a prompt with colons; at least two must be there.
 const KNOWN: &[&str] = &[

@@ -4,6 +4,7 @@ use ::png::{BitDepth, ColorType, Encoder, EncodingError};
 use image::RgbImage;
 
 use super::Embedded;
+use super::automatic1111::MIN_SETTINGS;
 
 /// A PNG file of an image that says how it was made: what [`read`](super::read) gives back, whatever generator is named,
 /// as `automatic1111`.
@@ -42,6 +43,10 @@ fn parameters(made: &Embedded, image: &RgbImage) -> String {
         ),
     ];
     let settings: Vec<String> = settings.into_iter().flatten().collect();
+    // Fewer are taken for a line of the prompt, here and by others.
+    if settings.len() < MIN_SETTINGS {
+        return text;
+    }
     format!("{text}\n{}", settings.join(", "))
 }
 
