@@ -42,14 +42,15 @@ fn a_body_that_says_it_is_too_long_is_refused_at_once() {
 #[test]
 fn bodies_are_bounded_together() {
     let server = server(|config| {
-        config.limits.image_bytes = 20_000;
-        config.limits.memory_bytes = 20_000;
+        config.limits.image_bytes = 100_000;
+        config.limits.json_bytes = 1000;
+        config.limits.memory_bytes = 170_000;
     });
     // Its pixels, as the model takes them, are held as well.
     let image = png(8, 8);
     let ask = || server.post("/v1/reverse", "image/png", &image).status;
     assert_eq!(ask(), 200);
-    let greedy = begin(&server, 20_000, &[0; 15_000]);
+    let greedy = [90_000, 75_000].map(|length| begin(&server, 100_000, &vec![0; length]));
     until("what the other sent is held", || ask() == 429);
     drop(greedy);
     until("what it held is free again", || ask() == 200);
