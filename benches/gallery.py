@@ -66,11 +66,11 @@ def main():
                 file.write(png(number))
         build = [args.unprompt, "index", "build", "-q", gallery, "--out", index]
         # The first run brings the files into memory.
-        subprocess.run([args.unprompt, "read", gallery, "--json"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([args.unprompt, "read", gallery], check=True, stdout=subprocess.DEVNULL)
         for name, command, clean in [
             ("index build", build, index),
             ("index add, unchanged", [args.unprompt, "index", "add", "-q", index, gallery], None),
-            ("read", [args.unprompt, "read", gallery, "--json"], None),
+            ("read", [args.unprompt, "read", gallery], None),
         ]:
             seconds = timed(command, clean)
             print(f"{name}: {seconds:.2f} s, {args.files / seconds:.0f} files a second")
