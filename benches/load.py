@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Load on a server over loopback: throughput, latency and memory by clients, with batching and without; and a soak.
 
-    cargo install oha --locked --no-default-features
+    cargo install oha --locked
     benches/load.py INDEX IMAGE PROMPTS --out OUT              # the table, OUT/load.jsonl
     benches/load.py INDEX IMAGE PROMPTS --out OUT --soak 600   # ten minutes, OUT/soak.jsonl
 

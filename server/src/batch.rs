@@ -59,7 +59,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// # Errors
     /// [`Problem::busy`] if there is no room, and what the work reports.
     pub(crate) async fn run(&self, input: I) -> Result<O, Problem> {
-        let answer = self.place(vec![input]).map_err(|(_, problem)| problem)?;
+        let answer = self.place(vec![input]).map_err(|error| refused(&error))?;
         let outputs = answered(answer).await?;
         let output = outputs.into_iter().next();
         output.ok_or_else(|| Problem::internal("a batch without an output"))
@@ -69,32 +69,32 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// batch, so that they do not hold up single ones. A few may do so at a time, and are not refused half-way.
     ///
     /// # Errors
-    /// As for [`Batcher::run`].
+    /// As for [`Batcher::run`], and [`Problem::busy`] if as many do so already.
     pub(crate) async fn run_all(&self, inputs: Vec<I>) -> Result<Vec<O>, Problem> {
         let _place = self.many.try_acquire().map_err(|_| Problem::busy())?;
         let mut outputs = Vec::with_capacity(inputs.len());
         let mut inputs = inputs.into_iter();
         loop {
-            let some: Vec<I> = inputs.by_ref().take(self.size).collect();
+            let mut some: Vec<I> = inputs.by_ref().take(self.size).collect();
             if some.is_empty() {
                 return Ok(outputs);
             }
-            let mut placed = self.place(some);
-            while let Err((inputs, problem)) = placed {
-                if outputs.is_empty() {
-                    return Err(problem);
+            let answer = loop {
+                match self.place(some) {
+                    Ok(answer) => break answer,
+                    Err(TrySendError::Full(again)) if !outputs.is_empty() => {
+                        some = again;
+                        tokio::time::sleep(LOOK).await;
+                    }
+                    Err(error) => return Err(refused(&error)),
                 }
-                tokio::time::sleep(LOOK).await;
-                placed = self.place(inputs);
-            }
-            if let Ok(answer) = placed {
-                outputs.extend(answered(answer).await?);
-            }
+            };
+            outputs.extend(answered(answer).await?);
         }
     }
 
     /// Puts inputs into the queue, or gives them back.
-    fn place(&self, inputs: Vec<I>) -> Result<Answer<O>, (Vec<I>, Problem)> {
+    fn place(&self, inputs: Vec<I>) -> Result<Answer<O>, TrySendError<Vec<I>>> {
         let (reply, answer) = oneshot::channel();
         let since = Instant::now();
         // Before it is sent, for it may be taken at once.
@@ -104,18 +104,21 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             since,
             reply,
         };
-        match self.sender.try_send(job) {
-            Ok(()) => Ok(answer),
-            Err(error) => {
-                self.metrics.queue.left(Duration::ZERO);
-                Err(match error {
-                    TrySendError::Full(job) => (job.inputs, Problem::busy()),
-                    TrySendError::Disconnected(job) => {
-                        (job.inputs, Problem::internal("a queue has ended"))
-                    }
-                })
+        self.sender.try_send(job).map_err(|error| {
+            self.metrics.queue.refused();
+            match error {
+                TrySendError::Full(job) => TrySendError::Full(job.inputs),
+                TrySendError::Disconnected(job) => TrySendError::Disconnected(job.inputs),
             }
-        }
+        })?;
+        Ok(answer)
+    }
+}
+
+fn refused<I>(error: &TrySendError<I>) -> Problem {
+    match error {
+        TrySendError::Full(_) => Problem::busy(),
+        TrySendError::Disconnected(_) => Problem::internal("a queue has ended"),
     }
 }
 

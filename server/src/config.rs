@@ -59,7 +59,7 @@ pub struct Limits {
     pub image_bytes: usize,
     /// Bytes of any other body.
     pub json_bytes: usize,
-    /// Bytes of bodies, and of pixels that wait, over all requests.
+    /// Bytes of bodies, of pixels that wait and of images that are sent, over all requests.
     pub memory_bytes: usize,
     /// Bytes of a query, or of one text to embed; a filter has 4096 at most.
     pub text_bytes: usize,

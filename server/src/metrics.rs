@@ -74,6 +74,11 @@ impl QueueMetrics {
         self.waiting.inc();
     }
 
+    /// There was no room for who has just entered.
+    pub(crate) fn refused(&self) {
+        self.waiting.dec();
+    }
+
     /// Somebody has left who waited for so long.
     pub(crate) fn left(&self, waited: Duration) {
         self.waiting.dec();

@@ -84,8 +84,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = Limits::default().texts, env = "UNPROMPT_MAX_TEXTS")]
     max_texts: usize,
 
-    /// Bytes of bodies, and of pixels that wait for the model, over all requests; beyond it they are refused with status
-    /// 429.
+    /// Bytes of bodies, of pixels that wait for the model and of images that are sent, over all requests; beyond it they
+    /// are refused with status 429.
     #[arg(long, value_name = "N", default_value_t = Limits::default().memory_bytes,
         env = "UNPROMPT_MAX_MEMORY_BYTES")]
     max_memory_bytes: usize,

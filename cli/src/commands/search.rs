@@ -41,10 +41,10 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
     let likes: Vec<Like> = likes.collect::<Result<_>>()?;
     // An image of the index has its vector there.
     let is_known = |like: &Like| matches!(like, Like::Image(..));
-    let needs_none = args.texts.is_empty() && likes.iter().all(is_known);
+    let needs_no_encoder = args.texts.is_empty() && likes.iter().all(is_known);
     let sentences = match options.mode {
         Mode::Keyword => Err("none is loaded".to_owned()),
-        Mode::Hybrid | Mode::Vector if needs_none => Err("none is loaded".to_owned()),
+        Mode::Hybrid | Mode::Vector if needs_no_encoder => Err("none is loaded".to_owned()),
         Mode::Vector => Ok(sentence_encoder(global)?),
         Mode::Hybrid => sentence_encoder(global).map_err(|error| status::line(&error)),
     };

@@ -34,7 +34,11 @@ fn gallery() -> (TempDir, PathBuf) {
     write_png(&at.join("g/night/owl.png"), Some("an owl at dusk"));
     write_png(&at.join("g/night/owl 2.png"), Some("an owl at dusk"));
     write_png(&at.join("g/unknown.png"), None);
-    let said = unprompt(&at, ["index", "build", "g", "--out", "g.idx"]).ok();
+    let said = unprompt(
+        &at,
+        ["index", "build", "g", "--out", "g.idx", "--threads", "2"],
+    )
+    .ok();
     let expected =
         "2 prompts with 3 images from 3 rows (1 without a prompt, 0 unreadable) in g.idx\n";
     assert_eq!(said, expected);
@@ -148,7 +152,7 @@ fn an_addition_follows_what_became_of_the_files() {
 #[test]
 fn unknown_prompts_are_predicted_where_asked_for_and_marked() {
     let (_folder, at) = gallery();
-    let said = add(&at, &["--predict"]);
+    let said = add(&at, &["--predict", "--threads", "1"]);
     assert!(
         said.starts_with("0 new prompts and 1 new images, 1 with a predicted prompt"),
         "{said}"
@@ -160,7 +164,7 @@ fn unknown_prompts_are_predicted_where_asked_for_and_marked() {
         "{found:?}"
     );
     assert!(!found.is_empty());
-    let said = add(&at, &["--predict"]);
+    let said = add(&at, &["--predict", "--threads", "1"]);
     assert!(said.contains("4 unchanged files"), "{said}");
     let listed = unprompt(&at, ["-v", "index", "add", "g.idx", "g/unknown.png"]);
     assert!(!listed.stderr.contains("no prompt in"), "{}", listed.stderr);
@@ -183,9 +187,9 @@ fn predictions_stay_when_only_the_time_changes_and_are_no_evidence() {
     assert!(said.contains("0 new images from 0 rows"), "{said}");
     let predicted = ["snow", "owl", "--filter", "predicted:*"];
     assert!(!paths(&at, &predicted).is_empty());
-    let said = add(&at, &["--predict"]);
+    let said = add(&at, &["--predict", "--threads", "1"]);
     assert!(said.contains("1 with a predicted prompt"), "{said}");
-    let said = add(&at, &["--predict"]);
+    let said = add(&at, &["--predict", "--threads", "1"]);
     assert!(said.contains("4 unchanged files"), "{said}");
     let reversed = unprompt(&at, ["reverse", "g.idx", "g/unknown.png", "--json"]).ok();
     let hits = json_lines(&reversed)[0]["hits"].as_array().unwrap().clone();

@@ -150,12 +150,15 @@ fn may_be_gallery(source: &Source) -> bool {
 }
 
 fn encoder(args: &SourceArgs, global: &Global) -> Result<SentenceEncoder> {
-    let mut sentences = sentence_encoder(global)?;
-    if let Some(threads) = NonZeroUsize::new(args.threads) {
-        sentences = sentences.with_threads(threads)?;
-        // Files are read, and images predicted, by the pool that all share.
+    let threads = NonZeroUsize::new(args.threads);
+    if let Some(threads) = threads {
+        // Files are read, and images predicted, by the pool that all share, before anything else starts it.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
         pool.build_global().context("cannot start the threads")?;
+    }
+    let mut sentences = sentence_encoder(global)?;
+    if let Some(threads) = threads {
+        sentences = sentences.with_threads(threads)?;
     }
     if let Some(texts) = args.batch_size {
         sentences = sentences.with_batch_size(texts);
