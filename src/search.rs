@@ -144,6 +144,8 @@ pub fn listed(index: &Index, options: &SearchOptions) -> Result<SearchAnswer> {
     let start = Instant::now();
     let hits = index.search(&SearchRequest {
         keywords: None,
+        // It has no scores.
+        min_score: None,
         ..request(None, "", options)
     })?;
     Ok(SearchAnswer {

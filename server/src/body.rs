@@ -18,9 +18,6 @@ use crate::config::Limits;
 use crate::memory::Held;
 use crate::problem::Problem;
 
-/// A body comes within so many times what a client may take for its headers, and without a pause of that length.
-const PAUSES: u32 = 12;
-
 /// Pieces of a body, as forms are read from them.
 pub(crate) type Pieces = LocalBoxStream<'static, Result<Bytes, PayloadError>>;
 
@@ -48,15 +45,15 @@ pub(crate) fn pieces(
     if length.is_some_and(|length| length > limit as u64) {
         return Err(too_long(limit));
     }
-    let pause = limits.client;
-    let end = Instant::now() + pause * PAUSES;
+    let (pause, whole) = (limits.client, limits.patience());
+    let end = Instant::now() + whole;
     let begin = (payload, 0usize);
     let stream = try_unfold(begin, move |(mut payload, so_far)| {
         let held = held.clone();
         async move {
             let deadline = end.min(Instant::now() + pause);
             let piece = timeout_at(deadline, payload.next()).await;
-            let Some(piece) = piece.map_err(|_| failed(too_slow(pause)))? else {
+            let Some(piece) = piece.map_err(|_| failed(too_slow(pause, whole)))? else {
                 return Ok(None);
             };
             let piece = piece?;
@@ -106,8 +103,7 @@ fn too_long(limit: usize) -> Problem {
     Problem::too_large(format!("the body is longer than {limit} bytes"))
 }
 
-fn too_slow(pause: Duration) -> Problem {
-    let whole = pause * PAUSES;
+fn too_slow(pause: Duration, whole: Duration) -> Problem {
     let detail =
         format!("the body did not come in time: it may pause for {pause:?}, and take {whole:?}");
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)

@@ -27,7 +27,7 @@ pub struct Config {
     pub batching: Batching,
     /// Threads that answer; one a core by default.
     pub workers: Option<NonZeroUsize>,
-    /// Time to put a prompt together in.
+    /// Time to put a prompt together in; requests that wait for a core share it.
     pub reconstruct: Duration,
     /// How often to look for a new generation of the index.
     pub reload_every: Duration,
@@ -59,7 +59,7 @@ pub struct Limits {
     pub image_bytes: usize,
     /// Bytes of any other body.
     pub json_bytes: usize,
-    /// Bytes of bodies, of pixels that wait and of images that are sent, over all requests.
+    /// Bytes of bodies, of pixels that wait and of long answers that are sent, over all requests.
     pub memory_bytes: usize,
     /// Bytes of a query, or of one text to embed; a filter has 4096 at most.
     pub text_bytes: usize,
@@ -67,14 +67,22 @@ pub struct Limits {
     pub texts: usize,
     /// Hits, those left out by an offset included.
     pub hits: usize,
-    /// Time for a client to send the headers of a connection's first request, the next piece of a body, and to go away once it is asked to; a whole body
-    /// may take twelve times as long.
+    /// Time for a client to send the headers of a connection's first request, the next piece of a body, and to go away
+    /// once it is asked to. A whole body may take twelve times as long, and so may a client that reads nothing.
     pub client: Duration,
 }
 
 impl Limits {
     /// Bytes that a form may have beside its image.
     const FORM_BYTES: usize = 64 << 10;
+
+    /// Times what a client may pause for that it may take in all.
+    const PAUSES: u32 = 12;
+
+    /// Time for a whole body, and for a client that reads nothing of its answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.client * Self::PAUSES
+    }
 
     /// Bytes of the longest form.
     pub(crate) fn form_bytes(&self) -> usize {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::web;
 use tokio::sync::Semaphore;
@@ -16,6 +16,7 @@ use crate::problem::Problem;
 /// Lets a few through at a time.
 pub(crate) struct Gate {
     running: Arc<Semaphore>,
+    cores: usize,
     waiting: AtomicUsize,
     room: usize,
     metrics: QueueMetrics,
@@ -27,6 +28,7 @@ impl Gate {
         let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self {
             running: Arc::new(Semaphore::new(cores.get())),
+            cores: cores.get(),
             waiting: AtomicUsize::new(0),
             room: room.get(),
             metrics,
@@ -53,6 +55,12 @@ impl Gate {
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         self.pass(Place::take(self), work).await
+    }
+
+    /// What is left of a time that somebody may use up, when others wait for each core: an equal share.
+    pub(crate) fn share(&self, time: Duration) -> Duration {
+        let turns = self.waiting.load(Ordering::Relaxed) / self.cores + 1;
+        time.div_f64(turns as f64)
     }
 
     async fn pass<T: Send + 'static>(

@@ -50,7 +50,7 @@ pub(crate) async fn around(
         Ok(()) if is_preflight(&request) => {
             request.into_response(HttpResponse::NoContent().finish())
         }
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Ok(()) => held(next.call(request).await?.map_into_boxed_body(), &state),
         Err(problem) => request.into_response(problem.error_response()),
     };
     let status = response.status().as_u16();
@@ -74,6 +74,17 @@ pub(crate) async fn around(
     state.metrics.request(route, known(&method), status, took);
     tracing::info!(%method, path, status, ms = took.as_millis() as u64, id, "request");
     Ok(response)
+}
+
+/// An answer that counts as held until it is sent, or that there is no room for it.
+fn held(response: ServiceResponse<BoxBody>, state: &State) -> ServiceResponse<BoxBody> {
+    let (request, response) = response.into_parts();
+    let (head, body) = response.into_parts();
+    let response = match state.memory.held_while_sent(body) {
+        Ok(body) => head.set_body(body),
+        Err(problem) => problem.error_response(),
+    };
+    ServiceResponse::new(request, response)
 }
 
 fn admit(request: &ServiceRequest, config: &Config) -> Result<(), Problem> {

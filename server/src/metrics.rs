@@ -58,6 +58,7 @@ pub(crate) struct Metrics {
     waiting: Family<Queue, Gauge>,
     waits: Family<Queue, Histogram, fn() -> Histogram>,
     batches: Family<Queue, Histogram, fn() -> Histogram>,
+    memory: Gauge,
     generation: Gauge<u64, AtomicU64>,
     prompts: Gauge<u64, AtomicU64>,
 }
@@ -112,6 +113,7 @@ impl Metrics {
             waiting: Family::default(),
             waits: Family::new_with_constructor(seconds),
             batches: Family::new_with_constructor(sizes),
+            memory: Gauge::default(),
             generation: Gauge::default(),
             prompts: Gauge::default(),
         };
@@ -143,6 +145,12 @@ impl Metrics {
             "batch_size",
             "Images or texts that were encoded together",
             metrics.batches.clone(),
+        );
+        registry.register_with_unit(
+            "memory_held",
+            "Bodies, waiting pixels and long answers, which --max-memory bounds",
+            Unit::Bytes,
+            metrics.memory.clone(),
         );
         registry.register(
             "index_generation",
@@ -190,6 +198,11 @@ impl Metrics {
             sizes: self.batches.get_or_create_owned(&Queue { queue }),
             stage: self.stages.get_or_create_owned(&Stage { stage }),
         }
+    }
+
+    /// Bytes that requests hold.
+    pub(crate) fn memory(&self) -> Gauge {
+        self.memory.clone()
     }
 
     pub(crate) fn index(&self, generation: u64, prompts: usize) {

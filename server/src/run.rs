@@ -1,8 +1,12 @@
 //! Starting, and stopping.
 
+use std::any::Any;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::middleware::from_fn;
+#[cfg(target_os = "linux")]
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, rt, web};
 use unprompt::predictor::Predictor;
 use unprompt::text::SentenceEncoder;
@@ -11,6 +15,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::state::State;
 use crate::{guard, reload, routes};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 
 /// Seconds that requests have to finish in once the server is asked to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -47,12 +53,14 @@ impl Server {
         let state = web::Data::new(State::new(config, predictor, sentences)?);
         let config = &state.config;
         let shared = state.clone();
+        let patience = config.limits.patience();
         let mut server = HttpServer::new(move || {
             App::new()
                 .app_data(shared.clone())
                 .wrap(from_fn(guard::around))
                 .configure(routes::configure)
         })
+        .on_connect(move |connection, _| give_up_after(patience, connection))
         .client_request_timeout(config.limits.client)
         .client_disconnect_timeout(config.limits.client)
         // Who has gone is no longer worked for.
@@ -123,4 +131,16 @@ impl Handle {
         // The message is sent when the future is made; it waits for the end.
         drop(self.0.stop(true));
     }
+}
+
+/// Has the system end a connection whose client takes nothing of what is sent for so long; only Linux can.
+fn give_up_after(patience: Duration, connection: &dyn Any) {
+    #[cfg(target_os = "linux")]
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(patience))
+    {
+        tracing::warn!("a connection without a timeout: {error}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (patience, connection);
 }

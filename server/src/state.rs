@@ -15,7 +15,7 @@ use crate::batch::Batcher;
 use crate::config::Config;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::memory::Memory;
+use crate::memory::{Held, Memory};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::thumbnails::Thumbnails;
@@ -49,7 +49,7 @@ pub(crate) struct State {
     pub(crate) thumbnails: Option<Arc<Thumbnails>>,
     predictor: Arc<Predictor>,
     sentences: Arc<SentenceEncoder>,
-    images: Batcher<RgbImage, Prediction>,
+    images: Batcher<(RgbImage, Held), Prediction>,
     texts: Batcher<String, Vec<f32>>,
     snapshot: RwLock<Arc<Snapshot>>,
 }
@@ -70,7 +70,10 @@ impl State {
             "encode-images",
             batching,
             metrics.batches("images", "encode"),
-            move |images: Vec<RgbImage>| Ok(model.predict(&images)?),
+            move |waiting: Vec<(RgbImage, Held)>| {
+                let (images, _held): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+                Ok(model.predict(&images)?)
+            },
         );
         let encoder = sentences.clone();
         let texts = Batcher::start(
@@ -87,7 +90,7 @@ impl State {
             None => None,
         };
         Ok(Self {
-            memory: Memory::new(config.limits.memory_bytes),
+            memory: Memory::new(config.limits.memory_bytes, metrics.memory()),
             gate: Gate::new(batching.queue, metrics.queue("work")),
             thumbnails,
             images: images.map_err(Error::Start)?,
@@ -126,8 +129,13 @@ impl State {
     }
 
     /// What the model predicts of an image, together with those of other requests.
+    ///
+    /// # Errors
+    /// [`Problem::busy`] if there is no room for its pixels, or in the queue, and what the model reports.
     pub(crate) async fn predict(&self, image: RgbImage) -> Result<Prediction, Problem> {
-        self.images.run(image).await
+        let held = self.memory.hold();
+        held.take(image.len())?;
+        self.images.run((image, held)).await
     }
 
     /// The embedding of a text, together with those of other requests.

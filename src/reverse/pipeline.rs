@@ -9,6 +9,7 @@ use unprompt_index::{Filter, Fusion, Hit, Index, KeywordQuery, PromptId, SearchR
 
 use super::answer::{ReverseAnswer, Verdict, Word, phrases};
 use super::candidates::Candidates;
+use super::reconstruct::Pace;
 use super::{reconstruct, verdict};
 use crate::error::Result;
 use crate::image::decode;
@@ -123,6 +124,7 @@ pub struct Reverser {
     predictor: Arc<Predictor>,
     ranking: Option<Ranking>,
     sentences: Option<Arc<SentenceEncoder>>,
+    pace: Pace,
 }
 
 impl Reverser {
@@ -139,6 +141,7 @@ impl Reverser {
             index,
             predictor,
             sentences: None,
+            pace: Pace::default(),
         })
     }
 
@@ -284,7 +287,8 @@ impl Reverser {
             Some(it) if is_wanted => {
                 let odds = WordOdds::new(prediction, self.predictor.vocabulary());
                 let weight = self.ranking.map_or(0.0, |it| it.words_in_cosines());
-                reconstruct::reconstruct(&hits, target, (&odds, weight), it, options.reconstruct)?
+                let time = (options.reconstruct, &self.pace);
+                reconstruct::reconstruct(&hits, target, (&odds, weight), it, time)?
             }
             _ => None,
         };

@@ -12,6 +12,9 @@ const EXACT: f32 = 0.9;
 /// What is at least as likely as this to say the same as the true prompt is called near.
 const NEAR: f32 = 0.5;
 
+/// What was put together is claimed where it is at least as likely as this to say the same as the true prompt.
+const CLAIMED: f32 = 0.1;
+
 /// What a best hit is judged by; `None` where nothing was found.
 pub fn signs(hits: &[Hit]) -> Option<Signs> {
     let best = hits.first()?;
@@ -47,13 +50,19 @@ pub(super) fn answer(
     let better = confidence.filter(|it| gives_way(hits, it));
     let better = better.and_then(|it| it.reconstruction.as_ref());
     let answer = match (better, &reconstruction) {
-        (Some(fit), Some(made)) => ReverseAnswer {
-            verdict: Verdict::Reconstructed,
-            prompt: made.prompt.clone(),
-            confidence: fit.steps.share(made.cosine),
-            phrases: made.phrases.clone(),
-            ..ReverseAnswer::nothing(image)
-        },
+        (Some(fit), Some(made)) => {
+            let confidence = fit.steps.share(made.cosine);
+            ReverseAnswer {
+                verdict: match confidence {
+                    CLAIMED.. => Verdict::Reconstructed,
+                    _ => Verdict::Unsure,
+                },
+                prompt: made.prompt.clone(),
+                confidence,
+                phrases: made.phrases.clone(),
+                ..ReverseAnswer::nothing(image)
+            }
+        }
         _ => ReverseAnswer {
             verdict: match (exact, same) {
                 (EXACT.., _) => Verdict::Exact,

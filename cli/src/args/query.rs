@@ -9,6 +9,7 @@ use unprompt::data::source::Source;
 use unprompt::search::Mode;
 
 use super::flag;
+use super::serve::address;
 
 /// Arguments of `search`.
 #[derive(Debug, Args)]
@@ -184,7 +185,8 @@ pub(crate) struct ReverseArgs {
 /// How long a prompt may be put together.
 #[derive(Debug, Args)]
 pub(crate) struct ReconstructArgs {
-    /// Milliseconds in which a prompt is put together from the best hits; 0 for the best hit alone.
+    /// Milliseconds in which a prompt is put together from the best hits; 0 for the best hit alone. Requests to a server
+    /// that wait for a processor share them.
     #[arg(
         long,
         value_name = "MS",
@@ -308,7 +310,8 @@ pub(crate) struct DemoArgs {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:8080",
-        env = "UNPROMPT_BIND"
+        env = "UNPROMPT_BIND",
+        value_parser = address
     )]
     pub(crate) bind: SocketAddr,
 

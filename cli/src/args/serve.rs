@@ -1,6 +1,6 @@
 //! `serve`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +23,8 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:8080",
-        env = "UNPROMPT_BIND"
+        env = "UNPROMPT_BIND",
+        value_parser = address
     )]
     bind: SocketAddr,
 
@@ -57,12 +58,13 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "NAME",
         env = "UNPROMPT_HOST",
+        value_parser = host,
         value_delimiter = ','
     )]
     host: Vec<String>,
 
     /// Another origin whose pages may ask, as https://example.org.
-    #[arg(long, value_name = "ORIGIN", env = "UNPROMPT_CORS_ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", env = "UNPROMPT_CORS_ORIGIN", value_parser = origin)]
     cors_origin: Option<String>,
 
     /// Bytes of the largest image.
@@ -84,8 +86,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = Limits::default().texts, env = "UNPROMPT_MAX_TEXTS")]
     max_texts: usize,
 
-    /// Bytes of bodies, of pixels that wait for the model and of images that are sent, over all requests; beyond it they
-    /// are refused with status 429.
+    /// Bytes of bodies, of pixels that wait for the model and of long answers that are sent, over all requests; beyond it
+    /// they are refused with status 429.
     #[arg(long, value_name = "N", default_value_t = Limits::default().memory_bytes,
         env = "UNPROMPT_MAX_MEMORY_BYTES")]
     max_memory_bytes: usize,
@@ -95,7 +97,7 @@ pub(crate) struct ServeArgs {
     max_hits: usize,
 
     /// Seconds that a client may take for the headers of a connection's first request, and for the next piece of a
-    /// body; a whole body may take twelve times as long.
+    /// body. A whole body may take twelve times as long, and so may a client that reads nothing of its answer.
     #[arg(long, value_name = "S", default_value_t = Limits::default().client.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=3600), env = "UNPROMPT_CLIENT_TIMEOUT_S")]
     client_timeout_s: u64,
@@ -157,6 +159,89 @@ impl ServeArgs {
             reconstruct: self.reconstruct.budget(),
             reload_every: Duration::from_millis(self.reload_ms),
             ..Config::new(self.index.clone(), self.bind)
+        }
+    }
+}
+
+/// Where to listen: a number or a name of this machine, and a port.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |why: &dyn std::fmt::Display| format!("{why}; give an address as 127.0.0.1:8080");
+    let mut found = text.to_socket_addrs().map_err(|error| wrong(&error))?;
+    found.next().ok_or_else(|| wrong(&"it has no address"))
+}
+
+/// A name as the header `Host` has it before its port.
+fn host(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let number = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_name = match number {
+        Some(number) => number.parse::<Ipv6Addr>().is_ok(),
+        None => !text.is_empty() && text.chars().all(is_plain),
+    };
+    match is_name {
+        true => Ok(text.to_owned()),
+        false => Err("give a name alone, as example.org".to_owned()),
+    }
+}
+
+/// An origin as browsers say it.
+fn origin(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let is_host = |rest: &str| match rest.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => host(name).is_ok(),
+        _ => host(rest).is_ok(),
+    };
+    match rest.is_some_and(is_host) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("give scheme and host without a path, as https://example.org".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_name_or_a_number() {
+        assert_eq!(address("127.0.0.1:80"), Ok(([127, 0, 0, 1], 80).into()));
+        assert!(address("localhost:8080").unwrap().ip().is_loopback());
+        for wrong in ["8080", "127.0.0.1", "localhost:99999", ""] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_origins_are_as_browsers_say_them() {
+        for right in ["example.org", "10.0.0.1", "[2001:db8::1]"] {
+            assert_eq!(host(right), Ok(right.to_owned()));
+        }
+        for wrong in [
+            "a b",
+            "https://example.org",
+            "example.org/",
+            "a.org:80",
+            "[x]",
+            "",
+        ] {
+            assert!(host(wrong).is_err(), "{wrong}");
+        }
+        for right in [
+            "https://example.org",
+            "http://localhost:3000",
+            "http://[::1]:80",
+        ] {
+            assert_eq!(origin(right), Ok(right.to_owned()));
+        }
+        for wrong in [
+            "example.org",
+            "https://example.org/",
+            "*",
+            "ftp://a.org",
+            "https://",
+        ] {
+            assert!(origin(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::Params;
-use crate::memory::HeldBody;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::thumbnails::MAX_SIZE;
@@ -52,9 +51,8 @@ pub(crate) async fn get(
         thumbnails.get(&name, query.size, part)
     };
     let picture = state.gate.run(work).await?;
-    let body = HeldBody::new(picture.bytes, state.memory.hold())?;
     Ok(HttpResponse::Ok()
         .content_type(picture.media_type)
         .insert_header((CACHE_CONTROL, "private, max-age=60"))
-        .body(body))
+        .body(picture.bytes))
 }

@@ -63,7 +63,6 @@ pub(crate) async fn post(
     let mut options = ReverseOptions {
         k: hits(query.k, 0, &limits)?,
         use_metadata: query.metadata.unwrap_or(true),
-        reconstruct: state.config.reconstruct,
         ..ReverseOptions::default()
     };
     let held = Rc::new(state.memory.hold());
@@ -76,22 +75,20 @@ pub(crate) async fn post(
         let pixels = pixels.map(|it| shared.predictor().shrink(it));
         Ok((options, opened, pixels))
     };
-    let (options, opened, pixels) = state.gate.run(open).await?;
+    let (mut options, opened, pixels) = state.gate.run(open).await?;
     state.metrics.stage("decode", opened.took_ms);
     // The file is done with; what waits now is its pixels.
     drop(held);
-    let held = state.memory.hold();
     let start = Instant::now();
     let prediction = match pixels {
-        Some(pixels) => {
-            held.take(pixels.len())?;
-            Some(state.predict(pixels).await?)
-        }
+        Some(pixels) => Some(state.predict(pixels).await?),
         None => None,
     };
     let encode = start.elapsed().as_secs_f64() * 1e3;
     let snapshot = state.snapshot();
+    let shared = state.clone();
     let look_up = move || {
+        options.reconstruct = shared.gate.share(shared.config.reconstruct);
         let prediction = prediction.as_ref();
         Ok(snapshot
             .reverser

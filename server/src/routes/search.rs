@@ -33,7 +33,7 @@ pub(crate) struct SearchQuery {
     /// Best hits to leave out.
     #[serde(default)]
     offset: usize,
-    /// Leaves out hits with a smaller score.
+    /// Leaves out hits with a smaller score; a listing has no scores.
     min_score: Option<f32>,
 }
 

@@ -16,6 +16,18 @@ fn begin(server: &Running, length: usize, body: &[u8]) -> TcpStream {
     client
 }
 
+/// A request for an image of 16 MiB, more than the system keeps for who does not read it.
+fn ask_for_image(server: &Running) -> TcpStream {
+    let mut image = png(8, 8);
+    image.resize(16 << 20, 0);
+    std::fs::write(server.pictures.join("1.png"), image).unwrap();
+    let mut client = TcpStream::connect(server.address).unwrap();
+    client
+        .write_all(b"GET /v1/images/1.png HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    client
+}
+
 /// The first bytes of its answer.
 fn answered(mut client: TcpStream) -> String {
     let mut start = [0; 12];
@@ -50,10 +62,36 @@ fn bodies_are_bounded_together() {
     let image = png(8, 8);
     let ask = || server.post("/v1/reverse", "image/png", &image).status;
     assert_eq!(ask(), 200);
+    let held = || server.metric("unprompt_memory_held_bytes");
+    until("what was answered is free again", || held() == 0.0);
     let greedy = [90_000, 75_000].map(|length| begin(&server, 100_000, &vec![0; length]));
-    until("what the other sent is held", || ask() == 429);
+    until("what the others sent is held", || held() == 165_000.0);
+    assert_eq!(ask(), 429);
     drop(greedy);
-    until("what it held is free again", || ask() == 200);
+    until("what they held is free again", || held() == 0.0);
+    assert_eq!(ask(), 200);
+}
+
+#[test]
+fn long_answers_are_held_until_they_are_read() {
+    let server = server(|config| config.limits.memory_bytes = 30 << 20);
+    let held = || server.metric("unprompt_memory_held_bytes");
+    let slow = ask_for_image(&server);
+    until("the image is held", || held() > 16e6);
+    assert_eq!(server.get("/v1/images/1.png").status, 429);
+    drop(slow);
+    until("it is free again", || held() == 0.0);
+    let _other = ask_for_image(&server);
+    until("another one is held", || held() > 16e6);
+}
+
+#[test]
+fn who_reads_nothing_is_given_up() {
+    let server = server(|config| config.limits.client = Duration::from_millis(300));
+    let held = || server.metric("unprompt_memory_held_bytes");
+    let _idle = ask_for_image(&server);
+    until("the image is held", || held() > 16e6);
+    until("it is held no longer", || held() == 0.0);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod estimate;
 mod lexicon;
 mod origin;
+mod pace;
 mod prior;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use unprompt_index::Hit;
 
 use self::estimate::Estimate;
 use self::lexicon::{BREAK, Lexicon};
+pub(super) use self::pace::Pace;
 use self::prior::Prior;
 use super::answer::Phrase;
 use crate::error::Result;
@@ -79,7 +81,7 @@ impl Known {
 
 /// Puts a prompt together from the best of `hits`, whose embedding is as near to `target` (a unit vector) as
 /// can be found within `budget`, and whose words have the best log-odds, each counted `odds_weight` times; a
-/// round that has begun is finished. `None` if nothing better than the hits is found.
+/// round that does not fit into what is left is not begun. `None` if nothing better than the hits is found.
 ///
 /// # Errors
 /// If a text cannot be embedded.
@@ -88,7 +90,7 @@ pub(super) fn reconstruct(
     target: &[f32],
     (odds, odds_weight): (&WordOdds<'_>, f64),
     sentences: &SentenceEncoder,
-    budget: Duration,
+    (budget, pace): (Duration, &Pace),
 ) -> Result<Option<Reconstruction>> {
     let start = Instant::now();
     let hits: Vec<&Hit> = hits
@@ -107,9 +109,8 @@ pub(super) fn reconstruct(
         .collect();
     let found = seen.clone();
     let pool = pool(&lexicon, &known);
-    let mut round = Duration::ZERO;
     let mut idle = 0;
-    while idle < PATIENCE && start.elapsed() + round < budget {
+    while idle < PATIENCE && pace.fits(budget.saturating_sub(start.elapsed())) {
         let began = Instant::now();
         known.sort_by(|a, b| b.score.total_cmp(&a.score));
         let proposals = propose(&lexicon, &prior, &pool, &known, &seen);
@@ -125,7 +126,7 @@ pub(super) fn reconstruct(
         }
         let better = known.iter().any(|it| it.score > best);
         idle = if better { 0 } else { idle + 1 };
-        round = began.elapsed();
+        pace.took(began.elapsed());
     }
     let best = known.into_iter().max_by(|a, b| a.score.total_cmp(&b.score));
     let best = best.filter(|best| !found.contains(&best.numbers));
