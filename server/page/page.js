@@ -217,12 +217,16 @@ var RANGES = [
   ["cfg", "cfg"],
   ["width", "width"]
 ];
+var CHECKS = ["hide-nsfw", "hide-predicted"];
+var TEXTS = [...RANGES.flatMap(([, id]) => [`${id}-min`, `${id}-max`]), "sampler", "model", "raw-filter"];
 var input = (id) => byId(id, HTMLInputElement);
 function quoted(text2) {
   return `"${text2.replace(/["\\]/g, "\\$&")}"`;
 }
 function expression() {
   const parts = [];
+  const raw = input("raw-filter").value.trim();
+  if (raw !== "") parts.push(raw);
   for (const [field, id] of RANGES) {
     const [low, high] = [input(`${id}-min`).value.trim(), input(`${id}-max`).value.trim()];
     if (low !== "" || high !== "") parts.push(`${field}:[${low || "*"} TO ${high || "*"}]`);
@@ -233,9 +237,18 @@ function expression() {
   }
   if (input("hide-nsfw").checked) parts.push("-image_nsfw:[0.5 TO *]");
   if (input("hide-predicted").checked) parts.push("-predicted:*");
-  const raw = input("raw-filter").value.trim();
-  if (raw !== "") parts.push(`(${raw})`);
+  if (raw !== "" && parts.length > 1) parts[0] = `(${raw})`;
   return parts.join(" AND ");
+}
+function values() {
+  const texts = TEXTS.map((id) => [id, input(id).value.trim()]);
+  const checks = CHECKS.map((id) => [id, input(id).checked ? "on" : ""]);
+  return new Map([...texts, ...checks].filter(([, value]) => value !== ""));
+}
+function use(given) {
+  for (const id of TEXTS) input(id).value = given.get(id) ?? "";
+  for (const id of CHECKS) input(id).checked = given.get(id) === "on";
+  count();
 }
 function watch(changed) {
   const form = byId("filters", HTMLDetailsElement);
@@ -248,11 +261,7 @@ function watch(changed) {
     }, 400);
   });
   byId("clear-filters", HTMLButtonElement).addEventListener("click", () => {
-    for (const control of form.querySelectorAll("input")) {
-      if (control.type === "checkbox") control.checked = false;
-      else control.value = "";
-    }
-    count();
+    use(/* @__PURE__ */ new Map());
     changed();
   });
 }
@@ -301,8 +310,8 @@ var Grid = class {
     this.done = source === null;
     this.current = 0;
     this.pausedUntil = 0;
-    const now = document.activeElement;
-    this.refocus = this.root.contains(now) || this.refocus && now === document.body;
+    const now2 = document.activeElement;
+    this.refocus = this.root.contains(now2) || this.refocus && now2 === document.body;
     this.redraw();
     if (source !== null && first.length === 0) void this.more();
   }
@@ -454,6 +463,34 @@ function settings(hit) {
   return said.join(" \xB7 ");
 }
 
+// src/view.ts
+var MAX_IMAGES = 20;
+var images = /* @__PURE__ */ new Map();
+function keep(view, own) {
+  const query = new URLSearchParams([...view.filters]);
+  if (view.text !== "") query.set("q", view.text);
+  if (view.like !== null) query.set("like", view.like);
+  const search2 = query.size === 0 ? "" : `?${query}`;
+  const place = now() + (own ? 1 : 0);
+  images.delete(place);
+  if (view.image !== null) images.set(place, view.image);
+  const oldest = images.keys().next();
+  if (images.size > MAX_IMAGES && oldest.done !== true) images.delete(oldest.value);
+  history[own ? "pushState" : "replaceState"]({ place }, "", location.pathname + search2);
+}
+function here() {
+  const filters = new Map(new URLSearchParams(location.search));
+  const [text2, like2] = [filters.get("q") ?? "", filters.get("like") ?? null];
+  return { text: text2, like: like2, image: images.get(now()) ?? null, filters };
+}
+function watch2(changed) {
+  addEventListener("popstate", changed);
+}
+function now() {
+  const state = history.state;
+  return state?.place ?? 0;
+}
+
 // src/main.ts
 var WORDS_MS = 80;
 var MEANING_MS = 350;
@@ -466,7 +503,9 @@ var drop = byId("drop", HTMLElement);
 var about = null;
 var image = null;
 var preview = "";
+var liked = "";
 var like = null;
+var isNew = false;
 var call = new AbortController();
 var timers = [];
 var grid = new Grid(
@@ -475,22 +514,18 @@ var grid = new Grid(
   () => about?.max_hits ?? FIRST_HITS,
   {
     similar(hit) {
-      like = hit;
-      image = null;
-      text.value = "";
-      run("hybrid");
+      go({ like: hit.id });
       scrollTo({ top: 0 });
     },
     search(prompt) {
-      like = image = null;
-      text.value = prompt;
-      run("hybrid");
+      go({ text: prompt });
       scrollTo({ top: 0 });
     },
     failed,
     found(count2, more) {
       const prompts = count2 === 1 && !more ? "prompt" : "prompts";
-      say(count2 === 0 ? "Nothing found." : `${count2}${more ? " and more" : ""} ${prompts}`);
+      const found = `${count2}${more ? " and more" : ""} ${prompts}`;
+      say(count2 === 0 ? "Nothing found." : like === null ? found : `${found} like \u201C${liked}\u201D`);
     }
   }
 );
@@ -509,8 +544,29 @@ function askForKey(why) {
   dialog.returnValue = "";
   if (!dialog.open) dialog.showModal();
 }
+function go(next) {
+  isNew = true;
+  set({ text: "", like: null, image: null, ...next });
+  run("hybrid");
+}
+function set(next) {
+  text.value = next.text;
+  ({ like, image } = next);
+  if (preview !== "") URL.revokeObjectURL(preview);
+  preview = image === null ? "" : URL.createObjectURL(image);
+}
+function restore() {
+  const shown = here();
+  set(shown);
+  use(shown.filters);
+  isNew = false;
+}
 function run(mode) {
-  if (mode !== "keyword") timers.forEach(clearTimeout);
+  if (mode !== "keyword") {
+    timers.forEach(clearTimeout);
+    keep({ text: text.value.trim(), like, image, filters: values() }, isNew);
+    isNew = false;
+  }
   call.abort();
   call = new AbortController();
   const filter = expression();
@@ -520,9 +576,15 @@ function run(mode) {
     return;
   }
   if (like !== null) {
-    const { id, prompt } = like;
-    say(`More like: ${prompt}`);
-    grid.show({ page: async (offset, k, signal) => (await similar({ id, filter, k, offset }, signal)).hits });
+    const id = like;
+    say("Searching \u2026");
+    grid.show({
+      async page(offset, k, signal) {
+        const said = await similar({ id, filter, k, offset }, signal);
+        liked = said.query;
+        return said.hits;
+      }
+    });
     return;
   }
   const q = text.value.trim();
@@ -540,11 +602,7 @@ async function runReverse(asked, filter, signal) {
   try {
     const k = Math.min(FIRST_HITS, about?.max_hits ?? FIRST_HITS);
     const said = await reverse(asked, filter, k, signal);
-    show(answerRoot, said, preview, (prompt) => {
-      image = null;
-      text.value = prompt;
-      run("hybrid");
-    });
+    show(answerRoot, said, preview, (prompt) => go({ text: prompt }));
     grid.show(null, said.hits);
     say(`${said.hits.length} prompts that come near`);
   } catch (error) {
@@ -554,7 +612,6 @@ async function runReverse(asked, filter, signal) {
   }
 }
 function take(given) {
-  if (given === null || given === void 0) return;
   if (!given.type.startsWith("image/")) {
     say("That is no image.", true);
     return;
@@ -563,14 +620,10 @@ function take(given) {
     say(`That image is larger than ${Math.floor(about.max_image_bytes / 2 ** 20)} MiB.`, true);
     return;
   }
-  if (preview !== "") URL.revokeObjectURL(preview);
-  preview = URL.createObjectURL(given);
-  image = given;
-  like = null;
-  text.value = "";
-  run("hybrid");
+  go({ image: given });
 }
 text.addEventListener("input", () => {
+  isNew ||= image !== null || like !== null;
   like = image = null;
   timers.forEach(clearTimeout);
   timers = [setTimeout(() => run("keyword"), WORDS_MS), setTimeout(() => run("hybrid"), MEANING_MS)];
@@ -579,9 +632,11 @@ byId("search", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
   if (text.value.trim() !== "") like = image = null;
   run("hybrid");
+  isNew = true;
 });
 file.addEventListener("change", () => {
-  take(file.files?.[0]);
+  const given = file.files?.[0];
+  if (given !== void 0) take(given);
   file.value = "";
 });
 addEventListener("paste", (event) => {
@@ -601,7 +656,9 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   drop.classList.remove("over");
-  take(event.dataTransfer?.files[0]);
+  const given = event.dataTransfer?.files[0];
+  if (given !== void 0) take(given);
+  else say("That is no image file: save the image first, or copy and paste it.", true);
 });
 addEventListener("keydown", (event) => {
   const typing = event.target instanceof HTMLInputElement;
@@ -611,10 +668,14 @@ addEventListener("keydown", (event) => {
   }
 });
 watch(() => run("hybrid"));
+watch2(() => {
+  restore();
+  run("hybrid");
+});
 byId("theme", HTMLButtonElement).addEventListener("click", () => {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const now = document.documentElement.dataset["theme"] ?? (dark ? "dark" : "light");
-  const next = now === "dark" ? "light" : "dark";
+  const now2 = document.documentElement.dataset["theme"] ?? (dark ? "dark" : "light");
+  const next = now2 === "dark" ? "light" : "dark";
   document.documentElement.dataset["theme"] = next;
   lasting.write("unprompt-theme", next);
 });
@@ -631,10 +692,10 @@ byId("key-dialog", HTMLDialogElement).addEventListener("close", (event) => {
 async function load() {
   try {
     about = await info();
-    const { prompts, images } = about.index;
+    const { prompts, images: images2 } = about.index;
     const numbers = new Intl.NumberFormat("en");
     byId("about", HTMLParagraphElement).replaceChildren(
-      `${numbers.format(prompts)} prompts, ${numbers.format(images)} images, model ${about.model}. `,
+      `${numbers.format(prompts)} prompts, ${numbers.format(images2)} images, model ${about.model}. `,
       el("a", { href: "/docs/" }, "API")
     );
     run("hybrid");
@@ -642,4 +703,5 @@ async function load() {
     failed(error);
   }
 }
+restore();
 void load();

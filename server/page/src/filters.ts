@@ -8,6 +8,9 @@ const RANGES = [
   ["width", "width"],
 ] as const;
 
+const CHECKS = ["hide-nsfw", "hide-predicted"];
+const TEXTS = [...RANGES.flatMap(([, id]) => [`${id}-min`, `${id}-max`]), "sampler", "model", "raw-filter"];
+
 const input = (id: string): HTMLInputElement => byId(id, HTMLInputElement);
 
 function quoted(text: string): string {
@@ -17,6 +20,9 @@ function quoted(text: string): string {
 /** The expression that the controls stand for; empty if none is used. */
 export function expression(): string {
   const parts: string[] = [];
+  // First and as it is, where it may be, for errors tell places in it.
+  const raw = input("raw-filter").value.trim();
+  if (raw !== "") parts.push(raw);
   for (const [field, id] of RANGES) {
     const [low, high] = [input(`${id}-min`).value.trim(), input(`${id}-max`).value.trim()];
     if (low !== "" || high !== "") parts.push(`${field}:[${low || "*"} TO ${high || "*"}]`);
@@ -27,9 +33,22 @@ export function expression(): string {
   }
   if (input("hide-nsfw").checked) parts.push("-image_nsfw:[0.5 TO *]");
   if (input("hide-predicted").checked) parts.push("-predicted:*");
-  const raw = input("raw-filter").value.trim();
-  if (raw !== "") parts.push(`(${raw})`);
+  if (raw !== "" && parts.length > 1) parts[0] = `(${raw})`;
   return parts.join(" AND ");
+}
+
+/** What the controls say, those that say nothing left out. */
+export function values(): Map<string, string> {
+  const texts = TEXTS.map((id): [string, string] => [id, input(id).value.trim()]);
+  const checks = CHECKS.map((id): [string, string] => [id, input(id).checked ? "on" : ""]);
+  return new Map([...texts, ...checks].filter(([, value]) => value !== ""));
+}
+
+/** Has the controls say what is given, and nothing else. */
+export function use(given: ReadonlyMap<string, string>): void {
+  for (const id of TEXTS) input(id).value = given.get(id) ?? "";
+  for (const id of CHECKS) input(id).checked = given.get(id) === "on";
+  count();
 }
 
 /** Calls `changed` when a control was changed, and after a pause when it is typed into. */
@@ -44,11 +63,7 @@ export function watch(changed: () => void): void {
     }, 400);
   });
   byId("clear-filters", HTMLButtonElement).addEventListener("click", () => {
-    for (const control of form.querySelectorAll("input")) {
-      if (control.type === "checkbox") control.checked = false;
-      else control.value = "";
-    }
-    count();
+    use(new Map());
     changed();
   });
 }

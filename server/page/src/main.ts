@@ -1,11 +1,12 @@
 // The page: an image or a text in, the answer and hits out.
 
 import * as answer from "./answer";
-import { Failure, type Hit, type Info, type Mode, hasKey, info, reverse, search, similar, useKey } from "./api";
+import { Failure, type Info, type Mode, hasKey, info, reverse, search, similar, useKey } from "./api";
 import { byId, el } from "./dom";
 import * as filters from "./filters";
 import { Grid } from "./hits";
 import { lasting } from "./storage";
+import * as view from "./view";
 
 /** Pauses in typing after which words are looked up, and after which meaning is compared, too. */
 const WORDS_MS = 80;
@@ -21,7 +22,11 @@ const drop = byId("drop", HTMLElement);
 let about: Info | null = null;
 let image: Blob | null = null;
 let preview = "";
-let like: Hit | null = null;
+/** The prompt that those of {@link like} are like. */
+let liked = "";
+let like: string | null = null;
+/** Whether what is shown next gets a place of its own in the history. */
+let isNew = false;
 let call = new AbortController();
 let timers: number[] = [];
 
@@ -31,22 +36,18 @@ const grid = new Grid(
   () => about?.max_hits ?? FIRST_HITS,
   {
     similar(hit) {
-      like = hit;
-      image = null;
-      text.value = "";
-      run("hybrid");
+      go({ like: hit.id });
       scrollTo({ top: 0 });
     },
     search(prompt) {
-      like = image = null;
-      text.value = prompt;
-      run("hybrid");
+      go({ text: prompt });
       scrollTo({ top: 0 });
     },
     failed,
     found(count, more) {
       const prompts = count === 1 && !more ? "prompt" : "prompts";
-      say(count === 0 ? "Nothing found." : `${count}${more ? " and more" : ""} ${prompts}`);
+      const found = `${count}${more ? " and more" : ""} ${prompts}`;
+      say(count === 0 ? "Nothing found." : like === null ? found : `${found} like “${liked}”`);
     },
   },
 );
@@ -69,10 +70,36 @@ function askForKey(why: string): void {
   if (!dialog.open) dialog.showModal();
 }
 
+/** Goes on to something else. */
+function go(next: { text?: string; like?: string; image?: Blob }): void {
+  isNew = true;
+  set({ text: "", like: null, image: null, ...next });
+  run("hybrid");
+}
+
+function set(next: Omit<view.View, "filters">): void {
+  text.value = next.text;
+  ({ like, image } = next);
+  if (preview !== "") URL.revokeObjectURL(preview);
+  preview = image === null ? "" : URL.createObjectURL(image);
+}
+
+/** Has the controls say what the address says. */
+function restore(): void {
+  const shown = view.here();
+  set(shown);
+  filters.use(shown.filters);
+  isNew = false;
+}
+
 /** Answers what is there now: an image, more like a hit, or a text. */
 function run(mode: Mode): void {
   // What was typed before is answered by this; only meaning is still to be compared.
-  if (mode !== "keyword") timers.forEach(clearTimeout);
+  if (mode !== "keyword") {
+    timers.forEach(clearTimeout);
+    view.keep({ text: text.value.trim(), like, image, filters: filters.values() }, isNew);
+    isNew = false;
+  }
   call.abort();
   call = new AbortController();
   const filter = filters.expression();
@@ -82,9 +109,15 @@ function run(mode: Mode): void {
     return;
   }
   if (like !== null) {
-    const { id, prompt } = like;
-    say(`More like: ${prompt}`);
-    grid.show({ page: async (offset, k, signal) => (await similar({ id, filter, k, offset }, signal)).hits });
+    const id = like;
+    say("Searching …");
+    grid.show({
+      async page(offset, k, signal) {
+        const said = await similar({ id, filter, k, offset }, signal);
+        liked = said.query;
+        return said.hits;
+      },
+    });
     return;
   }
   const q = text.value.trim();
@@ -103,11 +136,7 @@ async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Pro
   try {
     const k = Math.min(FIRST_HITS, about?.max_hits ?? FIRST_HITS);
     const said = await reverse(asked, filter, k, signal);
-    answer.show(answerRoot, said, preview, (prompt) => {
-      image = null;
-      text.value = prompt;
-      run("hybrid");
-    });
+    answer.show(answerRoot, said, preview, (prompt) => go({ text: prompt }));
     grid.show(null, said.hits);
     say(`${said.hits.length} prompts that come near`);
   } catch (error) {
@@ -118,8 +147,7 @@ async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Pro
   }
 }
 
-function take(given: Blob | null | undefined): void {
-  if (given === null || given === undefined) return;
+function take(given: Blob): void {
   if (!given.type.startsWith("image/")) {
     say("That is no image.", true);
     return;
@@ -128,15 +156,12 @@ function take(given: Blob | null | undefined): void {
     say(`That image is larger than ${Math.floor(about.max_image_bytes / 2 ** 20)} MiB.`, true);
     return;
   }
-  if (preview !== "") URL.revokeObjectURL(preview);
-  preview = URL.createObjectURL(given);
-  image = given;
-  like = null;
-  text.value = "";
-  run("hybrid");
+  go({ image: given });
 }
 
 text.addEventListener("input", () => {
+  // Typing on changes what is there; Back does not lead to each letter.
+  isNew ||= image !== null || like !== null;
   like = image = null;
   timers.forEach(clearTimeout);
   timers = [setTimeout(() => run("keyword"), WORDS_MS), setTimeout(() => run("hybrid"), MEANING_MS)];
@@ -145,9 +170,11 @@ byId("search", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
   if (text.value.trim() !== "") like = image = null;
   run("hybrid");
+  isNew = true;
 });
 file.addEventListener("change", () => {
-  take(file.files?.[0]);
+  const given = file.files?.[0];
+  if (given !== undefined) take(given);
   file.value = "";
 });
 addEventListener("paste", (event) => {
@@ -167,7 +194,9 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   drop.classList.remove("over");
-  take(event.dataTransfer?.files[0]);
+  const given = event.dataTransfer?.files[0];
+  if (given !== undefined) take(given);
+  else say("That is no image file: save the image first, or copy and paste it.", true);
 });
 addEventListener("keydown", (event) => {
   const typing = event.target instanceof HTMLInputElement;
@@ -177,6 +206,10 @@ addEventListener("keydown", (event) => {
   }
 });
 filters.watch(() => run("hybrid"));
+view.watch(() => {
+  restore();
+  run("hybrid");
+});
 
 byId("theme", HTMLButtonElement).addEventListener("click", () => {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
@@ -213,4 +246,5 @@ async function load(): Promise<void> {
   }
 }
 
+restore();
 void load();

@@ -104,6 +104,41 @@ onPage("filters narrow the hits, and say when they cannot be read", {}, async (p
   await page.waitForFunction(() => document.querySelector("#status").textContent === "Nothing found.");
 });
 
+onPage("Back leads to what was there before", {}, async (page) => {
+  await search(page, "a lighthouse");
+  const first = await hits(page).first().locator(".prompt").textContent();
+  await page.fill("#text", "a lighthouse at night");
+  await page.waitForURL(/night/);
+  await hits(page).first().getByRole("button", { name: "More like this" }).click();
+  await page.waitForURL(/like=/);
+  await page.waitForFunction(() => /like “/.test(document.querySelector("#status").textContent));
+  await reverse(page);
+  await page.goBack();
+  await page.locator("#answer[hidden]").waitFor({ state: "attached" });
+  assert.match(page.url(), /like=/);
+  await page.goForward();
+  await page.locator("#answer:not([hidden])").waitFor();
+  await page.goBack();
+  await page.goBack();
+  await page.waitForFunction(() => document.querySelector("#text").value === "a lighthouse at night");
+  await fused(page);
+  // What was typed on the way to it has no place of its own.
+  await page.fill("#text", "a lighthouse");
+  await fused(page);
+  await page.waitForURL(/q=a\+lighthouse$/);
+  await page.reload();
+  await fused(page);
+  assert.equal(await hits(page).first().locator(".prompt").textContent(), first);
+});
+
+onPage("an address has text and filters", { path: "/?q=a+castle&raw-filter=-prompt%3Ared&hide-nsfw=on" }, async (page) => {
+  await fused(page);
+  assert.equal(await page.inputValue("#text"), "a castle");
+  assert.equal(await page.inputValue("#raw-filter"), "-prompt:red");
+  assert.ok(await page.isChecked("#hide-nsfw"));
+  assert.ok(await page.locator("#filters-on").isVisible());
+});
+
 onPage("what is no image is refused", {}, async (page) => {
   const text = { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("hello") };
   await page.setInputFiles("#file", text);

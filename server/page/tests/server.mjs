@@ -37,7 +37,7 @@ export async function serve(...settings) {
 export const launch = () => chromium.launch({ executablePath: need("UNPROMPT_E2E_BROWSER"), args: ["--no-sandbox"] });
 
 /** Opens the page, and collects what it complains of. */
-export async function open(browser, address, settings = {}) {
+export async function open(browser, address, { path = "/", ...settings } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...settings });
   const page = await context.newPage();
   const complaints = [];
@@ -46,7 +46,7 @@ export async function open(browser, address, settings = {}) {
   page.on("console", (message) => {
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
   });
-  await page.goto(address);
+  await page.goto(new URL(path, address).href);
   return { page, complaints, close: () => context.close() };
 }
 
