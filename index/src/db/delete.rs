@@ -25,8 +25,8 @@ const PROMPTS_PER_STEP: usize = 1024;
 /// Deletes from the index at a folder. Their space is free after [`compact`](crate::compact).
 ///
 /// By id, prompts go with all their images. By filter, what a search with it would list goes: if it
-/// speaks of images, those images, and the prompts that are left without any and were not given by themselves; if
-/// not, whole prompts. Images in the index are descriptions: no image file is touched.
+/// speaks of images, those images, and the prompts that are left without any and were not given by themselves, while
+/// prompts that had none stay; if not, whole prompts. Images in the index are descriptions: no image file is touched.
 ///
 /// # Errors
 /// [`Error::NotAnIndex`], [`Error::Locked`], [`Error::Io`], and what
@@ -108,6 +108,9 @@ fn matching(segment: &Segment, filter: &Filter) -> Result<Deleted> {
     let mut gone = Deleted::default();
     for row in &selection.prompts {
         let images = segment.image_rows(row, Some(&selection))?;
+        if images.is_empty() {
+            continue;
+        }
         if images == segment.image_rows(row, None)? && !segment.is_given(row)? {
             gone.prompts.insert(row);
         }

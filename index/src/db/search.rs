@@ -79,10 +79,17 @@ impl Index {
     /// is listed, with a score of 0.
     ///
     /// # Errors
-    /// [`Error::Option`] without any query and without a filter, or with a constant of the fusion out of range;
-    /// [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
+    /// [`Error::Option`] without any query and without a filter, with a constant of the fusion out of range, or with a
+    /// smallest score that is no number; [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
     pub fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
         request.fusion.check()?;
+        if request.min_score.is_some_and(f32::is_nan) {
+            let why = "it is not a number".to_owned();
+            return Err(Error::Option {
+                name: "min_score",
+                why,
+            });
+        }
         let wanted = request.offset.saturating_add(request.k);
         let queries = usize::from(request.vector.is_some())
             + usize::from(request.kernel.is_some())

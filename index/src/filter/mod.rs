@@ -3,7 +3,7 @@
 //! A filter speaks about two things at once, prompts and images, which lie in two indexes. Its
 //! top-level conjunction is therefore split: what speaks of the prompt runs on `prompts/`; what
 //! speaks of images runs, as one conjunction, on `images/`, and selects the prompts that have
-//! *one image that fulfils all of it*. A disjunction over both has no such split, and is refused.
+//! *one image that fulfils all of it*, of which a prompt without images has one that nothing is known of. A disjunction over both has no such split, and is refused.
 
 mod clause;
 mod query;
@@ -46,7 +46,8 @@ impl Filter {
     ///
     /// A prompt is selected if it fulfils what is said of prompts and has an image that fulfils
     /// all that is said of images, negations included: `sampler:k_lms AND -cfg:7` wants one image
-    /// that is both. The empty filter selects everything.
+    /// that is both. A prompt without images counts as having one of which nothing is known, so that `-cfg:7` selects
+    /// it. The empty filter selects everything.
     ///
     /// # Errors
     /// [`Error::Filter`], one line: the syntax, a field that does not exist, a value of the wrong
@@ -80,6 +81,13 @@ impl Filter {
     /// Whether it says anything of images.
     pub(crate) fn speaks_of_images(&self) -> bool {
         self.images.is_some()
+    }
+
+    /// Whether an image of which nothing is known fulfils what is said of images.
+    pub(crate) fn takes_unknown_image(&self, level: Level<'_>) -> Result<bool> {
+        let nothing = |_: &dyn Query| Ok(RoaringBitmap::new());
+        let fulfils = self.matches(level, 1, &nothing)?;
+        Ok(fulfils.is_none_or(|it| it.contains(0)))
     }
 
     /// The documents at `level`, of all that there are, which fulfil what the filter says of that

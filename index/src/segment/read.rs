@@ -229,22 +229,33 @@ impl Segment {
         let level = Level::Images(self.images.schema());
         let mut images =
             filter.matches(level, self.images.len(), &|query| self.images.select(query))?;
-        if let (Some(images), Some(deleted)) = (&mut images, &self.deleted) {
-            *images -= &deleted.images;
+        let mut prompts = prompts.unwrap_or_else(|| (0..rows).collect());
+        if let Some(images) = &mut images {
+            if let Some(deleted) = &self.deleted {
+                *images -= &deleted.images;
+            }
+            let mut fulfil = self.images.prompts(images, rows)?;
+            if filter.takes_unknown_image(level)? {
+                fulfil |= self.without_images()?;
+            }
+            prompts &= fulfil;
         }
-        let with_images = images
-            .as_ref()
-            .map(|images| self.images.prompts(images, rows));
-        let mut prompts = match (prompts, with_images.transpose()?) {
-            (None, None) => (0..rows).collect(),
-            (Some(prompts), None) | (None, Some(prompts)) => prompts,
-            (Some(prompts), Some(with_images)) => prompts & with_images,
-        };
         if let Some(live) = &self.live {
             prompts &= &live.prompts;
             images = images.or_else(|| live.images.clone());
         }
         Ok(Selection { prompts, images })
+    }
+
+    /// The prompts that have no image, or none that is not deleted.
+    fn without_images(&self) -> Result<RoaringBitmap> {
+        let mut images: RoaringBitmap = (0..self.images.len()).collect();
+        if let Some(deleted) = &self.deleted {
+            images -= &deleted.images;
+        }
+        let rows = self.rows() as u32;
+        let all: RoaringBitmap = (0..rows).collect();
+        Ok(all - self.images.prompts(&images, rows)?)
     }
 
     /// `selection`, or else all that is not deleted.

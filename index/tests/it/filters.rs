@@ -71,7 +71,8 @@ fn has(prompt: &str, word: &str) -> bool {
 }
 
 /// Asserts that `text` selects the prompts that fulfil `prompt` and have an image that fulfils
-/// `image`, where it says anything of images, and lists exactly such images.
+/// `image`, where it says anything of images, or none while one of which nothing is known does, and lists exactly such
+/// images.
 fn same(
     index: &Index,
     entries: &[Entry],
@@ -98,7 +99,10 @@ fn same(
     let expected: BTreeSet<String> = entries
         .iter()
         .filter(|(text, _)| prompt(text))
-        .filter(|(_, images)| image.is_none() || images.iter().any(fulfils))
+        .filter(|(_, images)| match images.as_slice() {
+            [] => fulfils(&ImageRecord::default()),
+            images => images.iter().any(fulfils),
+        })
         .map(|(text, _)| text.clone())
         .collect();
     assert_eq!(found, expected, "{text}");

@@ -218,6 +218,7 @@ fn a_filter_deletes_what_it_would_list() {
     // Images go, and the one prompt that has no others; "a den" had none to lose.
     assert_eq!(run("sampler:k_lms"), (1, 3));
     assert_eq!(run("sampler:k_lms"), (0, 0));
+    assert_eq!(run("-sampler:ddim"), (0, 0));
     let index = Index::open(&built.dir).unwrap();
     let listed = |text: &str| {
         let entry = index.find(&PromptId::of(text)).unwrap()?;
