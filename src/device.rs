@@ -8,7 +8,33 @@ use std::str::FromStr;
 
 pub use candle_core::Device;
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
+
+/// What `work` makes of all items, `batch` at a time. The layers of a network run on the thread that calls them, so that
+/// on a CPU each takes a piece of the batch.
+///
+/// # Errors
+/// What `work` reports.
+pub(crate) fn in_pieces<I: Sync, O: Send>(
+    items: &[I],
+    batch: usize,
+    device: &Device,
+    work: impl Fn(&[I]) -> Result<Vec<O>> + Sync,
+) -> Result<Vec<O>> {
+    let threads = match device {
+        Device::Cpu => rayon::current_num_threads(),
+        _ => 1,
+    };
+    let mut done = Vec::with_capacity(items.len());
+    for batch in items.chunks(batch) {
+        let pieces = batch.par_chunks(batch.len().div_ceil(threads));
+        let pieces = pieces.map(&work).collect::<Result<Vec<_>>>()?;
+        done.extend(pieces.into_iter().flatten());
+    }
+    Ok(done)
+}
 
 /// A device as it is asked for.
 ///

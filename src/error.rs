@@ -565,6 +565,13 @@ pub enum Error {
         variable: String,
     },
 
+    /// An encoder was to begin with what is meant for another.
+    #[error("{encoder} cannot begin with the pretraining of another encoder")]
+    UnfitStart {
+        /// The encoder.
+        encoder: &'static str,
+    },
+
     /// A network was to begin with a model of another kind.
     #[error("{model} has another encoder, or takes images another way, than what is to be trained")]
     OtherNetwork {

@@ -3,9 +3,9 @@
 //!     cargo bench -p unprompt-benches --bench shift -- DATA MODEL...
 //!
 //! DATA is a folder of `unprompt dataset`, each MODEL one that was trained on its training side, with another seed.
-//! Each is adapted, with the settings of `AdaptOptions` but for fewer centroids, to 2000 validation images that were
-//! changed as a line says, without their prompts, and judged by 2000 test images that were changed the same way. Cosines
-//! to the true prompts' embeddings before and after; the mean over models, and the standard deviation of the gain.
+//! Each is adapted with 2000 centroids to 1000 validation images that were changed as a line says, without their prompts,
+//! and judged by 1000 test images that were changed the same way. Cosines to the true prompts' embeddings before and after,
+//! for each gamma and alpha; the mean over models, and the standard deviation of the gain.
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
@@ -18,7 +18,8 @@ use image::{DynamicImage, Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unprompt::adapt::{AdaptOptions, Adaptation, SourceDomain};
-use unprompt::data::pairs::Pairs;
+use unprompt::data::pairs::{Pairs, Sides};
+use unprompt::data::split::Splitter;
 use unprompt::device::DeviceChoice;
 use unprompt::diffusion::text_to_image::{GenerateOptions, Order, TextToImage};
 use unprompt::pocket::{PocketPrompt, Prompts, Split};
@@ -30,15 +31,15 @@ use unprompt_benches::{SEED, sentence_encoder};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Images that are adapted to, and as many that are judged by.
-const IMAGES: usize = 2000;
+const IMAGES: usize = 1000;
 
 /// Images that go through a model together.
 const BATCH: usize = 64;
 
-/// Penalties of the ridge regression; the paper's is the first, for twice as many centroids.
-const ALPHAS: [f64; 2] = [10.0, 0.1];
+/// Gamma and alpha. The paper's come first, for five times as many centroids.
+const SETTINGS: [(f64, f64); 4] = [(0.01, 10.0), (0.01, 1e-3), (1.0, 0.1), (1.0, 1e-3)];
 
-const CENTROIDS: usize = 5000;
+const CENTROIDS: usize = 2000;
 
 /// Settings that no image of DATA was made with.
 const HASTY: GenerateOptions = GenerateOptions {
@@ -123,10 +124,17 @@ fn main() -> Result<()> {
         println!("give a folder of `unprompt dataset`, and models that were trained on it");
         return Ok(());
     };
-    let data = Path::new(data);
     let sentences = sentence_encoder()?;
-    let source = Domain::of(&Pairs::of(data, Split::Train)?, usize::MAX, &sentences)?;
-    let shifts = shifts(data, &sentences)?;
+    let mut splitter = Splitter {
+        sentences: &sentences,
+        kept_in: None,
+        observe: &mut |_, _| ControlFlow::Continue(()),
+    };
+    let sides = Sides::open(Path::new(data), &mut splitter)?;
+    let side = |side, count| Domain::of(&sides.pairs(side)?, count, &sentences);
+    let source = side(Split::Train, usize::MAX)?;
+    let (targets, judged) = (side(Split::Validation, IMAGES)?, side(Split::Test, IMAGES)?);
+    let shifts = shifts(targets, judged, &sentences)?;
     let mut cosines = vec![vec![]; shifts.len()];
     for model in models {
         eprintln!("{model}");
@@ -139,9 +147,10 @@ fn main() -> Result<()> {
                 shift.judged.predictions(&model)?,
             );
             let mut row = vec![shift.judged.cosine(&judged)];
-            for alpha in ALPHAS {
+            for (gamma, alpha) in SETTINGS {
                 let options = AdaptOptions {
                     centroids: CENTROIDS,
+                    gamma,
                     alpha,
                     ..AdaptOptions::default()
                 };
@@ -163,7 +172,7 @@ fn main() -> Result<()> {
         }
     }
     println!(
-        "images, cosine, adapted with alpha {ALPHAS:?}, gains with their deviation over {} models",
+        "images, cosine, adapted with gamma and alpha {SETTINGS:?}, gains with their deviation over {} models",
         models.len()
     );
     for (shift, rows) in shifts.iter().zip(&cosines) {
@@ -171,7 +180,7 @@ fn main() -> Result<()> {
             mean_and_deviation(&rows.iter().map(of).collect::<Vec<_>>())
         };
         print!("{}, {:.4}", shift.name, column(&|row| row[0]).0);
-        for at in 1..=ALPHAS.len() {
+        for at in 1..=SETTINGS.len() {
             let (gain, deviation) = column(&|row| row[at] - row[0]);
             print!(
                 ", {:.4}, {gain:+.4} +- {deviation:.4}",
@@ -183,9 +192,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn shifts(data: &Path, sentences: &SentenceEncoder) -> Result<Vec<Shift>> {
-    let side = |side| Domain::of(&Pairs::of(data, side)?, IMAGES, sentences);
-    let (targets, judged) = (side(Split::Validation)?, side(Split::Test)?);
+fn shifts(targets: Domain, judged: Domain, sentences: &SentenceEncoder) -> Result<Vec<Shift>> {
     let mut shifts = vec![];
     let changes: [(&str, &dyn Fn(&RgbImage) -> Result<RgbImage>); 5] = [
         ("JPEG of quality 10", &jpeg),

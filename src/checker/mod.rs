@@ -9,6 +9,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
+use crate::device::in_pieces;
 use crate::error::Result;
 use crate::heads::attributes::AttributeHeads;
 use crate::image::ImageEncoder;
@@ -78,6 +79,8 @@ impl Checker {
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
         let bundle = Bundle::open(name_or_folder, files::CONFIG)?;
         let config: CheckerConfig = bundle.json(files::CONFIG)?;
+        let checked = config.encoder.check(&config.preprocess);
+        checked.map_err(|source| bundle.failed(files::CONFIG, source))?;
         let vb = bundle.weights(files::WEIGHTS, device)?;
         let network = CheckerNetwork::new(&config, &vb)
             .map_err(|source| bundle.failed(files::WEIGHTS, source))?;
@@ -93,12 +96,10 @@ impl Checker {
     /// # Errors
     /// If a tensor operation fails.
     pub fn read(&self, images: &[RgbImage]) -> Result<Vec<Meaning>> {
-        let mut meanings = Vec::with_capacity(images.len());
-        for batch in images.chunks(BATCH_IMAGES) {
-            let pixels = self.config.preprocess.batch(batch, &self.device)?;
-            meanings.extend(likeliest(&self.network.forward(&pixels)?)?);
-        }
-        Ok(meanings)
+        in_pieces(images, BATCH_IMAGES, &self.device, |piece| {
+            let pixels = self.config.preprocess.batch(piece, &self.device)?;
+            Ok(likeliest(&self.network.forward(&pixels)?)?)
+        })
     }
 }
 

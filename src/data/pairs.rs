@@ -2,7 +2,7 @@
 //! they are asked for.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -11,7 +11,7 @@ use super::archives::Archives;
 use super::diffusiondb;
 use super::read::{ReadOptions, read};
 use super::row::Row;
-use super::split;
+use super::split::Splitter;
 use crate::error::{Error, Result};
 use crate::image::decode::decode;
 use crate::pocket::Split;
@@ -60,44 +60,12 @@ impl Pairs {
         })
     }
 
-    /// What to train on and what to validate with, as [`Pairs::of`] finds them.
-    ///
-    /// # Errors
-    /// As for [`Pairs::of`].
-    pub fn sides(folder: &Path) -> Result<(Self, Self)> {
-        Ok((
-            Self::of(folder, Split::Train)?,
-            Self::of(folder, Split::Validation)?,
-        ))
-    }
-
-    /// One side of `folder`: the folder of the side's name where there are some, else the
-    /// [side](split::side) of its own pairs.
-    ///
-    /// # Errors
-    /// [`Error::NoPairs`] if it is empty, else as for [`Pairs::open`].
-    pub fn of(folder: &Path, side: Split) -> Result<Self> {
-        let sides = [Split::Train, Split::Validation].map(|side| folder.join(side.name()));
-        let pairs = if sides.iter().all(|folder| folder.is_dir()) {
-            Self::open(&folder.join(side.name()))?
-        } else {
-            Self::open(folder)?.side(side)
-        };
-        if pairs.is_empty() {
-            return Err(Error::NoPairs {
-                path: folder.to_owned(),
-                side: side.name(),
-            });
-        }
-        Ok(pairs)
-    }
-
-    fn side(&self, side: Split) -> Self {
-        let pairs = self.pairs.iter();
-        let pairs = pairs.filter(|pair| split::side(&pair.prompt) == side);
+    fn where_is(&self, kept: impl Fn(usize) -> bool) -> Self {
+        let pairs = self.pairs.iter().enumerate();
+        let pairs = pairs.filter(|(number, _)| kept(*number));
         Self {
             archives: self.archives.clone(),
-            pairs: pairs.cloned().collect(),
+            pairs: pairs.map(|(_, pair)| pair.clone()).collect(),
         }
     }
 
@@ -133,5 +101,51 @@ impl Pairs {
         let bytes = self.archives.read(pair.part, &pair.image_name);
         let bytes = bytes.map_err(|error| failed(error.into()))?;
         decode(&bytes).map_err(|error| failed(error.into()))
+    }
+}
+
+/// A folder of pairs, and how they stand on sides.
+#[derive(Clone, Debug)]
+pub struct Sides {
+    folder: PathBuf,
+    /// All pairs with their sides, where the folder does not have some for them.
+    split: Option<(Pairs, Vec<Split>)>,
+}
+
+impl Sides {
+    /// The sides of `folder`: the folders of their names where there are some, else what `splitter` makes of its pairs.
+    ///
+    /// # Errors
+    /// As for [`Pairs::open`] and [`Splitter::sides`].
+    pub fn open(folder: &Path, splitter: &mut Splitter<'_>) -> Result<Self> {
+        let sides = [Split::Train, Split::Validation].map(|side| folder.join(side.name()));
+        let split = if sides.iter().all(|folder| folder.is_dir()) {
+            None
+        } else {
+            let pairs = Pairs::open(folder)?;
+            let prompts: Vec<&str> = pairs.prompts().collect();
+            let sides = splitter.sides(&prompts)?;
+            Some((pairs, sides))
+        };
+        let folder = folder.to_owned();
+        Ok(Self { folder, split })
+    }
+
+    /// The pairs of a side.
+    ///
+    /// # Errors
+    /// [`Error::NoPairs`] if there are none, else as for [`Pairs::open`].
+    pub fn pairs(&self, side: Split) -> Result<Pairs> {
+        let pairs = match &self.split {
+            Some((all, sides)) => all.where_is(|number| sides[number] == side),
+            None => Pairs::open(&self.folder.join(side.name()))?,
+        };
+        if pairs.is_empty() {
+            return Err(Error::NoPairs {
+                path: self.folder.clone(),
+                side: side.name(),
+            });
+        }
+        Ok(pairs)
     }
 }

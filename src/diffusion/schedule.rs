@@ -99,6 +99,9 @@ pub struct NoiseSchedule {
     alpha_bar: Vec<f64>,
 }
 
+/// More than any model is trained with.
+const MAX_TIMESTEPS: usize = 100_000;
+
 impl NoiseSchedule {
     /// The schedule of these settings.
     ///
@@ -106,14 +109,14 @@ impl NoiseSchedule {
     /// If it has no steps, or a variance is not within (0, 1).
     pub fn new(config: &ScheduleConfig) -> Result<Self> {
         let inside = |beta: f64| beta > 0.0 && beta < 1.0;
-        if config.num_train_timesteps == 0
+        if !(1..=MAX_TIMESTEPS).contains(&config.num_train_timesteps)
             || ![config.beta_start, config.beta_end]
                 .map(inside)
                 .iter()
                 .all(|it| *it)
         {
             candle_core::bail!(
-                "a noise schedule needs num_train_timesteps above 0, beta_start and beta_end within (0, 1)"
+                "a noise schedule needs num_train_timesteps from 1 to {MAX_TIMESTEPS}, beta_start and beta_end within (0, 1)"
             );
         }
         let count = config.num_train_timesteps;
@@ -328,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn samplers_begin_in_noise_and_take_as_many_steps_as_asked() {
+    fn steps_fall_and_are_as_many_as_asked() {
         for spacing in [
             TimestepSpacing::Leading,
             TimestepSpacing::Trailing,

@@ -110,6 +110,9 @@ pub struct TextToImage {
 /// Images that go through the network together; more gains nothing on a CPU.
 const BATCH_IMAGES: usize = 8;
 
+/// Places a side of the largest latents.
+const MAX_SAMPLE: usize = 1024;
+
 impl TextToImage {
     /// Loads a model by the name of a built-in one, or from a folder.
     ///
@@ -121,6 +124,11 @@ impl TextToImage {
         let codec: CodecConfig = bundle.json(files::VAE_CONFIG)?;
         let schedule: ScheduleConfig = bundle.json(files::SCHEDULER_CONFIG)?;
         let unet_config: UNetConfig = bundle.json(files::UNET_CONFIG)?;
+        let side = unet_config.sample_size;
+        if !(1..=MAX_SAMPLE).contains(&side) {
+            let why = format!("sample_size {side} is not from 1 to {MAX_SAMPLE}");
+            return Err(bundle.failed(files::UNET_CONFIG, candle_core::Error::Msg(why)));
+        }
         let codec_weights = match &codec {
             CodecConfig::AutoencoderKl(_) => bundle.weights(files::VAE_WEIGHTS, device)?,
             CodecConfig::SpaceToDepth(_) => VarBuilder::zeros(DType::F32, device),

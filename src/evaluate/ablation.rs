@@ -51,17 +51,26 @@ const KERNEL_WORDS: Sources = Sources {
 };
 
 /// Every way to choose among the sources that a model has; whether what they bring is ranked, not fused.
-fn ways(is_adapted: bool, is_ranked: bool) -> Vec<(&'static str, Sources, bool)> {
-    let mut ways = vec![("embedding", VECTOR, false), ("words", WORDS, false)];
+fn ways(has_words: bool, is_adapted: bool, is_ranked: bool) -> Vec<(&'static str, Sources, bool)> {
+    let mut ways = vec![("embedding", VECTOR, false)];
+    if has_words {
+        ways.push(("words", WORDS, false));
+    }
     if is_adapted {
         ways.extend([
             ("adapted embedding", KERNEL, false),
             ("both embeddings, fused", VECTORS, false),
+        ]);
+    }
+    if has_words && is_adapted {
+        ways.extend([
             ("embedding and words, fused", VECTOR_WORDS, false),
             ("adapted embedding and words, fused", KERNEL_WORDS, false),
         ]);
     }
-    ways.push(("all, fused", Sources::ALL, false));
+    if has_words {
+        ways.push(("all, fused", Sources::ALL, false));
+    }
     if is_ranked {
         ways.push(("all, ranked", Sources::ALL, true));
     }
@@ -84,6 +93,7 @@ pub(super) fn measure(
     let truths = sentences.embed(&truths)?;
     let ranking = reverser.predictor().confidence().map(|it| it.ranking);
     let ways = ways(
+        !reverser.predictor().vocabulary().is_empty(),
         reverser.predictor().adaptation().is_some(),
         ranking.is_some(),
     );

@@ -49,7 +49,8 @@ const PIECE_IMAGES: usize = 8;
 /// Generates images of test prompts and judges them; `observe` is told of those done, of how many.
 ///
 /// # Errors
-/// [`Error::Cancelled`] if `observe` breaks, else if a tensor operation fails.
+/// [`Error::Cancelled`] if `observe` breaks, [`Error::OtherEncoder`] if the predictor is of another encoder than
+/// `sentences`, else if a tensor operation fails.
 pub fn adherence(
     model: &TextToImage,
     checker: &Checker,
@@ -58,6 +59,7 @@ pub fn adherence(
     options: AdherenceOptions,
     observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Adherence> {
+    sentences.check(predictor.sentence_encoder())?;
     let prompts = prompts(options);
     let images = in_batches(&prompts, observe, |batch| {
         let orders: Vec<Order> = batch
@@ -80,6 +82,7 @@ pub fn rendered(
     sentences: &SentenceEncoder,
     options: AdherenceOptions,
 ) -> Result<Adherence> {
+    sentences.check(predictor.sentence_encoder())?;
     let prompts = prompts(options);
     let images = prompts.iter().map(PocketPrompt::render).collect();
     judge(prompts, images, checker, predictor, sentences)
@@ -98,6 +101,7 @@ pub fn reconstructed(
     options: AdherenceOptions,
     observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Adherence> {
+    sentences.check(predictor.sentence_encoder())?;
     let prompts = prompts(options);
     let preprocess = Preprocess::symmetric(model.side());
     let images = in_batches(&prompts, observe, |batch| {

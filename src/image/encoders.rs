@@ -7,6 +7,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::clip::ClipConfig;
+use super::preprocess::Preprocess;
 use super::swin::SwinConfig;
 use super::unet::UNetEncoderConfig;
 use super::vit::VitConfig;
@@ -60,10 +61,28 @@ encoders! {
     UNet(UNetEncoderConfig) = "unet", "The way down of a diffusion model, told a caption: white box";
 }
 
+/// Pixels a side of the largest image that an encoder takes.
+const MAX_SIDE: usize = 1024;
+
 impl EncoderConfig {
     /// Width and height of the input in pixels.
     pub fn side(&self) -> usize {
         self.architecture().side()
+    }
+
+    /// Refuses sizes that no weight speaks against: an input beyond any encoder's, or another than images are brought to.
+    ///
+    /// # Errors
+    /// If it is one of these.
+    pub fn check(&self, preprocess: &Preprocess) -> Result<()> {
+        let (side, size) = (self.side(), preprocess.size);
+        if !(1..=MAX_SIDE).contains(&side) {
+            candle_core::bail!("image_size {side} is not from 1 to {MAX_SIDE}");
+        }
+        if size != side {
+            candle_core::bail!("images are brought to size {size} for an image_size of {side}");
+        }
+        Ok(())
     }
 
     /// Reads the encoder, or starts it for training.

@@ -18,9 +18,9 @@ pub struct Confidence {
     /// How candidates are ranked.
     pub ranking: Ranking,
     /// How likely the best one says the same as the true prompt.
-    pub same: Calibration,
+    pub same: Calibrator,
     /// How likely the best one is the true prompt.
-    pub exact: Calibration,
+    pub exact: Calibrator,
     /// When a reconstruction is the better answer; `None` if never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconstruction: Option<ReconstructionFit>,
@@ -37,7 +37,7 @@ pub struct Signs {
 
 /// A probability by signs: of their weighted sum, isotonic regression makes a share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
+pub struct Calibrator {
     /// Weight of the cosine.
     pub cosine: f64,
     /// Weight of the logarithm of the share.
@@ -90,7 +90,7 @@ impl Confidence {
     pub fn fit(ranking: Ranking, answers: &[Judged], fitted_on: String) -> Result<Self> {
         let fit = |is_right: fn(&JudgedHit) -> bool| {
             let hits = answers.iter().map(|(hit, _)| (hit.signs, is_right(hit)));
-            Calibration::fit(&hits.collect::<Vec<_>>()).ok_or(Error::TooFewAnswers {
+            Calibrator::fit(&hits.collect::<Vec<_>>()).ok_or(Error::TooFewAnswers {
                 found: answers.len(),
                 needed: MIN_ANSWERS,
             })
@@ -136,13 +136,13 @@ impl Confidence {
     }
 }
 
-fn likelihoods(same: &Calibration, exact: &Calibration, signs: Signs) -> [f32; 2] {
+fn likelihoods(same: &Calibrator, exact: &Calibrator, signs: Signs) -> [f32; 2] {
     let same = same.probability(signs);
     // The two were fitted apart; what is the true prompt says the same.
     [same, exact.probability(signs).min(same)]
 }
 
-impl Calibration {
+impl Calibrator {
     /// Fits it to signs and whether the answer was right; `None` for too few answers.
     fn fit(answers: &[(Signs, bool)]) -> Option<Self> {
         // A logistic regression is the choice between an answer and one without any signs.
@@ -278,7 +278,7 @@ mod tests {
                 (signs, share > 0.35 + 0.1 * ((i * 7919) % 13) as f32 / 13.0)
             })
             .collect();
-        let fitted = Calibration::fit(&answers).unwrap();
+        let fitted = Calibrator::fit(&answers).unwrap();
         assert!(
             fitted.share > 5.0 && fitted.cosine.abs() < 1.0,
             "{fitted:?}"

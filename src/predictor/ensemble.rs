@@ -52,6 +52,9 @@ fn combine_words(predictions: &[(f64, &Prediction)]) -> Vec<(String, f32)> {
         return vec![];
     };
     let total: f64 = with_words.iter().map(|(weight, _)| weight).sum();
+    if total == 0.0 {
+        return vec![];
+    }
     let mut probabilities: HashMap<&str, f32> = HashMap::new();
     for (weight, prediction) in &with_words {
         for (word, probability) in &prediction.words {

@@ -2,13 +2,13 @@
 
 use candle_core::Device;
 use image::RgbImage;
-use rayon::prelude::*;
 
 use super::config::PredictorConfig;
 use super::network::Network;
 use super::{Prediction, files};
 use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
+use crate::device::in_pieces;
 use crate::error::Result;
 
 /// A network, loaded.
@@ -27,6 +27,8 @@ impl Model {
     /// Reads the network from its files.
     pub(super) fn open(bundle: &Bundle, device: &Device) -> Result<Self> {
         let config: PredictorConfig = bundle.json(files::CONFIG)?;
+        let checked = config.encoder.check(&config.preprocess);
+        checked.map_err(|source| bundle.failed(files::CONFIG, source))?;
         let vocabulary = bundle.text(files::VOCABULARY)?;
         let vocabulary = Vocabulary::from_text(&vocabulary, &bundle.path(files::VOCABULARY))?;
         let vb = bundle.weights(files::WEIGHTS, device)?;
@@ -55,20 +57,10 @@ impl Model {
     }
 
     /// A prediction for each image, in order.
-    ///
-    /// The layers of a network run on the thread that calls them, so that on a CPU each takes a piece.
     pub(super) fn predict(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {
-        let threads = match self.device {
-            Device::Cpu => rayon::current_num_threads(),
-            _ => 1,
-        };
-        let mut predictions = Vec::with_capacity(images.len());
-        for batch in images.chunks(BATCH_IMAGES) {
-            let pieces = batch.par_chunks(batch.len().div_ceil(threads));
-            let pieces = pieces.map(|piece| self.forward(piece));
-            predictions.extend(pieces.collect::<Result<Vec<_>>>()?.into_iter().flatten());
-        }
-        Ok(predictions)
+        in_pieces(images, BATCH_IMAGES, &self.device, |piece| {
+            self.forward(piece)
+        })
     }
 
     fn forward(&self, images: &[RgbImage]) -> Result<Vec<Prediction>> {

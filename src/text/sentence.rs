@@ -15,6 +15,7 @@ use candle_transformers::models::bert::{BertModel, Config};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::batch::{BatchLimits, Plan};
 use super::bert::Bert;
@@ -226,6 +227,17 @@ impl SentenceEncoder {
         Ok(Embeddings { dim, values })
     }
 
+    /// What tells these texts, and this encoder's embeddings of them, from others.
+    pub fn fingerprint(&self, texts: &[&str]) -> String {
+        let mut hash = Xxh3::new();
+        hash.update(self.identity.sha256.as_bytes());
+        for text in texts {
+            hash.update(&(text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+        format!("{:032x}", hash.digest128())
+    }
+
     /// The states of every token of each text, in the order of the texts: what a diffusion model
     /// attends to. `progress` is as for [`embed_with`](Self::embed_with).
     ///
@@ -375,6 +387,15 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
+    /// Vectors of `dim` numbers, one after another.
+    ///
+    /// # Panics
+    /// If there is no whole number of them.
+    pub fn new(dim: usize, values: Vec<f32>) -> Self {
+        assert!(values.len().is_multiple_of(dim.max(1)), "whole vectors");
+        Self { dim, values }
+    }
+
     /// The length of a vector.
     pub fn dim(&self) -> usize {
         self.dim

@@ -10,10 +10,14 @@ use super::predict::predict;
 use super::set::Side;
 use crate::adapt::{AdaptOptions, Adaptation, FitEvent, FitRecord, SourceDomain};
 use crate::data::source::Source;
+use crate::data::split::Splitter;
 use crate::error::{Error, Result};
 use crate::image::decode;
 use crate::predictor::{Prediction, Predictor, bundle, copy, files};
 use crate::text::SentenceEncoder;
+
+/// Images that are predicted together.
+const BATCH_IMAGES: usize = 32;
 
 /// What to adapt, to what, and where to.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub struct AdaptRecipe {
 pub enum AdaptEvent {
     /// Images of the target domain read and predicted so far, of how many.
     Targets(usize, usize),
+    /// How far it is with telling training images from others, where a folder does not say.
+    Sides(usize, usize),
     /// Prompts embedded so far, of how many.
     Prompts(usize, usize),
     /// Training images predicted so far, of how many.
@@ -80,7 +86,15 @@ impl AdaptRecipe {
         copy::check_free(&bundle, &self.folder)?;
         let model = copy::identity(&bundle)?;
         let targets = self.targets(&predictor, observe)?;
-        let (source, _) = Side::of(&self.data, self.options.seed, 0)?;
+        if targets.is_empty() {
+            return Err(Error::NothingToAdapt);
+        }
+        let mut splitter = Splitter {
+            sentences,
+            kept_in: None,
+            observe: &mut |done, total| observe(AdaptEvent::Sides(done, total)),
+        };
+        let (source, _) = Side::of(&self.data, self.options.seed, 0, &mut splitter)?;
         let texts = source.texts();
         let count = texts.len();
         let embeddings =
@@ -122,25 +136,29 @@ impl AdaptRecipe {
         Ok(outcome)
     }
 
-    /// Predictions for those of the targets that are images, one decoded at a time: it may be large.
+    /// Predictions for those of the targets that are images, decoded one at a time, since one may be large.
     fn targets(
         &self,
         predictor: &Predictor,
         observe: &mut dyn FnMut(AdaptEvent) -> ControlFlow<()>,
     ) -> Result<Vec<Prediction>> {
         let mut predictions = vec![];
-        for (done, path) in self.targets.iter().enumerate() {
-            if observe(AdaptEvent::Targets(done, self.targets.len())).is_break() {
-                return Err(Error::Cancelled);
-            }
-            match decode::read_file(path).and_then(|bytes| decode::decode(&bytes)) {
-                Ok(image) => {
-                    let image = |_| Ok(image.clone());
-                    let go_on = &mut |_| ControlFlow::Continue(());
-                    predictions.extend(predict(predictor, 1, &image, go_on)?);
+        let mut done = 0;
+        for paths in self.targets.chunks(BATCH_IMAGES) {
+            let mut images = vec![];
+            for path in paths {
+                if observe(AdaptEvent::Targets(done, self.targets.len())).is_break() {
+                    return Err(Error::Cancelled);
                 }
-                Err(error) => tracing::warn!("{} is left out: {error}", path.display()),
+                done += 1;
+                match decode::read_file(path).and_then(|bytes| decode::decode(&bytes)) {
+                    Ok(image) => images.push(predictor.shrink(image)),
+                    Err(error) => tracing::warn!("{} is left out: {error}", path.display()),
+                }
             }
+            let image = |number: usize| Ok(images[number].clone());
+            let go_on = &mut |_| ControlFlow::Continue(());
+            predictions.extend(predict(predictor, images.len(), &image, go_on)?);
         }
         Ok(predictions)
     }

@@ -38,9 +38,9 @@ impl Average {
         })
     }
 
-    /// Takes up the variables after `steps` steps; early on, the mean is over all of them.
-    pub(super) fn update(&mut self, steps: usize) -> Result<()> {
-        let steps = steps as f64;
+    /// Takes up the variables after a step, counted from 0; early on, the mean is over all of them.
+    pub(super) fn update(&mut self, step: usize) -> Result<()> {
+        let steps = step as f64;
         let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
         self.slots.par_iter_mut().try_for_each(|slot| {
             let var = slot.var.as_detached_tensor();

@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::attributes::AttributeTask;
 use super::checkpoint::{write_atomically, write_tensors};
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
+use super::out;
 use super::parameters::Parameters;
-use super::provenance::{Origin, Ran};
+use super::provenance::{self, Origin, Ran};
 use super::to_json;
 use crate::checker::{CheckerConfig, CheckerNetwork, files};
 use crate::error::{Error, Result};
@@ -56,13 +57,15 @@ impl CheckerRecipe {
     /// Runs it; `observe` is told of progress and may stop it.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there. Else what went
+    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there.
+    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model. Else what went
     /// wrong with a file or a tensor.
     pub fn run(
         &self,
         device: &Device,
         observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
     ) -> Result<FitOutcome> {
+        out::check(&self.folder, &[""], self.resume)?;
         fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
         let draw = |split, count| -> Vec<PocketPrompt> {
             Prompts::new(self.fit.seed, split).take(count).collect()
@@ -81,10 +84,11 @@ impl CheckerRecipe {
         let vars = parameters.all();
         let mut fit = Fit::new(&task, vars, device, self.fit.clone(), json.clone())?;
         let outcome = fit.run(&self.folder, self.resume, observe, &mut |_| {
-            write_atomically(&self.folder.join(files::CONFIG), json.as_bytes())?;
             let metadata = HashMap::from([("command".to_owned(), self.command.clone())]);
             let path = self.folder.join(files::WEIGHTS);
-            write_tensors(&path, &parameters.halves()?, metadata)
+            write_tensors(&path, &parameters.halves()?, metadata)?;
+            // Last: a folder without it is no model.
+            write_atomically(&self.folder.join(files::CONFIG), json.as_bytes())
         })?;
         let provenance = Provenance {
             origin: Origin::new(&self.command, &self.commit),
@@ -93,8 +97,7 @@ impl CheckerRecipe {
             validation_prompts: self.validation_prompts,
             best_validation_accuracy: outcome.best_score,
         };
-        let path = self.folder.join("provenance.json");
-        write_atomically(&path, to_json(&provenance, &path)?.as_bytes())?;
+        provenance::write(&self.folder, &provenance)?;
         Ok(outcome)
     }
 }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use crate::files::write_atomically;
 
+/// A checkpoint in the folder of its run.
+pub(super) const FILE: &str = "checkpoint.safetensors";
+
 const STATE_KEY: &str = "unprompt.run";
 
 /// Where a run stands, besides its tensors.

@@ -16,8 +16,9 @@ use super::autoencoder::AutoencoderTask;
 use super::checkpoint::{write_atomically, write_tensors};
 use super::denoise::{DenoiseTask, LatentSet};
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
+use super::out;
 use super::parameters::Parameters;
-use super::provenance::{Origin, Ran};
+use super::provenance::{self, Origin, Ran};
 use crate::bundle::Bundle;
 use crate::diffusion::schedule::{NoiseSchedule, ScheduleConfig};
 use crate::diffusion::text_to_image::{ModelIndex, files};
@@ -131,14 +132,17 @@ impl DiffusionRecipe {
     /// Runs it; `observe` is told of progress and may stop it.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there. Else what went
-    /// wrong with a file or a tensor.
+    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there.
+    /// [`Error::CheckpointExists`], [`Error::Occupied`] and [`Error::OtherRun`] if the folder holds another run or model.
+    /// Else what went wrong with a file or a tensor.
     pub fn run(
         &self,
         sentences: &SentenceEncoder,
         device: &Device,
         observe: Observe<'_>,
     ) -> Result<DiffusionOutcome> {
+        out::check(&self.folder, &["vae", "unet"], self.resume)?;
+        self.check_codec()?;
         for part in ["vae", "unet", "scheduler"] {
             let folder = self.folder.join(part);
             fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
@@ -186,6 +190,26 @@ impl DiffusionRecipe {
             psnr: autoencoder.map(|outcome| outcome.best_score),
             explained: unet.best_score,
         })
+    }
+
+    /// Refuses to go on with a run of another codec, whose sizes would be written over.
+    fn check_codec(&self) -> Result<()> {
+        let there = Bundle::folder(&self.folder);
+        if !there.has(files::VAE_CONFIG) {
+            return Ok(());
+        }
+        let found = match there.json(files::VAE_CONFIG)? {
+            CodecConfig::AutoencoderKl(_) => CodecKind::Autoencoder,
+            CodecConfig::SpaceToDepth(_) => CodecKind::SpaceToDepth,
+        };
+        match found == self.codec {
+            true => Ok(()),
+            false => Err(Error::OtherRun {
+                path: there.path(files::VAE_CONFIG),
+                expected: format!("{:?}", self.codec),
+                found: format!("{found:?}"),
+            }),
+        }
     }
 
     fn fit_autoencoder(
@@ -298,9 +322,6 @@ impl DiffusionRecipe {
         let index = ModelIndex {
             sentence_encoder: sentences.identity().clone(),
         };
-        self.write(files::UNET_CONFIG, &config)?;
-        self.write(files::SCHEDULER_CONFIG, &schedule)?;
-        self.write(files::INDEX, &index)?;
         let parameters = Parameters::new(self.unet.seed);
         let network = UNet::new(&config, &parameters.builder(device))?;
         let empty: TokenStates = sentences.states_with(&[""], |_| ControlFlow::Continue(()))?;
@@ -327,7 +348,13 @@ impl DiffusionRecipe {
             &self.folder.join("unet"),
             self.resume,
             &mut |progress| observe(DiffusionEvent::UNet(progress)),
-            &mut |_| self.keep(&parameters, files::UNET_WEIGHTS),
+            &mut |_| {
+                self.keep(&parameters, files::UNET_WEIGHTS)?;
+                self.write(files::SCHEDULER_CONFIG, &schedule)?;
+                self.write(files::INDEX, &index)?;
+                // Last: a folder without it is no model.
+                self.write(files::UNET_CONFIG, &config)
+            },
         )
     }
 
@@ -356,7 +383,7 @@ impl DiffusionRecipe {
                 .map(|outcome| Part::new(&self.autoencoder, outcome, "psnr in decibels")),
             unet: Part::new(&self.unet, unet, "share of explained variance"),
         };
-        self.write("provenance.json", &provenance)
+        provenance::write(&self.folder, &provenance)
     }
 }
 

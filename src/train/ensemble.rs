@@ -1,5 +1,7 @@
 //! An ensemble of trained models: weights chosen on validation images, and a folder of all of them.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,7 @@ use super::set::Side;
 use super::to_json;
 use crate::bundle::Bundle;
 use crate::data::source::Source;
+use crate::data::split::Splitter;
 use crate::error::{Error, Result};
 use crate::predictor::copy::{copy_network, remove_fitted};
 use crate::predictor::ensemble::{EnsembleConfig, Member, combine, fit_weights};
@@ -31,9 +34,9 @@ pub struct EnsembleFit {
 pub struct EnsembleRecipe {
     /// The models: built-in ones or folders.
     pub models: Vec<String>,
-    /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::of`] takes it.
+    /// Image-prompt pairs: the pocket world, or a folder as [`Sides`] take it.
     ///
-    /// [`Pairs::of`]: crate::data::pairs::Pairs::of
+    /// [`Sides`]: crate::data::pairs::Sides
     pub data: Source,
     /// The most validation images.
     pub images: usize,
@@ -61,7 +64,15 @@ impl EnsembleRecipe {
                 path: self.folder.clone(),
             });
         }
-        let validation = Side::validation(&self.data, self.seed, self.images)?;
+        let bundles = self.models.iter();
+        let bundles = bundles.map(|model| Bundle::open(model, files::CONFIG));
+        let bundles: Vec<Bundle> = bundles.collect::<Result<_>>()?;
+        let mut splitter = Splitter {
+            sentences,
+            kept_in: None,
+            observe,
+        };
+        let validation = Side::validation(&self.data, self.seed, self.images, &mut splitter)?;
         let mut texts = validation.texts();
         texts.truncate(self.images);
         let truths = sentences.embed(&texts)?;
@@ -79,7 +90,7 @@ impl EnsembleRecipe {
             })?);
         }
         let fit = fit(&self.models, &rows, &truths);
-        write(&fit, &self.folder)?;
+        write(&fit, &bundles, &self.folder)?;
         Ok(fit)
     }
 }
@@ -112,24 +123,30 @@ fn cosine(predictions: &[Prediction], truths: &[&[f32]]) -> f64 {
     mean_cosine(predicted.zip(truths.iter().copied()))
 }
 
-fn write(fit: &EnsembleFit, folder: &Path) -> Result<()> {
+fn write(fit: &EnsembleFit, bundles: &[Bundle], folder: &Path) -> Result<()> {
+    let path = folder.join(files::ENSEMBLE);
+    // What is there is no ensemble any more from its first member on.
+    remove_fitted(folder)?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::io("remove", &path)(error));
+        }
+        _ => {}
+    }
     let mut members = vec![];
-    for (number, (model, weight, _)) in fit.members.iter().enumerate() {
+    for (number, ((model, weight, _), bundle)) in fit.members.iter().zip(bundles).enumerate() {
         if *weight == 0.0 {
             continue;
         }
-        let bundle = Bundle::open(model, files::CONFIG)?;
         let name = Path::new(model).file_name().unwrap_or_default();
         let own = format!("{}-{}", number + 1, name.to_string_lossy());
         let path = folder.join(&own);
-        copy_network(&bundle, &path)?;
+        copy_network(bundle, &path)?;
         members.push(Member {
             folder: own,
             weight: *weight,
         });
     }
-    remove_fitted(folder)?;
-    let path = folder.join(files::ENSEMBLE);
     let json = to_json(&EnsembleConfig { members }, &path)?;
     write_atomically(&path, json.as_bytes())
 }

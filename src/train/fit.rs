@@ -110,7 +110,6 @@ pub struct FitProgress<'a> {
 }
 
 /// The name of the checkpoint in a run's folder.
-const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// Losses since the last line of the log.
 struct Meter {
@@ -147,7 +146,7 @@ impl<'a> Fit<'a> {
     /// checkpoint of something else is not resumed.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no epochs or empty batches, [`Error::Threads`] if the workers do not
+    /// [`Error::Setting`] for no epochs, empty batches or nothing to validate with, [`Error::Threads`] if the workers do not
     /// start.
     pub fn new(
         task: &'a dyn Task,
@@ -159,6 +158,7 @@ impl<'a> Fit<'a> {
         for (name, value) in [
             ("batch size", options.batch_size),
             ("epochs", options.epochs),
+            ("validation examples", task.validation_len()),
         ] {
             if value == 0 {
                 return Err(Error::Setting {
@@ -220,7 +220,7 @@ impl<'a> Fit<'a> {
         observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
         keep: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<FitOutcome> {
-        let checkpoint_path = folder.join(CHECKPOINT);
+        let checkpoint_path = folder.join(checkpoint::FILE);
         let epochs = self.epochs()?;
         let total_steps = epochs.last().map_or(0, |epoch| epoch.end);
         let schedule = CosineSchedule {

@@ -9,9 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
 use super::checkpoint::{write_atomically, write_tensors};
-use super::provenance::Origin;
+use super::out;
+use super::provenance::{self, Origin};
 use super::start::encoder_half;
-use super::to_json;
 use crate::bundle::Bundle;
 use crate::diffusion::text_to_image::files as diffusion_files;
 use crate::error::{Error, Result};
@@ -55,6 +55,7 @@ impl GraftRecipe {
     /// of the model's shape, [`Error::Occupied`] if the folder holds a model; else what is wrong with a file.
     pub fn run(&self) -> Result<usize> {
         let out = &self.folder;
+        out::check(out, &[], false)?;
         let device = Device::Cpu;
         let bundle = Bundle::open(&self.model, diffusion_files::UNET_CONFIG)?;
         let white_box = Bundle::open(&self.encoder, files::CONFIG)?;
@@ -79,9 +80,6 @@ impl GraftRecipe {
         for (name, own) in own {
             let mixed = ((&learnt[&name] * self.share)? + (own * (1.0 - self.share))?)?;
             unet.insert(name, mixed);
-        }
-        if out.join(diffusion_files::UNET_CONFIG).exists() {
-            return Err(Error::Occupied { path: out.clone() });
         }
         let halves = unet
             .into_iter()
@@ -112,8 +110,7 @@ impl GraftRecipe {
             encoder_sha256: white_box.digest(&[files::WEIGHTS])?,
             share: self.share,
         };
-        let path = out.join("provenance.json");
-        write_atomically(&path, to_json(&provenance, &path)?.as_bytes())?;
+        provenance::write(out, &provenance)?;
         Ok(learnt.len())
     }
 }

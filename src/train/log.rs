@@ -10,6 +10,9 @@ use super::checkpoint::write_atomically;
 use super::task::Task;
 use crate::error::{Error, Result};
 
+/// The lines, in the folder of their run.
+pub(super) const FILE: &str = "training.csv";
+
 /// One line of `training.csv`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogRow {
@@ -19,7 +22,7 @@ pub struct LogRow {
     pub epoch: usize,
     /// The learning rate of the last step.
     pub learning_rate: f64,
-    /// Parts of the loss on training examples, means since the line before.
+    /// Parts of the loss on training examples, means since the line before, or since the run went on after it.
     pub parts: Vec<f64>,
     /// The score on validation examples, where it was measured.
     pub validation: Option<f64>,
@@ -71,7 +74,7 @@ impl<'a> Log<'a> {
     /// # Errors
     /// [`Error::Table`] or [`Error::Io`] if the file cannot be read or written.
     pub(super) fn open(folder: &Path, task: &'a dyn Task, step: usize) -> Result<Self> {
-        let table = folder.join("training.csv");
+        let table = folder.join(FILE);
         let rows = if step > 0 && table.exists() {
             read(&table, task.parts().len(), step)?
         } else {

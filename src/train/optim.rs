@@ -213,11 +213,6 @@ impl AdamW {
         })
     }
 
-    /// Steps taken so far.
-    pub fn steps(&self) -> usize {
-        self.steps
-    }
-
     /// The variables in the order of `step`'s gradients.
     pub fn vars(&self) -> impl Iterator<Item = &Var> {
         self.slots.iter().map(|slot| &slot.var)

@@ -1,8 +1,25 @@
 //! What the `provenance.json` of a training run says: what made the weights beside it, and how.
 
+use std::path::Path;
+
 use serde::Serialize;
 
+use super::checkpoint::write_atomically;
 use super::fit::{FitOptions, FitOutcome};
+use super::to_json;
+use crate::error::Result;
+
+/// The record in the folder of a model; only a run that has ended leaves one.
+pub(super) const FILE: &str = "provenance.json";
+
+/// Writes the record of the model in `folder`.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) if the folder cannot be written.
+pub(super) fn write(folder: &Path, record: &impl Serialize) -> Result<()> {
+    let path = folder.join(FILE);
+    write_atomically(&path, to_json(record, &path)?.as_bytes())
+}
 
 /// The program and what it was told.
 #[derive(Clone, Debug, PartialEq, Serialize)]

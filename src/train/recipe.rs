@@ -12,12 +12,14 @@ use super::checkpoint::{write_atomically, write_tensors};
 use super::curriculum::Easiness;
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::joint::JointTask;
+use super::out;
 use super::parameters::Parameters;
-use super::provenance::{Origin, Ran};
+use super::provenance::{self, Origin, Ran};
 use super::set::{Side, TrainingSet, mean_embedding_cosine};
 use super::start::{Ground, Start};
 use super::{targets, to_json};
 use crate::data::source::Source;
+use crate::data::split::Splitter;
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
 use crate::dataset::manifest;
 use crate::error::{Error, Result};
@@ -38,9 +40,9 @@ pub struct Recipe {
     pub preprocess: Preprocess,
     /// What the network begins with.
     pub start: Start,
-    /// Image-prompt pairs: the pocket world, or a folder as [`Pairs::sides`] takes it.
+    /// Image-prompt pairs: the pocket world, or a folder as [`Sides`] take it.
     ///
-    /// [`Pairs::sides`]: crate::data::pairs::Pairs::sides
+    /// [`Sides`]: crate::data::pairs::Sides
     pub data: Source,
     /// Validation prompts drawn from the pocket world; a folder brings its own.
     pub validation_prompts: usize,
@@ -72,6 +74,8 @@ const STAGES: usize = 4;
 /// What a recipe reports while it runs.
 #[derive(Debug)]
 pub enum RecipeEvent<'a> {
+    /// How far it is with telling what to train on from the rest, where a folder does not say.
+    Sides(usize, usize),
     /// Prompts embedded so far, of how many.
     Targets(usize, usize),
     /// A step of pretraining has been done.
@@ -122,27 +126,46 @@ impl Recipe {
     /// Runs it; `observe` is told of progress and may stop it.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there. Else what went
-    /// wrong with a file or a tensor.
+    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there.
+    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model, or what the run
+    /// begins with. Else what went wrong with a file or a tensor.
     pub fn run(
         &self,
         sentences: &SentenceEncoder,
         device: &Device,
         observe: &mut dyn FnMut(RecipeEvent<'_>) -> ControlFlow<()>,
     ) -> Result<FitOutcome> {
+        out::check(&self.folder, &[""], self.resume)?;
         fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
         if self.start.is_in(&self.folder) {
             return Err(Error::Occupied {
                 path: self.folder.clone(),
             });
         }
-        let (training, validation) = Side::of(&self.data, self.fit.seed, self.validation_prompts)?;
+        let mut splitter = Splitter {
+            sentences,
+            kept_in: Some(&self.folder),
+            observe: &mut |done, total| observe(RecipeEvent::Sides(done, total)),
+        };
+        let (seed, validation_prompts) = (self.fit.seed, self.validation_prompts);
+        let (training, validation) = Side::of(&self.data, seed, validation_prompts, &mut splitter)?;
         let texts = training.texts();
         let max_words = if self.with_vocabulary { MAX_WORDS } else { 0 };
         let vocabulary = Vocabulary::of_prompts(&texts, max_words);
 
         let config = self.config(sentences);
-        let fingerprint = targets::fingerprint(&texts, sentences);
+        let data = self.data_set()?;
+        let fingerprint = match &data {
+            Some(data) => format!("{} of {}", sentences.fingerprint(&texts), data.identity()),
+            None => sentences.fingerprint(&texts),
+        };
+        let validated = sentences.fingerprint(&validation.texts());
+        // Before anything takes time.
+        let curriculum = self.curriculum.as_ref().map(|folder| {
+            let easiness = Easiness::read(&folder.join(EASINESS), &fingerprint)?;
+            Ok::<_, Error>(easiness.curriculum(STAGES.min(self.fit.epochs)))
+        });
+        let curriculum = curriculum.transpose()?;
         let total = texts.len() + validation.texts().len();
         let mut done = 0;
         let mut set = |side: Side, file: &str| -> Result<Box<dyn TrainingSet>> {
@@ -176,15 +199,11 @@ impl Recipe {
                 observe(RecipeEvent::Pretraining(progress))
             })?;
         let json = to_json(&config, &self.folder.join(files::CONFIG))?;
-        let data = self.data_set()?;
         let (words, start) = (vocabulary.len(), self.start.identity()?);
-        let mut identity = format!(
-            "{json}{words} words, from {start}, on {fingerprint}, easiness recorded: {}",
+        let identity = format!(
+            "{json}{words} words, from {start}, on {fingerprint}, validated on {validated}, easiness recorded: {}",
             self.record_easiness
         );
-        if let Some(data) = &data {
-            identity = format!("{identity}, on {}", data.identity());
-        }
         let task = JointTask::new(
             &network,
             &config.preprocess,
@@ -195,9 +214,8 @@ impl Recipe {
         let mut vars = parameters.all();
         vars.retain(|(name, _)| network.trains(name));
         let mut fit = Fit::new(&task, vars, device, self.fit.clone(), identity)?;
-        if let Some(folder) = &self.curriculum {
-            let easiness = Easiness::read(&folder.join(EASINESS), &fingerprint)?;
-            fit = fit.with_curriculum(easiness.curriculum(STAGES.min(self.fit.epochs)));
+        if let Some(curriculum) = curriculum {
+            fit = fit.with_curriculum(curriculum);
         }
         let easiness_path = self.folder.join(EASINESS);
         let mut easiness = if self.record_easiness && self.resume && easiness_path.exists() {
@@ -217,7 +235,7 @@ impl Recipe {
                 self.keep(&json, &vocabulary, &parameters)
             },
         )?;
-        self.write_provenance(&Provenance {
+        let record = Provenance {
             origin: Origin::new(&self.command, &self.commit),
             start: &start,
             data,
@@ -227,7 +245,8 @@ impl Recipe {
             validation_prompts: validation.len(),
             best_validation_cosine: outcome.best_score,
             mean_embedding_cosine: mean_embedding_cosine(training.as_ref(), validation.as_ref()),
-        })?;
+        };
+        provenance::write(&self.folder, &record)?;
         Ok(outcome)
     }
 
@@ -243,12 +262,13 @@ impl Recipe {
     /// goes first.
     fn keep(&self, config: &str, vocabulary: &Vocabulary, parameters: &Parameters) -> Result<()> {
         remove_fitted(&self.folder)?;
-        write_atomically(&self.folder.join(files::CONFIG), config.as_bytes())?;
-        let words = vocabulary.to_text();
-        write_atomically(&self.folder.join(files::VOCABULARY), words.as_bytes())?;
         let metadata = HashMap::from([("command".to_owned(), self.command.clone())]);
         let halves = parameters.halves()?;
-        write_tensors(&self.folder.join(files::WEIGHTS), &halves, metadata)
+        write_tensors(&self.folder.join(files::WEIGHTS), &halves, metadata)?;
+        let words = vocabulary.to_text();
+        write_atomically(&self.folder.join(files::VOCABULARY), words.as_bytes())?;
+        // Last: a folder without it is no model.
+        write_atomically(&self.folder.join(files::CONFIG), config.as_bytes())
     }
 
     /// The folder that is trained on, if it is one.
@@ -260,10 +280,5 @@ impl Recipe {
                 dataset_json_sha256: manifest::sha256(path)?,
             }),
         })
-    }
-
-    fn write_provenance(&self, provenance: &Provenance<'_>) -> Result<()> {
-        let path = self.folder.join("provenance.json");
-        write_atomically(&path, to_json(provenance, &path)?.as_bytes())
     }
 }

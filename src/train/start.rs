@@ -147,11 +147,18 @@ impl Start {
 
     /// Whether the run would overwrite what it begins with.
     pub(super) fn is_in(&self, folder: &Path) -> bool {
-        let Self::Predictor { model } = self else {
-            return false;
+        let is_there = |model: &str, main| {
+            let built_in = Bundle::open(model, main).is_ok_and(|it| it.is_built_in());
+            let [own, start] = [folder, Path::new(model)].map(fs::canonicalize);
+            !built_in && own.is_ok_and(|own| start.is_ok_and(|start| own == start))
         };
-        let [own, start] = [folder, Path::new(model)].map(fs::canonicalize);
-        own.is_ok_and(|own| start.is_ok_and(|start| own == start))
+        match self {
+            Self::Nothing | Self::Contrast { .. } => false,
+            Self::Predictor { model } => is_there(model, files::CONFIG),
+            Self::Diffusion { model, captioner } => {
+                is_there(model, diffusion_files::UNET_CONFIG) || is_there(captioner, files::CONFIG)
+            }
+        }
     }
 
     /// Puts the first weights into `parameters`; `trains` tells which of them the run will change.
@@ -173,7 +180,12 @@ impl Start {
             (Self::Diffusion { model, captioner }, EncoderConfig::UNet(_)) => {
                 diffusion(parameters, model, captioner, ground)?;
             }
-            (_, encoder) => {
+            (Self::Contrast { .. } | Self::Diffusion { .. }, encoder) => {
+                return Err(Error::UnfitStart {
+                    encoder: encoder.name(),
+                });
+            }
+            (Self::Nothing, encoder) => {
                 if let Some((name, _)) = parameters.all().iter().find(|(name, _)| !trains(name)) {
                     return Err(Error::NoStart {
                         encoder: encoder.name(),

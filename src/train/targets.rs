@@ -7,7 +7,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::checkpoint::write_tensors;
 use crate::error::{Error, Result};
@@ -66,7 +65,7 @@ pub fn embeddings(
     sentences: &SentenceEncoder,
     observe: impl FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<f32>> {
-    let fingerprint = fingerprint(texts, sentences);
+    let fingerprint = sentences.fingerprint(texts);
     if let Some(kept) = read(path, &fingerprint)? {
         return Ok(kept);
     }
@@ -111,15 +110,4 @@ fn read(path: &Path, fingerprint: &str) -> Result<Option<Vec<f32>>> {
         Some(tensor) => Ok(Some(tensor.flatten_all()?.to_vec1()?)),
         None => Ok(None),
     }
-}
-
-/// What tells these texts, and the encoder of their embeddings, from others.
-pub(super) fn fingerprint(texts: &[&str], sentences: &SentenceEncoder) -> String {
-    let mut hash = Xxh3::new();
-    hash.update(sentences.identity().sha256.as_bytes());
-    for text in texts {
-        hash.update(&(text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
-    }
-    format!("{:032x}", hash.digest128())
 }

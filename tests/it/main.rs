@@ -8,6 +8,7 @@ mod layers;
 
 /// The sentence encoder against the figures of the reference implementation.
 mod sentence;
+mod sides;
 
 /// The image encoders against the same.
 mod encoders;

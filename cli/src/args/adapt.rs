@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use unprompt::data::source::Source;
 
+use super::positive;
+
 /// Arguments of `adapt`.
 #[derive(Debug, Args)]
 pub(crate) struct AdaptArgs {
@@ -51,11 +53,4 @@ pub(crate) struct AdaptArgs {
     /// Seed of the clustering, and of the pocket world's prompts.
     #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_SEED")]
     pub(crate) seed: u64,
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        _ => Err(format!("{text} is no number above 0")),
-    }
 }

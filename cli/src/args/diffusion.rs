@@ -10,8 +10,8 @@ use unprompt::diffusion::sampler::SamplerKind;
 use unprompt::diffusion::text_to_image::GenerateOptions;
 use unprompt::train::diffusion::CodecKind;
 
-use super::flag;
 use super::run::RunArgs;
+use super::{flag, positive};
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(crate) struct GenerateArgs {
     pub(crate) prompts: Vec<String>,
 
     /// The image, as PNG. Several images are numbered before the extension.
-    #[arg(long, value_name = "FILE.png", env = "UNPROMPT_OUT")]
+    #[arg(long, value_name = "FILE.png", value_parser = png, env = "UNPROMPT_OUT")]
     pub(crate) out: PathBuf,
 
     /// The diffusion model: a built-in one or a folder.
@@ -139,7 +139,7 @@ pub(crate) struct AdherenceArgs {
     pub(crate) sampling: SamplingArgs,
 
     /// Draws the first 64 images with their prompts, as PNG.
-    #[arg(long, value_name = "FILE.png", env = "UNPROMPT_SHEET")]
+    #[arg(long, value_name = "FILE.png", value_parser = png, env = "UNPROMPT_SHEET")]
     pub(crate) sheet: Option<PathBuf>,
 
     /// One JSON object instead of a table.
@@ -204,6 +204,7 @@ pub(crate) struct TrainDiffusionArgs {
         long,
         value_name = "X",
         default_value_t = 1e-3,
+        value_parser = positive,
         env = "UNPROMPT_LEARNING_RATE"
     )]
     pub(crate) learning_rate: f64,
@@ -234,5 +235,14 @@ fn guidance(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(guidance) if (0.0..=100.0).contains(&guidance) => Ok(guidance),
         _ => Err("a number from 0 to 100 is wanted".to_owned()),
+    }
+}
+
+/// A file to write an image to.
+fn png(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(path),
+        _ => Err("images are written as PNG, name a .png".to_owned()),
     }
 }

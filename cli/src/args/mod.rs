@@ -111,3 +111,11 @@ pub(crate) enum Command {
 fn flag() -> FalseyValueParser {
     FalseyValueParser::new()
 }
+
+/// A number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err(format!("{text} is no number above 0")),
+    }
+}

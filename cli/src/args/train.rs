@@ -7,8 +7,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use unprompt::data::source::Source;
 use unprompt::image::encoders::{ENCODERS, EncoderConfig};
 
-use super::flag;
 use super::run::RunArgs;
+use super::{flag, positive};
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
@@ -87,6 +87,7 @@ pub(crate) struct TrainArgs {
         long,
         value_name = "X",
         default_value_t = 1e-3,
+        value_parser = positive,
         env = "UNPROMPT_LEARNING_RATE"
     )]
     pub(crate) learning_rate: f64,

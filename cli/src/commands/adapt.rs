@@ -51,6 +51,7 @@ pub(crate) fn run(args: &AdaptArgs, global: &Global) -> Result<()> {
     let outcome = recipe.run(&sentences, &device, &mut |event| {
         let (stage, done, total) = match event {
             AdaptEvent::Targets(done, total) => ("looking at images", done, total),
+            AdaptEvent::Sides(done, total) => ("finding near-duplicates", done, total),
             AdaptEvent::Prompts(done, total) => ("embedding prompts", done, total),
             AdaptEvent::Source(done, total) => ("looking at training images", done, total),
             AdaptEvent::Fit(FitEvent::Clusters(done, total)) => ("clustering", done, total),

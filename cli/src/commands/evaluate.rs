@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use unprompt::data::pairs::Pairs;
+use unprompt::data::pairs::Sides;
 use unprompt::data::source::Source;
+use unprompt::data::split::Splitter;
 use unprompt::evaluate::predictions::{PredictionFigures, Trial};
 use unprompt::evaluate::{
     Bounds, EvaluateOptions, Evaluation, KNOWN_IMAGES, Truth, evaluate, fit_confidence,
@@ -81,6 +82,8 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
 }
 
 fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
+    let sentences = sentence_encoder(global)?;
+    let mut stages = Stages::new(global.quiet);
     let sides = match &args.data {
         Source::Pocket { prompts } => {
             let draw = |split, count| -> Vec<Truth> {
@@ -93,8 +96,14 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
             )
         }
         Source::Path(folder) => {
+            let mut splitter = Splitter {
+                sentences: &sentences,
+                kept_in: None,
+                observe: &mut |done, total| stages.observe("finding near-duplicates", done, total),
+            };
+            let sides = Sides::open(folder, &mut splitter)?;
             let read = |side, count: usize| -> Result<Vec<Truth>> {
-                let pairs = Pairs::of(folder, side)?;
+                let pairs = sides.pairs(side)?;
                 let texts = pairs.prompts().take(count).enumerate();
                 let truth = |(number, text): (usize, &str)| {
                     Ok(Truth {
@@ -111,8 +120,6 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
         }
     };
     let (truths, known) = sides;
-    let sentences = sentence_encoder(global)?;
-    let mut stages = Stages::new(global.quiet);
     let mut observe = |what, done, total| stages.observe(what, done, total);
     let trial = Trial::new(&truths, &known, &sentences, args.seed, &mut observe)?;
     drop(stages);

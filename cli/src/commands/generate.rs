@@ -16,13 +16,6 @@ use crate::stop;
 const BATCH_IMAGES: usize = 64;
 
 pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
-    let extension = args.out.extension().unwrap_or_default();
-    if !extension.eq_ignore_ascii_case("png") {
-        bail!(
-            "--out {}: images are written as PNG, name a .png",
-            args.out.display()
-        );
-    }
     let sentences = sentence_encoder(global)?;
     let model = TextToImage::open(&args.model, &global.device.open()?)?;
     let options = args.sampling.options();

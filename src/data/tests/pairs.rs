@@ -10,9 +10,7 @@ use zip::CompressionMethod;
 
 use super::parts::zipped;
 use crate::data::pairs::Pairs;
-use crate::data::split;
 use crate::error::{Error, one_line};
-use crate::pocket::Split;
 
 /// An image that no other number has.
 fn image(number: u8) -> RgbImage {
@@ -75,31 +73,6 @@ fn images_are_read_in_any_order_out_of_more_parts_than_are_open_at_once() {
 }
 
 #[test]
-fn a_folder_without_sides_is_split_by_prompt() {
-    let folder = folder(&prompts(150));
-    let (training, validation) = Pairs::sides(folder.path()).unwrap();
-    assert!(training.len() + validation.len() < 150, "no test side");
-    for (pairs, side) in [(training, Split::Train), (validation, Split::Validation)] {
-        assert!(pairs.prompts().all(|prompt| split::side(prompt) == side));
-        let first: u8 = pairs.prompts().next().unwrap()[4..].parse().unwrap();
-        assert_eq!(pairs.image(0).unwrap(), image(first));
-    }
-}
-
-#[test]
-fn sides_of_a_folder_are_taken_as_they_are() {
-    let folder = tempfile::tempdir().unwrap();
-    for (side, prompt) in [("train", "a cat"), ("validation", "a dog")] {
-        let place = folder.path().join(side);
-        fs::create_dir(&place).unwrap();
-        fs::write(place.join("part-000001.zip"), part(prompt, &png(1))).unwrap();
-    }
-    let (training, validation) = Pairs::sides(folder.path()).unwrap();
-    assert!(training.prompts().eq(["a cat"]));
-    assert!(validation.prompts().eq(["a dog"]));
-}
-
-#[test]
 fn damage_is_told_with_part_and_image() {
     let folder = folder(&prompts(3));
     let images = folder.path().join("images");
@@ -122,9 +95,6 @@ fn damage_is_told_with_part_and_image() {
 #[test]
 fn folders_without_images_are_refused() {
     let empty = tempfile::tempdir().unwrap();
-    let error = Pairs::sides(empty.path()).unwrap_err();
+    let error = Pairs::open(empty.path()).unwrap_err();
     assert!(matches!(error, Error::NoZippedParts { .. }), "{error}");
-    let one = folder(&prompts(1));
-    let error = Pairs::sides(one.path()).unwrap_err();
-    assert!(matches!(error, Error::NoPairs { .. }), "{error}");
 }

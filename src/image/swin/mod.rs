@@ -107,6 +107,9 @@ struct Block {
     norm_after: LayerNorm,
 }
 
+/// Tokens a side of the largest window.
+const MAX_WINDOW: usize = 64;
+
 impl Swin {
     /// Reads the network, or starts it for training.
     ///
@@ -116,6 +119,10 @@ impl Swin {
         let count = config.depths.len();
         if count == 0 || config.num_heads.len() != count {
             candle_core::bail!("{count} depths for {} num_heads", config.num_heads.len());
+        }
+        // What is made for the places in a window grows with the fourth power of its side.
+        if config.window_size > MAX_WINDOW {
+            candle_core::bail!("window_size {} is above {MAX_WINDOW}", config.window_size);
         }
         let (mut dim, embeddings) = (config.embed_dim, vb.pp("embeddings"));
         let projection = embeddings.pp("patch_embeddings.projection");

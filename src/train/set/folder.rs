@@ -1,7 +1,6 @@
 //! Pairs of a folder: images out of its parts, the same in each epoch.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::RgbImage;
 
@@ -9,6 +8,7 @@ use super::TrainingSet;
 use crate::data::pairs::Pairs;
 use crate::error::Result;
 use crate::image::preprocess::Preprocess;
+use crate::train::room::Room;
 use crate::train::targets::Targets;
 
 /// The most pixels that are kept in memory, in bytes: 87 000 images of 64 x 64.
@@ -25,7 +25,7 @@ pub struct FolderSet {
     preprocess: Preprocess,
     targets: Targets,
     kept: Vec<OnceLock<RgbImage>>,
-    room_bytes: AtomicUsize,
+    room: Room,
 }
 
 impl FolderSet {
@@ -38,20 +38,11 @@ impl FolderSet {
         assert_eq!(pairs.len(), targets.len());
         Self {
             kept: (0..pairs.len()).map(|_| OnceLock::new()).collect(),
-            room_bytes: AtomicUsize::new(room_bytes),
+            room: Room::new(room_bytes),
             pairs,
             preprocess,
             targets,
         }
-    }
-
-    /// Takes room for an image, if there is any left.
-    fn take_room(&self, bytes: usize) -> bool {
-        self.room_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
-                room.checked_sub(bytes)
-            })
-            .is_ok()
     }
 }
 
@@ -66,9 +57,10 @@ impl TrainingSet for FolderSet {
         }
         let image = self.pairs.image(index)?;
         let image = self.preprocess.resized(&image).into_owned();
-        if self.take_room(image.as_raw().len()) {
-            // Another worker may have been first, with the same image.
-            let _ = self.kept[index].set(image.clone());
+        let bytes = image.as_raw().len();
+        if self.room.take(bytes) && self.kept[index].set(image.clone()).is_err() {
+            // Another worker was first, with the same image.
+            self.room.give_back(bytes);
         }
         Ok(image)
     }

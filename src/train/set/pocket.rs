@@ -24,11 +24,6 @@ impl PocketSet {
         let targets = Targets::new(embeddings, words);
         Self { prompts, targets }
     }
-
-    /// The prompts, by number.
-    pub fn prompts(&self) -> &[PocketPrompt] {
-        &self.prompts
-    }
 }
 
 impl TrainingSet for PocketSet {

@@ -4,8 +4,9 @@ use image::RgbImage;
 
 use super::folder::{FolderSet, KEPT_BYTES};
 use super::{PocketSet, TrainingSet};
-use crate::data::pairs::Pairs;
+use crate::data::pairs::{Pairs, Sides};
 use crate::data::source::Source;
+use crate::data::split::Splitter;
 use crate::error::Result;
 use crate::image::preprocess::Preprocess;
 use crate::pocket::{PocketPrompt, Prompts, Split};
@@ -22,11 +23,12 @@ impl Side {
     /// `validation_prompts` of them for validation.
     ///
     /// # Errors
-    /// As for [`Pairs::sides`].
+    /// As for [`Sides::open`] and [`Sides::pairs`].
     pub(in crate::train) fn of(
         source: &Source,
         seed: u64,
         validation_prompts: usize,
+        splitter: &mut Splitter<'_>,
     ) -> Result<(Self, Self)> {
         Ok(match source {
             Source::Pocket { prompts } => (
@@ -34,8 +36,9 @@ impl Side {
                 Self::draw(Split::Validation, seed, validation_prompts),
             ),
             Source::Path(folder) => {
-                let (training, validation) = Pairs::sides(folder)?;
-                (Self::Folder(training), Self::Folder(validation))
+                let sides = Sides::open(folder, splitter)?;
+                let side = |side| sides.pairs(side).map(Self::Folder);
+                (side(Split::Train)?, side(Split::Validation)?)
             }
         })
     }
@@ -43,11 +46,18 @@ impl Side {
     /// What to validate with alone, as [`of`](Self::of) gives it.
     ///
     /// # Errors
-    /// As for [`Pairs::of`].
-    pub(in crate::train) fn validation(source: &Source, seed: u64, prompts: usize) -> Result<Self> {
+    /// As for [`Sides::open`] and [`Sides::pairs`].
+    pub(in crate::train) fn validation(
+        source: &Source,
+        seed: u64,
+        prompts: usize,
+        splitter: &mut Splitter<'_>,
+    ) -> Result<Self> {
         Ok(match source {
             Source::Pocket { .. } => Self::draw(Split::Validation, seed, prompts),
-            Source::Path(folder) => Self::Folder(Pairs::of(folder, Split::Validation)?),
+            Source::Path(folder) => {
+                Self::Folder(Sides::open(folder, splitter)?.pairs(Split::Validation)?)
+            }
         })
     }
 

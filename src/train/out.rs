@@ -1,0 +1,77 @@
+//! The folder that a run writes to.
+
+use std::path::Path;
+
+use super::checkpoint::FILE;
+use super::{log, provenance};
+use crate::checker;
+use crate::diffusion::text_to_image::files as diffusion_files;
+use crate::error::{Error, Result};
+use crate::predictor::files;
+
+/// What makes a folder a model of some kind.
+const MODELS: [&str; 4] = [
+    files::CONFIG,
+    files::ENSEMBLE,
+    checker::files::CONFIG,
+    diffusion_files::UNET_CONFIG,
+];
+
+/// Refuses a folder that a run would spoil: one with a run that is not to be gone on with, or with a model that no run
+/// here has begun. The run's parts have their checkpoints in folders below it.
+///
+/// # Errors
+/// [`Error::CheckpointExists`], [`Error::Occupied`].
+pub(super) fn check(folder: &Path, parts: &[&str], resume: bool) -> Result<()> {
+    let mut parts = parts.iter().map(|part| folder.join(part));
+    if let Some(part) = parts.clone().find(|part| part.join(FILE).exists()) {
+        return match resume {
+            true => Ok(()),
+            false => Err(Error::CheckpointExists {
+                path: part.join(FILE),
+            }),
+        };
+    }
+    let is_model = MODELS.iter().any(|name| folder.join(name).exists());
+    let has_begun = parts.any(|part| part.join(log::FILE).exists());
+    let is_unfinished = has_begun && !folder.join(provenance::FILE).exists();
+    match is_model && !is_unfinished {
+        true => Err(Error::Occupied {
+            path: folder.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn runs_are_gone_on_with_and_models_are_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let put = |name: &str| fs::write(path.join(name), "").unwrap();
+        let is_free = |resume| check(path, &[""], resume).is_ok();
+        assert!(is_free(false) && is_free(true));
+        // Killed between its first model and its first checkpoint.
+        put(log::FILE);
+        put(files::CONFIG);
+        assert!(is_free(false) && is_free(true));
+        put(FILE);
+        assert!(!is_free(false) && is_free(true));
+        // Ended, and its checkpoint taken away.
+        put(provenance::FILE);
+        fs::remove_file(path.join(FILE)).unwrap();
+        assert!(!is_free(false) && !is_free(true));
+        // Made by something else than a run.
+        for name in [log::FILE, provenance::FILE, files::CONFIG] {
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        assert!(is_free(true));
+        put(files::ENSEMBLE);
+        assert!(!is_free(false) && !is_free(true));
+    }
+}
