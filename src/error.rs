@@ -659,20 +659,22 @@ pub enum Error {
 
     /// A checkpoint belongs to a run with other settings.
     #[error(
-        "{} is of another run ({found}, now {expected}): use the same settings, or another folder",
+        "{} is of another run (it has {found}; now {expected}): use the same settings, or another folder",
         path.display()
     )]
     OtherRun {
         /// The checkpoint.
         path: PathBuf,
-        /// The settings of this run.
+        /// The settings of this run that differ.
         expected: String,
-        /// The settings it was written with.
+        /// Those it was written with instead.
         found: String,
     },
 
     /// A training set is smaller than one batch.
-    #[error("{found} training images are fewer than one batch of {needed}")]
+    #[error(
+        "{found} training images are fewer than one batch of {needed}: take more of them, or smaller batches"
+    )]
     TooFewImages {
         /// Images there are.
         found: usize,

@@ -1,6 +1,5 @@
 //! Where prompts come from, as a user names it.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -21,20 +20,22 @@ pub enum Source {
 }
 
 impl FromStr for Source {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        let number = match text.strip_prefix("pocket") {
-            Some("") => Some(POCKET_PROMPTS),
-            Some(rest) => rest
-                .strip_prefix(':')
-                .and_then(|number| number.parse().ok()),
-            None => None,
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "pocket" {
+            let prompts = POCKET_PROMPTS;
+            return Ok(Self::Pocket { prompts });
+        }
+        let Some(number) = text.strip_prefix("pocket:") else {
+            return Ok(Self::Path(text.into()));
         };
-        Ok(number.map_or_else(
-            || Self::Path(text.into()),
-            |prompts| Self::Pocket { prompts },
-        ))
+        match number.parse() {
+            Ok(prompts) => Ok(Self::Pocket { prompts }),
+            Err(_) => Err(format!(
+                "pocket:N takes a number of prompts, not `{number}`; ./{text} is a file of that name"
+            )),
+        }
     }
 }
 
@@ -53,10 +54,7 @@ mod tests {
 
     #[test]
     fn pocket_has_a_number_and_everything_else_is_a_path() {
-        let parse = |text: &str| {
-            text.parse::<Source>()
-                .unwrap_or_else(|never| match never {})
-        };
+        let parse = |text: &str| text.parse::<Source>().unwrap();
         assert_eq!(
             parse("pocket"),
             Source::Pocket {
@@ -64,8 +62,11 @@ mod tests {
             }
         );
         assert_eq!(parse("pocket:12"), Source::Pocket { prompts: 12 });
-        for path in ["pocket:x", "pockets", "prompts.txt", "./pocket"] {
+        for path in ["./pocket:x", "pockets", "prompts.txt", "./pocket"] {
             assert_eq!(parse(path), Source::Path(path.into()));
+        }
+        for wrong in ["pocket:x", "pocket:", "pocket:-1"] {
+            assert!(wrong.parse::<Source>().is_err(), "{wrong}");
         }
     }
 }

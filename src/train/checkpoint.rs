@@ -15,6 +15,9 @@ pub(super) const FILE: &str = "checkpoint.safetensors";
 
 const STATE_KEY: &str = "unprompt.run";
 
+/// Settings that are told of another run.
+const MAX_TOLD: usize = 6;
+
 /// Where a run stands, besides its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
@@ -54,6 +57,27 @@ pub fn save(path: &Path, tensors: &HashMap<String, Tensor>, state: &RunState) ->
     write_tensors(path, tensors, HashMap::from([(STATE_KEY.to_owned(), json)]))
 }
 
+/// The settings in which two fingerprints differ.
+fn differing(a: &str, b: &str) -> (String, String) {
+    let settings = |text: &str| -> Vec<String> {
+        let settings = text.split([',', ';', '\n']).map(str::trim);
+        settings.map(str::to_owned).collect()
+    };
+    let (a, b) = (settings(a), settings(b));
+    let same_at_start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[same_at_start..], &b[same_at_start..]);
+    let backwards = a.iter().rev().zip(b.iter().rev());
+    let same_at_end = backwards.take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[..a.len() - same_at_end], &b[..b.len() - same_at_end]);
+    let differ = |own: &[String], other: &[String]| -> String {
+        let differ = own.iter().enumerate();
+        let differ = differ.filter(|(at, it)| a.len() != b.len() || other[*at] != **it);
+        let settings: Vec<&str> = differ.take(MAX_TOLD).map(|(_, it)| it.as_str()).collect();
+        settings.join(", ")
+    };
+    (differ(a, b), differ(b, a))
+}
+
 /// A saved run; `None` if there is none.
 ///
 /// # Errors
@@ -85,12 +109,33 @@ pub fn load(
         source,
     })?;
     if state.fingerprint != start.fingerprint {
+        let (expected, found) = differing(&start.fingerprint, &state.fingerprint);
         return Err(Error::OtherRun {
             path: path.to_owned(),
-            expected: start.fingerprint.clone(),
-            found: state.fingerprint,
+            expected,
+            found,
         });
     }
     let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(damaged)?;
     Ok(Some((state, tensors)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_runs_are_told_by_what_differs() {
+        let both = |a: &str, b: &str| {
+            let (a, b) = differing(a, b);
+            [a, b]
+        };
+        let told = both(
+            "{\n\"x\": 1,\n}; epochs: 1, rate: 2, seed: 3",
+            "{\n\"x\": 1,\n}; epochs: 4, rate: 2, seed: 5",
+        );
+        assert_eq!(told, ["epochs: 1, seed: 3", "epochs: 4, seed: 5"]);
+        assert_eq!(both("a, b, c", "a, x, y, c"), ["b", "x, y"]);
+        assert_eq!(both("a", "a, b"), ["", "b"]);
+    }
 }

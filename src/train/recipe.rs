@@ -18,6 +18,7 @@ use super::provenance::{self, Origin, Ran};
 use super::set::{Side, TrainingSet, mean_embedding_cosine};
 use super::start::{Ground, Start};
 use super::{targets, to_json};
+use crate::bundle::Bundle;
 use crate::data::source::Source;
 use crate::data::split::Splitter;
 use crate::data::vocabulary::{MAX_WORDS, Vocabulary};
@@ -235,6 +236,8 @@ impl Recipe {
                 self.keep(&json, &vocabulary, &parameters)
             },
         )?;
+        // A run that had ended does not write them again.
+        Bundle::folder(&self.folder).tensors(files::WEIGHTS, &Device::Cpu)?;
         let record = Provenance {
             origin: Origin::new(&self.command, &self.commit),
             start: &start,
