@@ -194,13 +194,14 @@ fn main() -> Result<()> {
 
 fn shifts(targets: Domain, judged: Domain, sentences: &SentenceEncoder) -> Result<Vec<Shift>> {
     let mut shifts = vec![];
-    let changes: [(&str, &dyn Fn(&RgbImage) -> Result<RgbImage>); 5] = [
+    type Change<'a> = &'a dyn Fn(&RgbImage) -> Result<RgbImage>;
+    let changes: [(&str, Change<'_>); 5] = [
         ("JPEG of quality 10", &jpeg),
         ("a third of the size", &small),
         ("grey", &|image| {
             Ok(DynamicImage::ImageLuma8(imageops::grayscale(image)).into_rgb8())
         }),
-        ("noise", &|image| Ok(noisy(image))),
+        ("a pattern of noise", &|image| Ok(noisy(image))),
         ("darker", &|image| Ok(imageops::brighten(image, -60))),
     ];
     for (name, change) in changes {
@@ -258,7 +259,7 @@ fn small(image: &RgbImage) -> Result<RgbImage> {
     ))
 }
 
-/// Each colour of each pixel up to 48 brighter or darker.
+/// Each colour of each pixel up to 48 brighter or darker, by the same pattern for each image.
 fn noisy(image: &RgbImage) -> RgbImage {
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let mut noisy = image.clone();

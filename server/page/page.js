@@ -471,12 +471,14 @@ function keep(view, own) {
   if (view.text !== "") query.set("q", view.text);
   if (view.like !== null) query.set("like", view.like);
   const search2 = query.size === 0 ? "" : `?${query}`;
-  const place = now() + (own ? 1 : 0);
+  const isNew2 = own && (search2 !== location.search || view.image !== (images.get(now()) ?? null));
+  const place = now() + (isNew2 ? 1 : 0);
   images.delete(place);
   if (view.image !== null) images.set(place, view.image);
   const oldest = images.keys().next();
   if (images.size > MAX_IMAGES && oldest.done !== true) images.delete(oldest.value);
-  history[own ? "pushState" : "replaceState"]({ place }, "", location.pathname + search2);
+  const state2 = { place, hadImage: view.image !== null };
+  history[isNew2 ? "pushState" : "replaceState"](state2, "", location.pathname + search2);
 }
 function here() {
   const filters = new Map(new URLSearchParams(location.search));
@@ -486,10 +488,11 @@ function here() {
 function watch2(changed) {
   addEventListener("popstate", changed);
 }
-function now() {
-  const state = history.state;
-  return state?.place ?? 0;
+function hasLostImage() {
+  return state()?.hadImage === true && !images.has(now());
 }
+var state = () => history.state;
+var now = () => state()?.place ?? 0;
 
 // src/main.ts
 var WORDS_MS = 80;
@@ -506,6 +509,7 @@ var preview = "";
 var liked = "";
 var like = null;
 var isNew = false;
+var hasLost = false;
 var call = new AbortController();
 var timers = [];
 var grid = new Grid(
@@ -546,6 +550,7 @@ function askForKey(why) {
 }
 function go(next) {
   isNew = true;
+  hasLost = false;
   set({ text: "", like: null, image: null, ...next });
   run("hybrid");
 }
@@ -557,6 +562,7 @@ function set(next) {
 }
 function restore() {
   const shown = here();
+  hasLost = hasLostImage();
   set(shown);
   use(shown.filters);
   isNew = false;
@@ -590,7 +596,7 @@ function run(mode) {
   const q = text.value.trim();
   if (q === "" && filter === "") {
     grid.show(null);
-    say("");
+    say(hasLost ? "The image is not kept when the page is loaded anew: choose it again." : "");
     return;
   }
   say("Searching \u2026");
@@ -624,6 +630,7 @@ function take(given) {
 }
 text.addEventListener("input", () => {
   isNew ||= image !== null || like !== null;
+  hasLost = false;
   like = image = null;
   timers.forEach(clearTimeout);
   timers = [setTimeout(() => run("keyword"), WORDS_MS), setTimeout(() => run("hybrid"), MEANING_MS)];

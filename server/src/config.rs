@@ -68,7 +68,8 @@ pub struct Limits {
     /// Hits, those left out by an offset included.
     pub hits: usize,
     /// Time for a client to send the headers of a connection's first request, the next piece of a body, and to go away
-    /// once it is asked to. A whole body may take twelve times as long, and so may a client that reads nothing.
+    /// once it is asked to. A whole body may take twelve times as long, and so, on Linux, may a client that reads
+    /// nothing.
     pub client: Duration,
 }
 

@@ -3,7 +3,7 @@
 //! A request goes through `guard` (host, key, headers), `extract` and `body` (what it may bring), a file in `routes/`,
 //! and the queues of `state`: images and texts are encoded together with those of other requests (`batch`), and what
 //! else runs on the processor runs behind a `gate`, off the threads that answer. All refuse what they have no room for
-//! with status 429, as does `memory`, which counts bodies, waiting pixels and sent images. `reload` puts a new generation
+//! with status 429, as does `memory`, which counts bodies, waiting pixels and long answers. `reload` puts a new generation
 //! of the index in the place of the old one while requests go on with what they have begun with. What is wrong with a
 //! request that is HTTP is told as a [`problem`](https://www.rfc-editor.org/rfc/rfc9457).
 

@@ -85,8 +85,11 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let bytes = self.permit.get_mut().as_ref();
+        let permit = self.permit.take();
+        let bytes = permit.as_ref();
         let bytes = bytes.map_or(0, OwnedSemaphorePermit::num_permits);
+        // Told when it is true: whoever reads that nothing is held finds the room.
+        drop(permit);
         self.told.dec_by(bytes as i64);
     }
 }

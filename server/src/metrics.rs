@@ -148,7 +148,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "memory_held",
-            "Bodies, waiting pixels and long answers, which --max-memory bounds",
+            "Bodies, waiting pixels and long answers, which --max-memory-bytes bounds",
             Unit::Bytes,
             metrics.memory.clone(),
         );

@@ -1,6 +1,7 @@
 //! Near-duplicates found by their embeddings.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use unprompt_index::{BuildOptions, Encoder, Index, VectorOptions, Writer};
 
@@ -37,7 +38,7 @@ pub fn leaders(
         return Ok(vec![]);
     }
     let folder = tempfile::tempdir().map_err(Error::io("write", &std::env::temp_dir()))?;
-    let index = index(embeddings, folder.path())?;
+    let index = index(embeddings, folder.path(), &mut || observe(0, count))?;
     let mut leaders = vec![None; count];
     for leader in 0..count {
         if leader % 1024 == 0 && observe(leader, count).is_break() {
@@ -57,7 +58,11 @@ pub fn leaders(
 }
 
 /// An index of the embeddings, whose prompts are their numbers.
-fn index(embeddings: &Embeddings, folder: &std::path::Path) -> Result<Index> {
+fn index(
+    embeddings: &Embeddings,
+    folder: &Path,
+    observe: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Index> {
     let encoder = Encoder {
         name: "embeddings".to_owned(),
         digest: String::new(),
@@ -68,7 +73,7 @@ fn index(embeddings: &Embeddings, folder: &std::path::Path) -> Result<Index> {
     for (number, row) in embeddings.rows().enumerate() {
         writer.push(&number.to_string(), row, vec![])?;
     }
-    writer.commit(&mut |_| ControlFlow::Continue(()))?;
+    writer.commit(&mut |_| observe())?;
     Ok(Index::open(&path)?)
 }
 

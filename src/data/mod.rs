@@ -13,7 +13,7 @@
 //! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
 //!
 //! [`records`] puts rows together into distinct prompts. [`pairs`] gives images with their prompts, out of
-//! the zip files of DiffusionDB's parts (`archives`), each on one side of a [`split`], near-duplicates ([`leaders`]) together. [`pictures`] finds the image
+//! the zip files of DiffusionDB's parts (`archives`), each on one side of a [`split`], clusters of near-duplicates ([`leaders`]) together. [`pictures`] finds the image
 //! files of an index again.
 
 mod archives;

@@ -1,4 +1,4 @@
-//! Sides of a source that brings none, so that no prompt stands on two of them, nor near-duplicates of it.
+//! Sides of a source that brings none, so that no prompt stands on two of them, nor one with those that it is nearest to.
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,7 +20,8 @@ const FILE: &str = "sides.txt";
 pub struct Splitter<'a> {
     /// Says which prompts are near-duplicates.
     pub sentences: &'a SentenceEncoder,
-    /// A folder that keeps them, for finding them takes as long as embedding all prompts.
+    /// A folder that keeps them, for finding them takes as long as embedding all prompts: that of a run, or of the model
+    /// that is judged, so that it is judged by the sides it was trained on.
     pub kept_in: Option<&'a Path>,
     /// Is told of prompts that are done, of how many, and may stop it.
     pub observe: &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -31,7 +32,9 @@ impl Splitter<'_> {
     ///
     /// Prompts that differ in capitals, punctuation, the order of their words or in how often one is said are one. Of
     /// these, near-duplicates are put together by [leader clustering](leaders), and each cluster is on the side that
-    /// its leader's words say. So the side of a prompt depends on the prompts that come before it, and on nothing else.
+    /// its leader's words say: no cluster is on two sides, while near-duplicates of two clusters may be. So the side of a
+    /// prompt depends on the prompts that come before it and, beyond some thousand, a little on how the graph of all of
+    /// them was walked.
     ///
     /// # Errors
     /// [`Error::Cancelled`](crate::Error::Cancelled) if `observe` breaks; [`Error::Io`](crate::Error::Io) if sides cannot
@@ -95,6 +98,11 @@ fn letter(side: Split) -> char {
         Split::Validation => 'v',
         Split::Test => 'e',
     }
+}
+
+/// The folder of a model, if it has one, to find its sides in.
+pub fn folder_of(model: &str) -> Option<&Path> {
+    Some(Path::new(model)).filter(|folder| folder.is_dir())
 }
 
 /// The side of a leader.

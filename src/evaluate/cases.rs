@@ -43,6 +43,12 @@ impl Case {
         grammar::read(&self.answer.prompt) == Some(self.truth.meaning)
     }
 
+    /// Whether the answer was put together, claimed or not.
+    pub fn was_put_together(&self) -> bool {
+        let made = self.answer.reconstruction.as_ref();
+        made.is_some_and(|made| made.prompt == self.answer.prompt)
+    }
+
     /// Whether one of the first `k` hits means exactly the same as the true prompt.
     pub fn meaning_is_among(&self, k: usize) -> bool {
         let mut hits = self.answer.hits.iter().take(k);

@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::cases::{Case, DEPTH};
 use crate::data::vocabulary::Vocabulary;
 use crate::pocket::{Meaning, grammar};
-use crate::reverse::Verdict;
 
 /// The figures of one setting.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -121,7 +120,7 @@ impl Figures {
                 let made = case.reconstruction.map(|made| made.cosine);
                 made.or(Some(case.best_hit?.cosine))
             }),
-            reconstructed: share(&|case| case.answer.verdict == Verdict::Reconstructed),
+            reconstructed: share(&Case::was_put_together),
             recall: Recall::of(&places),
             meaning_recall_at_10: share(&|case| case.meaning_is_among(10)),
             same_meaning: share(&Case::says_the_same),

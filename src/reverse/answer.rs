@@ -66,8 +66,8 @@ pub enum Verdict {
     Near,
     /// Put together from hits, none of which was likely enough to say the same.
     Reconstructed,
-    /// The best that was found, more likely wrong than right, or for an image unlike all that the model has
-    /// learnt from.
+    /// The best that was found or put together, more likely wrong than right, or for an image unlike all that the model
+    /// has learnt from.
     Unsure,
 }
 

@@ -53,10 +53,7 @@ pub(super) fn answer(
         (Some(fit), Some(made)) => {
             let confidence = fit.steps.share(made.cosine);
             ReverseAnswer {
-                verdict: match confidence {
-                    CLAIMED.. => Verdict::Reconstructed,
-                    _ => Verdict::Unsure,
-                },
+                verdict: of_made(confidence),
                 prompt: made.prompt.clone(),
                 confidence,
                 phrases: made.phrases.clone(),
@@ -78,5 +75,27 @@ pub(super) fn answer(
     ReverseAnswer {
         reconstruction,
         ..answer
+    }
+}
+
+/// What to call an answer that was put together.
+fn of_made(confidence: f32) -> Verdict {
+    match confidence {
+        CLAIMED.. => Verdict::Reconstructed,
+        _ => Verdict::Unsure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hardly_ever_right_is_not_claimed() {
+        assert_eq!(of_made(0.1), Verdict::Reconstructed);
+        assert_eq!(of_made(1.0), Verdict::Reconstructed);
+        for little in [0.0, 0.0999, f32::NAN] {
+            assert_eq!(of_made(little), Verdict::Unsure);
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::predict::predict;
 use super::set::Side;
 use crate::adapt::{AdaptOptions, Adaptation, FitEvent, FitRecord, SourceDomain};
 use crate::data::source::Source;
-use crate::data::split::Splitter;
+use crate::data::split::{Splitter, folder_of};
 use crate::error::{Error, Result};
 use crate::image::decode;
 use crate::predictor::{Prediction, Predictor, bundle, copy, files};
@@ -91,7 +91,7 @@ impl AdaptRecipe {
         }
         let mut splitter = Splitter {
             sentences,
-            kept_in: None,
+            kept_in: folder_of(&self.model),
             observe: &mut |done, total| observe(AdaptEvent::Sides(done, total)),
         };
         let (source, _) = Side::of(&self.data, self.options.seed, 0, &mut splitter)?;

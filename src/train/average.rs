@@ -40,8 +40,8 @@ impl Average {
 
     /// Takes up the variables after a step, counted from 0; early on, the mean is over all of them.
     pub(super) fn update(&mut self, step: usize) -> Result<()> {
-        let steps = step as f64;
-        let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
+        let step = step as f64;
+        let decay = self.decay.min((1.0 + step) / (10.0 + step));
         self.slots.par_iter_mut().try_for_each(|slot| {
             let var = slot.var.as_detached_tensor();
             slot.mean = ops::weighted_sum(&slot.mean, decay, &var, 1.0 - decay)?;

@@ -1,7 +1,6 @@
 //! From pocket prompts to an attribute checker.
 
 use std::collections::HashMap;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -16,7 +15,7 @@ use super::parameters::Parameters;
 use super::provenance::{self, Origin, Ran};
 use super::to_json;
 use crate::checker::{CheckerConfig, CheckerNetwork, files};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
 use crate::image::swin::SwinConfig;
@@ -57,16 +56,15 @@ impl CheckerRecipe {
     /// Runs it; `observe` is told of progress and may stop it.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there.
-    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model. Else what went
+    /// [`Error::Cancelled`](crate::Error::Cancelled) after a stop: a run with `resume` goes on from there.
+    /// [`Error::CheckpointExists`](crate::Error::CheckpointExists) and [`Error::Occupied`](crate::Error::Occupied) if the folder holds another run or model. Else what went
     /// wrong with a file or a tensor.
     pub fn run(
         &self,
         device: &Device,
         observe: &mut dyn FnMut(FitProgress<'_>) -> ControlFlow<()>,
     ) -> Result<FitOutcome> {
-        out::check(&self.folder, &[""], self.resume)?;
-        fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
+        out::prepare(&self.folder, &[""], self.resume)?;
         let draw = |split, count| -> Vec<PocketPrompt> {
             Prompts::new(self.fit.seed, split).take(count).collect()
         };

@@ -141,7 +141,7 @@ impl DiffusionRecipe {
         device: &Device,
         observe: Observe<'_>,
     ) -> Result<DiffusionOutcome> {
-        out::check(&self.folder, &["vae", "unet"], self.resume)?;
+        out::prepare(&self.folder, &["vae", "unet"], self.resume)?;
         self.check_codec()?;
         for part in ["vae", "unet", "scheduler"] {
             let folder = self.folder.join(part);

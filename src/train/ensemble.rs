@@ -13,7 +13,7 @@ use super::set::Side;
 use super::to_json;
 use crate::bundle::Bundle;
 use crate::data::source::Source;
-use crate::data::split::Splitter;
+use crate::data::split::{Splitter, folder_of};
 use crate::error::{Error, Result};
 use crate::predictor::copy::{copy_network, remove_fitted};
 use crate::predictor::ensemble::{EnsembleConfig, Member, combine, fit_weights};
@@ -69,7 +69,7 @@ impl EnsembleRecipe {
         let bundles: Vec<Bundle> = bundles.collect::<Result<_>>()?;
         let mut splitter = Splitter {
             sentences,
-            kept_in: None,
+            kept_in: self.models.first().and_then(|model| folder_of(model)),
             observe,
         };
         let validation = Side::validation(&self.data, self.seed, self.images, &mut splitter)?;

@@ -109,8 +109,6 @@ pub struct FitProgress<'a> {
     pub row: Option<&'a LogRow>,
 }
 
-/// The name of the checkpoint in a run's folder.
-
 /// Losses since the last line of the log.
 struct Meter {
     sums: Vec<f64>,

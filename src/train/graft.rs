@@ -55,7 +55,6 @@ impl GraftRecipe {
     /// of the model's shape, [`Error::Occupied`] if the folder holds a model; else what is wrong with a file.
     pub fn run(&self) -> Result<usize> {
         let out = &self.folder;
-        out::check(out, &[], false)?;
         let device = Device::Cpu;
         let bundle = Bundle::open(&self.model, diffusion_files::UNET_CONFIG)?;
         let white_box = Bundle::open(&self.encoder, files::CONFIG)?;
@@ -81,6 +80,7 @@ impl GraftRecipe {
             let mixed = ((&learnt[&name] * self.share)? + (own * (1.0 - self.share))?)?;
             unet.insert(name, mixed);
         }
+        out::prepare(out, &[], false)?;
         let halves = unet
             .into_iter()
             .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)))

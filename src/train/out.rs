@@ -1,5 +1,6 @@
 //! The folder that a run writes to.
 
+use std::fs;
 use std::path::Path;
 
 use super::checkpoint::FILE;
@@ -17,12 +18,13 @@ const MODELS: [&str; 4] = [
     diffusion_files::UNET_CONFIG,
 ];
 
-/// Refuses a folder that a run would spoil: one with a run that is not to be gone on with, or with a model that no run
-/// here has begun. The run's parts have their checkpoints in folders below it.
+/// Makes a folder ready for a run, whose parts have their checkpoints in folders below it. One that the run would spoil is
+/// refused: with a run that is not to be gone on with, or with a model that no run here has begun. What a run left that
+/// was killed before its first checkpoint is no model from here on.
 ///
 /// # Errors
-/// [`Error::CheckpointExists`], [`Error::Occupied`].
-pub(super) fn check(folder: &Path, parts: &[&str], resume: bool) -> Result<()> {
+/// [`Error::CheckpointExists`], [`Error::Occupied`], [`Error::Io`].
+pub(super) fn prepare(folder: &Path, parts: &[&str], resume: bool) -> Result<()> {
     let mut parts = parts.iter().map(|part| folder.join(part));
     if let Some(part) = parts.clone().find(|part| part.join(FILE).exists()) {
         return match resume {
@@ -32,21 +34,23 @@ pub(super) fn check(folder: &Path, parts: &[&str], resume: bool) -> Result<()> {
             }),
         };
     }
-    let is_model = MODELS.iter().any(|name| folder.join(name).exists());
+    let models = MODELS.map(|name| folder.join(name));
+    let models = models.iter().filter(|path| path.exists());
+    let is_model = models.clone().next().is_some();
     let has_begun = parts.any(|part| part.join(log::FILE).exists());
     let is_unfinished = has_begun && !folder.join(provenance::FILE).exists();
-    match is_model && !is_unfinished {
-        true => Err(Error::Occupied {
-            path: folder.to_owned(),
-        }),
-        false => Ok(()),
+    if is_model && !is_unfinished {
+        let path = folder.to_owned();
+        return Err(Error::Occupied { path });
     }
+    for path in models {
+        fs::remove_file(path).map_err(Error::io("remove", path))?;
+    }
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -54,12 +58,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let put = |name: &str| fs::write(path.join(name), "").unwrap();
-        let is_free = |resume| check(path, &[""], resume).is_ok();
+        let is_free = |resume| prepare(path, &[""], resume).is_ok();
         assert!(is_free(false) && is_free(true));
         // Killed between its first model and its first checkpoint.
         put(log::FILE);
         put(files::CONFIG);
-        assert!(is_free(false) && is_free(true));
+        assert!(is_free(false) && !path.join(files::CONFIG).exists());
+        put(files::CONFIG);
         put(FILE);
         assert!(!is_free(false) && is_free(true));
         // Ended, and its checkpoint taken away.

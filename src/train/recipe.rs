@@ -1,7 +1,6 @@
 //! A whole training run: targets, network, loop, and the model's folder.
 
 use std::collections::HashMap;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -136,13 +135,12 @@ impl Recipe {
         device: &Device,
         observe: &mut dyn FnMut(RecipeEvent<'_>) -> ControlFlow<()>,
     ) -> Result<FitOutcome> {
-        out::check(&self.folder, &[""], self.resume)?;
-        fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
         if self.start.is_in(&self.folder) {
             return Err(Error::Occupied {
                 path: self.folder.clone(),
             });
         }
+        out::prepare(&self.folder, &[""], self.resume)?;
         let mut splitter = Splitter {
             sentences,
             kept_in: Some(&self.folder),

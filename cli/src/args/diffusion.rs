@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
+use clap::builder::{PathBufValueParser, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use unprompt::data::source::Source;
 use unprompt::diffusion::sampler::SamplerKind;
@@ -21,7 +21,7 @@ pub(crate) struct GenerateArgs {
     pub(crate) prompts: Vec<String>,
 
     /// The image, as PNG. Several images are numbered before the extension.
-    #[arg(long, value_name = "FILE.png", value_parser = png, env = "UNPROMPT_OUT")]
+    #[arg(long, value_name = "FILE.png", value_parser = png(), env = "UNPROMPT_OUT")]
     pub(crate) out: PathBuf,
 
     /// The diffusion model: a built-in one or a folder.
@@ -139,7 +139,7 @@ pub(crate) struct AdherenceArgs {
     pub(crate) sampling: SamplingArgs,
 
     /// Draws the first 64 images with their prompts, as PNG.
-    #[arg(long, value_name = "FILE.png", value_parser = png, env = "UNPROMPT_SHEET")]
+    #[arg(long, value_name = "FILE.png", value_parser = png(), env = "UNPROMPT_SHEET")]
     pub(crate) sheet: Option<PathBuf>,
 
     /// One JSON object instead of a table.
@@ -239,10 +239,9 @@ fn guidance(text: &str) -> Result<f64, String> {
 }
 
 /// A file to write an image to.
-fn png(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    match path.extension() {
+fn png() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(path),
-        _ => Err("images are written as PNG, name a .png".to_owned()),
-    }
+        _ => Err("images are written as PNG, name a .png"),
+    })
 }

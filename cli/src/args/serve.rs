@@ -97,7 +97,7 @@ pub(crate) struct ServeArgs {
     max_hits: usize,
 
     /// Seconds that a client may take for the headers of a connection's first request, and for the next piece of a
-    /// body. A whole body may take twelve times as long, and so may a client that reads nothing of its answer.
+    /// body. A whole body may take twelve times as long, and so, on Linux, may a client that reads nothing of its answer.
     #[arg(long, value_name = "S", default_value_t = Limits::default().client.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=3600), env = "UNPROMPT_CLIENT_TIMEOUT_S")]
     client_timeout_s: u64,
@@ -186,16 +186,21 @@ fn host(text: &str) -> Result<String, String> {
 
 /// An origin as browsers say it.
 fn origin(text: &str) -> Result<String, String> {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    let is_host = |rest: &str| match rest.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() => host(name).is_ok(),
+    let schemes = [("https://", "443"), ("http://", "80")];
+    let of = |(scheme, port)| Some((text.strip_prefix(scheme)?, port));
+    let is_host = |(rest, default): (&str, &str)| match rest.rsplit_once(':') {
+        // A browser leaves the port of the scheme out.
+        Some((name, port)) if port.bytes().all(|it| it.is_ascii_digit()) => {
+            host(name).is_ok() && port.parse::<u16>().is_ok() && port != default
+        }
         _ => host(rest).is_ok(),
     };
-    match rest.is_some_and(is_host) {
+    match schemes.into_iter().find_map(of).is_some_and(is_host) {
         true => Ok(text.to_ascii_lowercase()),
-        false => Err("give scheme and host without a path, as https://example.org".to_owned()),
+        false => Err(
+            "give scheme and host, without a path or the scheme's own port, as https://example.org"
+                .to_owned(),
+        ),
     }
 }
 
@@ -239,6 +244,9 @@ mod tests {
             "https://example.org/",
             "*",
             "ftp://a.org",
+            "https://a.org:443",
+            "http://a.org:+80",
+            "http://a.org:",
             "https://",
         ] {
             assert!(origin(wrong).is_err(), "{wrong}");

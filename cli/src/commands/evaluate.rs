@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use unprompt::data::pairs::Sides;
 use unprompt::data::source::Source;
-use unprompt::data::split::Splitter;
+use unprompt::data::split::{Splitter, folder_of};
 use unprompt::evaluate::predictions::{PredictionFigures, Trial};
 use unprompt::evaluate::{
     Bounds, EvaluateOptions, Evaluation, KNOWN_IMAGES, Truth, evaluate, fit_confidence,
@@ -98,7 +98,7 @@ fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
         Source::Path(folder) => {
             let mut splitter = Splitter {
                 sentences: &sentences,
-                kept_in: None,
+                kept_in: args.model.first().and_then(|model| folder_of(model)),
                 observe: &mut |done, total| stages.observe("finding near-duplicates", done, total),
             };
             let sides = Sides::open(folder, &mut splitter)?;

@@ -65,6 +65,8 @@ pub(crate) struct Segment {
     given: Option<RoaringBitmap>,
     /// Prompts that are known from predictions alone, once somebody has asked.
     only_predicted: OnceLock<RoaringBitmap>,
+    /// Prompts without an image that is not deleted, once somebody has asked.
+    without_images: OnceLock<RoaringBitmap>,
     deleted: Option<Deleted>,
     /// What is left, where something is deleted.
     live: Option<Selection>,
@@ -137,6 +139,7 @@ impl Segment {
             images: image_columns,
             given,
             only_predicted: OnceLock::new(),
+            without_images: OnceLock::new(),
             deleted,
             live,
         })
@@ -248,14 +251,18 @@ impl Segment {
     }
 
     /// The prompts that have no image, or none that is not deleted.
-    fn without_images(&self) -> Result<RoaringBitmap> {
+    fn without_images(&self) -> Result<&RoaringBitmap> {
+        if let Some(known) = self.without_images.get() {
+            return Ok(known);
+        }
         let mut images: RoaringBitmap = (0..self.images.len()).collect();
         if let Some(deleted) = &self.deleted {
             images -= &deleted.images;
         }
         let rows = self.rows() as u32;
         let all: RoaringBitmap = (0..rows).collect();
-        Ok(all - self.images.prompts(&images, rows)?)
+        let without = all - self.images.prompts(&images, rows)?;
+        Ok(self.without_images.get_or_init(|| without))
     }
 
     /// `selection`, or else all that is not deleted.

@@ -27,6 +27,8 @@ let liked = "";
 let like: string | null = null;
 /** Whether what is shown next gets a place of its own in the history. */
 let isNew = false;
+/** Whether the image that was shown here is gone. */
+let hasLost = false;
 let call = new AbortController();
 let timers: number[] = [];
 
@@ -73,6 +75,7 @@ function askForKey(why: string): void {
 /** Goes on to something else. */
 function go(next: { text?: string; like?: string; image?: Blob }): void {
   isNew = true;
+  hasLost = false;
   set({ text: "", like: null, image: null, ...next });
   run("hybrid");
 }
@@ -87,6 +90,7 @@ function set(next: Omit<view.View, "filters">): void {
 /** Has the controls say what the address says. */
 function restore(): void {
   const shown = view.here();
+  hasLost = view.hasLostImage();
   set(shown);
   filters.use(shown.filters);
   isNew = false;
@@ -123,7 +127,7 @@ function run(mode: Mode): void {
   const q = text.value.trim();
   if (q === "" && filter === "") {
     grid.show(null);
-    say("");
+    say(hasLost ? "The image is not kept when the page is loaded anew: choose it again." : "");
     return;
   }
   say("Searching …");
@@ -162,6 +166,7 @@ function take(given: Blob): void {
 text.addEventListener("input", () => {
   // Typing on changes what is there; Back does not lead to each letter.
   isNew ||= image !== null || like !== null;
+  hasLost = false;
   like = image = null;
   timers.forEach(clearTimeout);
   timers = [setTimeout(() => run("keyword"), WORDS_MS), setTimeout(() => run("hybrid"), MEANING_MS)];

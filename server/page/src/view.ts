@@ -21,12 +21,14 @@ export function keep(view: View, own: boolean): void {
   if (view.text !== "") query.set("q", view.text);
   if (view.like !== null) query.set("like", view.like);
   const search = query.size === 0 ? "" : `?${query}`;
-  const place = now() + (own ? 1 : 0);
+  const isNew = own && (search !== location.search || view.image !== (images.get(now()) ?? null));
+  const place = now() + (isNew ? 1 : 0);
   images.delete(place);
   if (view.image !== null) images.set(place, view.image);
   const oldest = images.keys().next();
   if (images.size > MAX_IMAGES && oldest.done !== true) images.delete(oldest.value);
-  history[own ? "pushState" : "replaceState"]({ place }, "", location.pathname + search);
+  const state: State = { place, hadImage: view.image !== null };
+  history[isNew ? "pushState" : "replaceState"](state, "", location.pathname + search);
 }
 
 /** What is to be shown at the address. */
@@ -41,7 +43,16 @@ export function watch(changed: () => void): void {
   addEventListener("popstate", changed);
 }
 
-function now(): number {
-  const state = history.state as { place?: number } | null;
-  return state?.place ?? 0;
+/** Whether an image was shown here that is gone: the page has been loaded anew since. */
+export function hasLostImage(): boolean {
+  return state()?.hadImage === true && !images.has(now());
 }
+
+interface State {
+  place: number;
+  hadImage: boolean;
+}
+
+const state = (): State | null => history.state as State | null;
+
+const now = (): number => state()?.place ?? 0;
