@@ -85,7 +85,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let mut observe = |event: RecipeEvent<'_>| {
         match event {
             RecipeEvent::Sides(done, total) => {
-                stages.at("finding near-duplicates", done, total, "")
+                stages.at("finding near-duplicates", done, total, "");
             }
             RecipeEvent::Targets(done, total) => stages.at("embedding prompts", done, total, ""),
             RecipeEvent::Pretraining(progress) => {
