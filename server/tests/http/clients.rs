@@ -83,7 +83,7 @@ fn long_answers_are_held_until_they_are_read() {
     until("it is free again", || held() == 0.0);
     let mut other = ask_for_image(&server);
     until("another one is held", || held() > 16e6);
-    let mut left = 16 << 20;
+    let mut left: usize = 16 << 20;
     while left > 0 {
         let mut piece = [0; 1 << 16];
         let read = other.read(&mut piece).unwrap();
