@@ -235,7 +235,7 @@ mod tests {
         for right in [
             "https://example.org",
             "http://localhost:3000",
-            "http://[::1]:80",
+            "http://[::1]:8080",
         ] {
             assert_eq!(origin(right), Ok(right.to_owned()));
         }
