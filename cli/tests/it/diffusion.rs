@@ -88,9 +88,14 @@ fn a_diffusion_model_is_trained_used_judged_and_learnt_from() {
         ],
     );
     let judged: Value = serde_json::from_str(&judged.ok()).unwrap();
-    // The built-in checker and predictor know rendered images.
-    let colour = judged["rendered"]["attributes"]["colour"].as_f64();
-    assert!(colour.unwrap() > 0.7, "{judged}");
+    for images in ["generated", "reconstructed", "rendered"] {
+        let shares = judged[images]["attributes"].as_object().unwrap();
+        assert_eq!(shares.len(), 8, "{judged}");
+        // Of four images.
+        let of_four = |share: &Value| (share.as_f64().unwrap() * 4.0).fract() == 0.0;
+        assert!(shares.values().all(of_four), "{judged}");
+    }
+    // The built-in predictor knows rendered images.
     assert!(
         judged["rendered"]["cosine"].as_f64().unwrap() > 0.7,
         "{judged}"
