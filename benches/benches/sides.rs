@@ -10,17 +10,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unprompt::data::leaders::NEAR_DUPLICATE;
-use unprompt::data::read::{ReadOptions, read};
-use unprompt::data::records::Records;
 use unprompt::data::row::Row;
 use unprompt::data::split::Splitter;
 use unprompt::indexing::Ingest;
 use unprompt::pocket::Split;
-use unprompt_benches::{SEED, sentence_encoder};
+use unprompt_benches::{SEED, prompts_of, sentence_encoder};
 use unprompt_index::{BuildOptions, Index, VectorOptions};
 
 #[global_allocator]
@@ -32,17 +30,7 @@ fn main() -> Result<()> {
     );
     let sentences = sentence_encoder()?;
     for file in std::env::args().skip(1).filter(|it| it != "--bench") {
-        let mut records = Records::default();
-        read(Path::new(&file), &ReadOptions::default(), &mut |row| {
-            records.add(row);
-            ControlFlow::Continue(())
-        })
-        .with_context(|| format!("cannot read {file}"))?;
-        let prompts: Vec<String> = records
-            .into_prompts()
-            .into_iter()
-            .map(|it| it.prompt)
-            .collect();
+        let prompts = prompts_of(Path::new(&file))?;
         let texts: Vec<&str> = prompts.iter().map(String::as_str).collect();
         let start = Instant::now();
         let mut splitter = Splitter {

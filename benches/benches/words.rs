@@ -7,18 +7,16 @@
 //! reads them: micro F1 on prompts it has not seen, at the threshold that is best on others of these. For pocket
 //! prompts, whose sides share no meaning, and for those of each FILE.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
-use unprompt::data::read::{ReadOptions, read};
-use unprompt::data::records::Records;
 use unprompt::data::vocabulary::{MAX_WORDS, Vocabulary};
 use unprompt::pocket::{Prompts, Split, grammar};
 use unprompt::text::{Embeddings, SentenceEncoder};
-use unprompt_benches::{SEED, sentence_encoder};
+use unprompt_benches::{SEED, prompts_of, sentence_encoder};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -47,14 +45,8 @@ fn main() -> Result<()> {
         &grammar::leaves_trace,
     )?;
     for file in std::env::args().skip(1).filter(|it| it != "--bench") {
-        let mut records = Records::default();
-        read(Path::new(&file), &ReadOptions::default(), &mut |row| {
-            records.add(row);
-            ControlFlow::Continue(())
-        })
-        .with_context(|| format!("cannot read {file}"))?;
-        let texts = records.into_prompts().into_iter().map(|it| it.prompt);
-        let mut texts: Vec<String> = texts.take(LEARNT * 5 / 4).collect();
+        let mut texts = prompts_of(Path::new(&file))?;
+        texts.truncate(LEARNT * 5 / 4);
         let held_out = Embedded::new(texts.split_off(texts.len() * 4 / 5), &sentences)?;
         report(
             &file,

@@ -4,9 +4,13 @@
 //! other; those of two runs only as ratios.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use unprompt::data::read::{ReadOptions, read};
+use unprompt::data::records::Records;
 use unprompt::device::DeviceChoice;
 use unprompt::models::ModelStore;
 use unprompt::pocket::{Prompts, Split};
@@ -23,6 +27,21 @@ pub fn prompts(count: usize) -> Vec<String> {
         .filter(|text| seen.insert(text.clone()))
         .take(count)
         .collect()
+}
+
+/// The distinct prompts of a file, in its order.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn prompts_of(path: &Path) -> Result<Vec<String>> {
+    let mut records = Records::default();
+    read(path, &ReadOptions::default(), &mut |row| {
+        records.add(row);
+        ControlFlow::Continue(())
+    })
+    .with_context(|| format!("cannot read {}", path.display()))?;
+    let prompts = records.into_prompts().into_iter();
+    Ok(prompts.map(|it| it.prompt).collect())
 }
 
 /// The sentence encoder on the CPU, fetched if it is not there.

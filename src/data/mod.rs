@@ -12,9 +12,9 @@
 //! - `columns`, `cell` and `samplers` say what their columns mean.
 //! - `out` takes what they find, hands rows on and counts the rest in a [`read::Summary`].
 //!
-//! [`records`] puts rows together into distinct prompts. [`pairs`] gives images with their prompts, out of
-//! the zip files of DiffusionDB's parts (`archives`), each on one side of a [`split`], clusters of near-duplicates ([`leaders`]) together. [`pictures`] finds the image
-//! files of an index again.
+//! [`records`] puts rows together into distinct prompts. [`pairs`] gives images with their prompts, out of the zip
+//! files of DiffusionDB's parts (`archives`), each on one side of a [`split`], clusters of near-duplicates
+//! ([`leaders`]) together. [`pictures`] finds the image files of an index again.
 
 mod archives;
 mod bounded;

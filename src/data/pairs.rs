@@ -60,7 +60,7 @@ impl Pairs {
         })
     }
 
-    fn where_is(&self, kept: impl Fn(usize) -> bool) -> Self {
+    fn only(&self, kept: impl Fn(usize) -> bool) -> Self {
         let pairs = self.pairs.iter().enumerate();
         let pairs = pairs.filter(|(number, _)| kept(*number));
         Self {
@@ -137,7 +137,7 @@ impl Sides {
     /// [`Error::NoPairs`] if there are none, else as for [`Pairs::open`].
     pub fn pairs(&self, side: Split) -> Result<Pairs> {
         let pairs = match &self.split {
-            Some((all, sides)) => all.where_is(|number| sides[number] == side),
+            Some((all, sides)) => all.only(|number| sides[number] == side),
             None => Pairs::open(&self.folder.join(side.name()))?,
         };
         if pairs.is_empty() {

@@ -1,4 +1,4 @@
-//! Sides of a source that brings none, so that no prompt stands on two of them, nor one with those that it is nearest to.
+//! Sides of a source that brings none, so that no prompt stands on two of them, nor a cluster of near-duplicates.
 
 use std::collections::HashMap;
 use std::fs;
@@ -37,8 +37,8 @@ impl Splitter<'_> {
     /// them was walked.
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::Error::Cancelled) if `observe` breaks; [`Error::Io`](crate::Error::Io) if sides cannot
-    /// be kept; what encoder and clustering report.
+    /// [`Error::Cancelled`](crate::Error::Cancelled) if `observe` breaks; what encoder and clustering report. Sides that
+    /// cannot be kept are warned of.
     pub fn sides(&mut self, prompts: &[&str]) -> Result<Vec<Split>> {
         let mut numbers = HashMap::new();
         let mut distinct = vec![];
@@ -74,7 +74,11 @@ impl Splitter<'_> {
             .collect();
         if let Some(path) = path {
             let letters: String = sides.iter().map(|side| letter(*side)).collect();
-            write_atomically(&path, format!("{fingerprint}\n{letters}\n").as_bytes())?;
+            let kept = write_atomically(&path, format!("{fingerprint}\n{letters}\n").as_bytes());
+            if let Err(error) = kept {
+                // That of a model that is only judged may be for reading alone.
+                tracing::warn!("near-duplicates will have to be found again: {error}");
+            }
         }
         Ok(sides)
     }

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 use super::{files, members};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{remove, write_atomically};
 
 /// What a network and its vocabulary consist of; the configuration stands last, so that a folder without
 /// it is not taken for a model.
@@ -86,14 +86,7 @@ fn copy_file(from: &Bundle, name: &str, folder: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] if a file cannot be removed.
 pub(crate) fn remove_fitted(folder: &Path) -> Result<()> {
-    for name in FITTED {
-        let path = folder.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &path)(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    FITTED
+        .iter()
+        .try_for_each(|name| remove(&folder.join(name)))
 }

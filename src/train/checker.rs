@@ -57,8 +57,8 @@ impl CheckerRecipe {
     ///
     /// # Errors
     /// [`Error::Cancelled`](crate::Error::Cancelled) after a stop: a run with `resume` goes on from there.
-    /// [`Error::CheckpointExists`](crate::Error::CheckpointExists) and [`Error::Occupied`](crate::Error::Occupied) if the folder holds another run or model. Else what went
-    /// wrong with a file or a tensor.
+    /// [`Error::CheckpointExists`](crate::Error::CheckpointExists) and [`Error::Occupied`](crate::Error::Occupied) if the
+    /// folder holds another run or model. Else what went wrong with a file or a tensor.
     pub fn run(
         &self,
         device: &Device,

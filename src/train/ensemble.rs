@@ -1,7 +1,5 @@
 //! An ensemble of trained models: weights chosen on validation images, and a folder of all of them.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +13,7 @@ use crate::bundle::Bundle;
 use crate::data::source::Source;
 use crate::data::split::{Splitter, folder_of};
 use crate::error::{Error, Result};
+use crate::files::remove;
 use crate::predictor::copy::{copy_network, remove_fitted};
 use crate::predictor::ensemble::{EnsembleConfig, Member, combine, fit_weights};
 use crate::predictor::{Prediction, Predictor, files};
@@ -127,12 +126,7 @@ fn write(fit: &EnsembleFit, bundles: &[Bundle], folder: &Path) -> Result<()> {
     let path = folder.join(files::ENSEMBLE);
     // What is there is no ensemble any more from its first member on.
     remove_fitted(folder)?;
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(Error::io("remove", &path)(error));
-        }
-        _ => {}
-    }
+    remove(&path)?;
     let mut members = vec![];
     for (number, ((model, weight, _), bundle)) in fit.members.iter().zip(bundles).enumerate() {
         if *weight == 0.0 {

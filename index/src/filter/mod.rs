@@ -1,9 +1,10 @@
 //! Filters: which prompts may be answered, and with which of their images.
 //!
-//! A filter speaks about two things at once, prompts and images, which lie in two indexes. Its
-//! top-level conjunction is therefore split: what speaks of the prompt runs on `prompts/`; what
-//! speaks of images runs, as one conjunction, on `images/`, and selects the prompts that have
-//! *one image that fulfils all of it*, of which a prompt without images has one that nothing is known of. A disjunction over both has no such split, and is refused.
+//! A filter speaks about two things at once, prompts and images, which lie in two indexes. Its top-level
+//! conjunction is therefore split: what speaks of the prompt runs on `prompts/`; what speaks of images runs, as one
+//! conjunction, on `images/`, and selects the prompts that have *one image that fulfils all of it*; a prompt
+//! without images counts as having one of which nothing is known. A disjunction over both has no such split, and is
+//! refused.
 
 mod clause;
 mod query;

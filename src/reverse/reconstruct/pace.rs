@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What the last round took, whoever ran it; nothing before the first.
 #[derive(Debug, Default)]
-pub(in super::super) struct Pace {
+pub(in crate::reverse) struct Pace {
     nanoseconds: AtomicU64,
 }
 
