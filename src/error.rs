@@ -73,6 +73,48 @@ pub enum Error {
         source: candle_core::Error,
     },
 
+    /// A folder has no weights that are read.
+    #[error("{} has no {stem}.safetensors{}", folder.display(), pickled_too(*pickled))]
+    NoWeights {
+        /// The folder.
+        folder: PathBuf,
+        /// The file's name without its ending.
+        stem: String,
+        /// Whether it has pickled weights.
+        pickled: bool,
+    },
+
+    /// The index of weights that lie in several files names one that is no file beside it, or a tensor
+    /// that is not in its file.
+    #[error("{} does not belong to the files beside it: {why}", path.display())]
+    WeightIndex {
+        /// The index.
+        path: PathBuf,
+        /// What it says that is not so.
+        why: String,
+    },
+
+    /// A published checkpoint holds tensors that the architecture has no use for.
+    #[error(
+        "{} has tensors that its configuration has no place for: {}",
+        path.display(), shortened(keys)
+    )]
+    UnknownWeights {
+        /// The weights file, or the index of several.
+        path: PathBuf,
+        /// Names of the tensors.
+        keys: Vec<String>,
+    },
+
+    /// A model's configuration asks for what is not known here.
+    #[error("{}: {why}", path.display())]
+    Unsupported {
+        /// The configuration file.
+        path: PathBuf,
+        /// What it asks for.
+        why: String,
+    },
+
     /// A model's configuration could not be understood.
     #[error("cannot read the model configuration {}", path.display())]
     ModelConfig {
@@ -808,6 +850,31 @@ impl fmt::Display for Unavailable {
         }
         Ok(())
     }
+}
+
+/// What to say of a folder that has weights in a form that is not read.
+fn pickled_too(pickled: bool) -> &'static str {
+    if pickled {
+        "; its pickled weights are not read, since pickles run code: save the model as safetensors \
+         (save_pretrained does)"
+    } else {
+        ""
+    }
+}
+
+/// The first few of many names.
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
 }
 
 /// An error and its causes on one line, each after a colon. A cause whose words its error repeats is

@@ -4,7 +4,65 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use crate::error::{Error, Result};
+
+/// What a JSON file that configures a model describes.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::ModelConfig`] if it describes something else.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    serde_json::from_slice(&bytes).map_err(|source| Error::ModelConfig {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The same, of a file that need not be there.
+///
+/// # Errors
+/// As for [`json`].
+pub(crate) fn json_if_any<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    if path.is_file() {
+        json(path).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// The configuration at `path`, whose settings in `fixed` must be as we know them.
+///
+/// # Errors
+/// As for [`json`] and [`check_fixed`].
+pub(crate) fn settings<T: DeserializeOwned>(path: &Path, fixed: &[(&str, &str)]) -> Result<T> {
+    let value: Value = json(path)?;
+    check_fixed(path, &value, fixed)?;
+    serde_json::from_value(value).map_err(|source| Error::ModelConfig {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Checks that settings of the configuration at `path` which are known in one value alone have it, as far as
+/// they are there: `fixed` has their keys with the value in JSON. `null` counts as not there.
+///
+/// # Errors
+/// [`Error::Unsupported`] for the first that has another.
+pub(crate) fn check_fixed(path: &Path, config: &Value, fixed: &[(&str, &str)]) -> Result<()> {
+    for (key, known) in fixed {
+        let given = config.get(*key).filter(|value| !value.is_null());
+        if let Some(given) = given.map(Value::to_string).filter(|given| given != known) {
+            return Err(Error::Unsupported {
+                path: path.to_owned(),
+                why: format!("{key} = {given} is not known, only {known} is"),
+            });
+        }
+    }
+    Ok(())
+}
 
 /// Writes a whole file or nothing: temporary file, sync, rename.
 ///
@@ -36,5 +94,22 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_not_known_are_told_of() {
+        let config = serde_json::json!({"act_fn": "silu", "norm": null, "upcast": true});
+        let check = |fixed| check_fixed(Path::new("config.json"), &config, fixed);
+        assert!(check(&[("act_fn", "\"silu\""), ("norm", "1"), ("other", "2")]).is_ok());
+        let error = check(&[("upcast", "false")]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "config.json: upcast = true is not known, only false is"
+        );
     }
 }

@@ -18,15 +18,18 @@ pub mod device;
 
 pub mod weights;
 
+#[cfg(test)]
+mod parity;
+
 pub mod bundle;
 
 pub mod models;
 
+pub mod nn;
+
 pub mod text;
 
 pub mod pocket;
-
-pub mod nn;
 
 pub mod diffusion;
 

@@ -289,7 +289,7 @@ fn hasty(
                 options: HASTY,
             })
             .collect();
-        images.extend(model.generate(&orders, sentences)?);
+        images.extend(model.generate(&orders, Some(sentences))?);
     }
     Ok(images)
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub const MAX_WORDS: usize = 1000;
 
 /// The most frequent content words of training prompts, most frequent first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocabulary {
     words: Vec<String>,
     numbers: HashMap<String, u32>,

@@ -13,6 +13,9 @@ pub const STEPS: [u16; 2] = [8, 16];
 /// The weakest and the strongest guidance; between them it is drawn in halves.
 pub const GUIDANCE: [f32; 2] = [2.0, 5.0];
 
+/// The samplers that images are drawn for. Others would make other data sets of the same seeds.
+pub const SAMPLERS: [SamplerKind; 2] = [SamplerKind::Ddim, SamplerKind::Euler];
+
 /// The month that times are drawn from, in which DiffusionDB's images were made: 2022-08-01 in seconds
 /// since 1970 UTC, and its minutes.
 const MONTH: (i64, i64) = (1_659_312_000, 31 * 24 * 60);
@@ -86,7 +89,7 @@ impl Iterator for Draws {
             seed: rng.random(),
             steps: rng.random_range(STEPS[0]..=STEPS[1]),
             guidance: f32::from(rng.random_range(weakest..=strongest)) / 2.0,
-            sampler: SamplerKind::ALL.choose(rng).copied().unwrap_or_default(),
+            sampler: SAMPLERS.choose(rng).copied().unwrap_or_default(),
             timestamp_s: MONTH.0 + 60 * rng.random_range(0..MONTH.1),
         })
     }

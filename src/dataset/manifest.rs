@@ -8,8 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::draw::{GUIDANCE, STEPS};
-use crate::diffusion::sampler::SamplerKind;
+use super::draw::{GUIDANCE, SAMPLERS, STEPS};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::models::digest;
@@ -68,7 +67,7 @@ impl Settings {
             images_per_part,
             steps: STEPS,
             guidance: GUIDANCE,
-            samplers: SamplerKind::ALL.map(|kind| kind.name().to_owned()).to_vec(),
+            samplers: SAMPLERS.map(|kind| kind.name().to_owned()).to_vec(),
         }
     }
 }

@@ -166,7 +166,7 @@ impl Studio<'_> {
         let (places, orders): (Vec<usize>, Vec<Order>) = orders.into_iter().unzip();
         let mut made = Vec::with_capacity(draws.len());
         for batch in orders.chunks(BATCH_IMAGES) {
-            made.extend(self.model.generate(batch, self.sentences)?);
+            made.extend(self.model.generate(batch, Some(self.sentences))?);
             if observe(batch.len()).is_break() {
                 return Err(Error::Cancelled);
             }

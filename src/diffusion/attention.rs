@@ -8,6 +8,9 @@ use super::context::Context;
 use crate::nn::linear::Linear;
 use crate::nn::ops;
 
+/// Scores that are in memory at once: 128 MiB of them.
+const MAX_SCORES: usize = 1 << 25;
+
 /// Multi-head attention (Vaswani et al., 2017, s. 3.2) to itself or to a context.
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
@@ -54,11 +57,31 @@ impl Attention {
         let query = (self.split(&self.to_q.forward(x)?)? * scale)?;
         let key = self.split(&self.to_k.forward(source)?)?;
         let value = self.split(&self.to_v.forward(source)?)?;
-        let mut scores = query.matmul(&key.t()?)?;
-        if let Some(bias) = context.and_then(Context::bias) {
-            scores = scores.broadcast_add(bias)?;
-        }
-        let mixed = ops::softmax(&scores)?.matmul(&value)?;
+        let key = key.t()?;
+        let bias = context.and_then(Context::bias);
+        let attend = |query: &Tensor| -> Result<Tensor> {
+            let mut scores = query.matmul(&key)?;
+            if let Some(bias) = bias {
+                scores = scores.broadcast_add(bias)?;
+            }
+            ops::softmax(&scores)?.matmul(&value)
+        };
+        // Every position attends for itself: many are taken in turn, since all scores would fill the memory.
+        let (batch, heads, positions, _) = query.dims4()?;
+        let row = batch * heads * key.dim(3)?;
+        let at_once = (MAX_SCORES / row.max(1)).clamp(1, positions.max(1));
+        let mixed = if at_once < positions {
+            let mixed: Vec<Tensor> = (0..positions)
+                .step_by(at_once)
+                .map(|start| {
+                    let length = at_once.min(positions - start);
+                    attend(&query.narrow(2, start, length)?.contiguous()?)
+                })
+                .collect::<Result<_>>()?;
+            Tensor::cat(&mixed, 2)?
+        } else {
+            attend(&query)?
+        };
         let mixed = mixed.transpose(1, 2)?.contiguous()?.reshape(x.shape())?;
         self.to_out.forward(&mixed)
     }

@@ -7,6 +7,8 @@
 
 mod attention;
 pub mod context;
+mod prompts;
+mod published;
 mod resnet;
 pub mod sampler;
 pub mod schedule;

@@ -29,11 +29,10 @@ pub enum PredictionType {
 }
 
 /// Which of the steps a sampler takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestepSpacing {
     /// Counted from the first: Stable Diffusion 1 and 2 with DDIM.
-    #[default]
     Leading,
     /// Counted from the last, which is always taken (Lin et al., 2024, s. 3.3).
     Trailing,
@@ -55,9 +54,9 @@ pub struct ScheduleConfig {
     /// What the network predicts.
     #[serde(default = "epsilon")]
     pub prediction_type: PredictionType,
-    /// Which steps a sampler takes.
+    /// Which steps a sampler takes; its own choice where this is silent.
     #[serde(default)]
-    pub timestep_spacing: TimestepSpacing,
+    pub timestep_spacing: Option<TimestepSpacing>,
     /// Added to each step by leading spacing.
     #[serde(default)]
     pub steps_offset: usize,
@@ -84,7 +83,7 @@ impl ScheduleConfig {
             beta_end: 0.012,
             beta_schedule: BetaSchedule::SquaredcosCapV2,
             prediction_type: PredictionType::Sample,
-            timestep_spacing: TimestepSpacing::Trailing,
+            timestep_spacing: Some(TimestepSpacing::Trailing),
             steps_offset: 0,
             set_alpha_to_one: true,
         }
@@ -186,25 +185,50 @@ impl NoiseSchedule {
         }
     }
 
-    /// The steps that a sampler takes in `count`, from noise to clean.
-    pub(super) fn timesteps(&self, count: usize) -> Vec<usize> {
-        let (all, count) = (self.len(), count.clamp(1, self.len().max(1)));
-        let last = all.saturating_sub(1);
-        let mut steps: Vec<usize> = match self.config.timestep_spacing {
-            TimestepSpacing::Leading => (0..count)
-                .map(|i| (i * (all / count) + self.config.steps_offset).min(last))
-                .collect(),
-            TimestepSpacing::Trailing => (1..=count)
-                .map(|i| ((i * all) as f64 / count as f64).round() as usize)
-                .map(|step| step.saturating_sub(1))
-                .collect(),
-            TimestepSpacing::Linspace if count == 1 => vec![0],
-            TimestepSpacing::Linspace => (0..count)
-                .map(|i| ((i * last) as f64 / (count - 1) as f64).round() as usize)
-                .collect(),
+    /// The noise beside a signal of unit variance at `step`, which may lie between two steps.
+    pub(super) fn sigma(&self, step: f64) -> f64 {
+        let at = |step: usize| self.snr(step.min(self.len() - 1)).sqrt().recip();
+        let (below, share) = (step.floor(), step.fract());
+        at(below as usize) * (1.0 - share) + at(below as usize + 1) * share
+    }
+
+    /// The steps that a sampler takes in `count`, from noise to clean; `usual` is how it spaces them where
+    /// the schedule is silent.
+    pub(super) fn timesteps(&self, count: usize, usual: TimestepSpacing) -> Vec<f64> {
+        let exact = self.exact_timesteps(count, usual);
+        exact.into_iter().map(f64::round_ties_even).collect()
+    }
+
+    /// The same, not rounded where they are spaced evenly.
+    pub(super) fn exact_timesteps(&self, count: usize, usual: TimestepSpacing) -> Vec<f64> {
+        self.spaced(count, count, usual)
+    }
+
+    /// The steps of a sampler that comes to clean latents by a further step: `count` of `count + 1`.
+    pub(super) fn open_timesteps(&self, count: usize, usual: TimestepSpacing) -> Vec<f64> {
+        let steps = self.spaced(count, count + 1, usual);
+        steps.into_iter().map(f64::round_ties_even).collect()
+    }
+
+    /// The first `count` steps of `parts`, from noise to clean.
+    fn spaced(&self, count: usize, parts: usize, usual: TimestepSpacing) -> Vec<f64> {
+        let (all, count) = (self.len(), count.clamp(1, self.len()));
+        let parts = parts.clamp(count, all.max(count));
+        let last = (all - 1) as f64;
+        let step = |number: usize| match self.config.timestep_spacing.unwrap_or(usual) {
+            TimestepSpacing::Leading => {
+                let step = (parts - 1 - number) * (all / parts) + self.config.steps_offset;
+                (step as f64).min(last)
+            }
+            // Here the last of the steps is never taken.
+            TimestepSpacing::Trailing => {
+                let step = all as f64 - (number * all) as f64 / count as f64;
+                (step.round_ties_even() - 1.0).max(0.0)
+            }
+            TimestepSpacing::Linspace if parts == 1 => 0.0,
+            TimestepSpacing::Linspace => last * (parts - 1 - number) as f64 / (parts - 1) as f64,
         };
-        steps.reverse();
-        steps
+        (0..count).map(step).collect()
     }
 
     /// Noisy latents: `clean` and standard normal `noise` mixed as at each image's step, (batch, ..).
@@ -243,15 +267,34 @@ impl NoiseSchedule {
     ///
     /// # Errors
     /// If the shapes disagree.
+    ///
+    /// # Panics
+    /// If there is no such step.
     pub fn clean(&self, output: &Tensor, noisy: &Tensor, step: usize) -> Result<Tensor> {
-        let (signal, noise) = (
-            self.alpha_bar[step].sqrt(),
-            (1.0 - self.alpha_bar[step]).sqrt(),
-        );
-        match self.config.prediction_type {
-            PredictionType::Sample => Ok(output.clone()),
-            PredictionType::Epsilon => (noisy - (output * noise)?)? / signal,
-            PredictionType::VPrediction => (noisy * signal)? - (output * noise)?,
+        let predicts = self.config.prediction_type;
+        predicts.clean(output, noisy, self.alpha_bar[step])
+    }
+}
+
+impl PredictionType {
+    /// The clean latents that a network's `output` stands for, on `noisy` latents in whose variance the signal
+    /// has the share `alpha_bar`.
+    pub(super) fn clean(self, output: &Tensor, noisy: &Tensor, alpha_bar: f64) -> Result<Tensor> {
+        let (signal, noise) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+        match self {
+            Self::Sample => Ok(output.clone()),
+            Self::Epsilon => (noisy - (output * noise)?)? / signal,
+            Self::VPrediction => (noisy * signal)? - (output * noise)?,
+        }
+    }
+
+    /// The noise that it stands for.
+    pub(super) fn noise(self, output: &Tensor, noisy: &Tensor, alpha_bar: f64) -> Result<Tensor> {
+        let (signal, noise) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+        match self {
+            Self::Sample => (noisy - (output * signal)?)? / noise,
+            Self::Epsilon => Ok(output.clone()),
+            Self::VPrediction => (output * signal)? + (noisy * noise)?,
         }
     }
 }
@@ -338,18 +381,21 @@ mod tests {
             TimestepSpacing::Linspace,
         ] {
             let schedule = NoiseSchedule::new(&ScheduleConfig {
-                timestep_spacing: spacing,
+                timestep_spacing: Some(spacing),
                 ..ScheduleConfig::pocket()
             })
             .unwrap();
             for count in [1, 2, 7, 50, 1000] {
-                let steps = schedule.timesteps(count);
+                let steps = schedule.timesteps(count, TimestepSpacing::Leading);
                 assert_eq!(steps.len(), count);
                 assert!(steps.windows(2).all(|pair| pair[0] > pair[1]), "{steps:?}");
-                assert!(steps.iter().all(|&step| step < 1000));
+                assert!(steps.iter().all(|&step| (0.0..1000.0).contains(&step)));
             }
         }
         let schedule = schedule(BetaSchedule::SquaredcosCapV2);
-        assert_eq!(schedule.timesteps(4), [999, 749, 499, 249]);
+        assert_eq!(
+            schedule.timesteps(4, TimestepSpacing::Leading),
+            [999.0, 749.0, 499.0, 249.0]
+        );
     }
 }

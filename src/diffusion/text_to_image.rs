@@ -1,6 +1,6 @@
 //! A diffusion model, loaded: prompts in, images out.
 
-use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -9,8 +9,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::context::Context;
+use super::prompts::{Prompts, States};
+use super::published;
 use super::sampler::SamplerKind;
 use super::schedule::{NoiseSchedule, ScheduleConfig};
 use super::unet::UNet;
@@ -18,8 +21,8 @@ use super::unet::config::UNetConfig;
 use super::vae::{CodecConfig, LatentCodec};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
-use crate::random;
-use crate::text::{EncoderIdentity, SentenceEncoder, TokenStates};
+use crate::text::{EncoderIdentity, SentenceEncoder};
+use crate::{models, random};
 
 /// Names of the files in a model's folder, as diffusers lays it out.
 pub mod files {
@@ -47,7 +50,7 @@ pub mod files {
     ];
 }
 
-/// `model_index.json`.
+/// `model_index.json` of a model that we have trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelIndex {
     /// The sentence encoder whose token states the U-Net attends to.
@@ -66,12 +69,20 @@ pub struct GenerateOptions {
     pub guidance: f64,
 }
 
-impl Default for GenerateOptions {
-    fn default() -> Self {
+impl GenerateOptions {
+    /// What serves the pocket models well.
+    pub const POCKET: Self = Self {
+        sampler: SamplerKind::Ddim,
+        steps: 20,
+        guidance: 3.0,
+    };
+
+    /// What users of Stable Diffusion expect, by the sampler that a folder names.
+    fn stable_diffusion(sampler: SamplerKind) -> Self {
         Self {
-            sampler: SamplerKind::Ddim,
-            steps: 20,
-            guidance: 3.0,
+            sampler,
+            steps: 50,
+            guidance: 7.5,
         }
     }
 }
@@ -103,32 +114,63 @@ pub struct TextToImage {
     unet: UNet,
     unet_config: UNetConfig,
     schedule: NoiseSchedule,
-    sentence_encoder: EncoderIdentity,
+    prompts: Prompts,
+    usual: GenerateOptions,
+    /// The files of a published model's weights.
+    published: Vec<PathBuf>,
     device: Device,
 }
 
-/// Images that go through the network together; more gains nothing on a CPU.
-const BATCH_IMAGES: usize = 8;
+/// Places of latents that go through the network together, of eight of the pocket model's images; more gains
+/// nothing on a CPU.
+const BATCH_PLACES: usize = 8 * 16 * 16;
 
 /// Places a side of the largest latents.
 const MAX_SAMPLE: usize = 1024;
 
 impl TextToImage {
-    /// Loads a model by the name of a built-in one, or from a folder.
+    /// Loads a model by the name of a built-in one, or from a folder: one of ours, or Stable Diffusion 1 or 2
+    /// as diffusers publishes it.
     ///
     /// # Errors
     /// [`Error::UnknownBundle`] if it is neither; else what is wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
         let bundle = Bundle::open(name_or_folder, files::UNET_CONFIG)?;
-        let index: ModelIndex = bundle.json(files::INDEX)?;
+        let index: Value = bundle.json(files::INDEX)?;
+        let model = if published::is_published(&index) {
+            let parts = published::parts(Path::new(name_or_folder), &index, device)?;
+            Self {
+                bundle,
+                codec: Box::new(parts.codec),
+                unet: parts.unet,
+                unet_config: parts.unet_config,
+                schedule: parts.schedule,
+                prompts: parts.prompts,
+                usual: GenerateOptions::stable_diffusion(parts.sampler),
+                published: parts.files,
+                device: device.clone(),
+            }
+        } else {
+            Self::own(bundle, index, device)?
+        };
+        let side = model.unet_config.sample_size;
+        if !(1..=MAX_SAMPLE).contains(&side) {
+            let why = format!("sample_size {side} is not from 1 to {MAX_SAMPLE}");
+            let why = candle_core::Error::Msg(why);
+            return Err(model.bundle.failed(files::UNET_CONFIG, why));
+        }
+        Ok(model)
+    }
+
+    /// A model that we have trained.
+    fn own(bundle: Bundle, index: Value, device: &Device) -> Result<Self> {
+        let index = ModelIndex::deserialize(index).map_err(|source| Error::ModelConfig {
+            path: bundle.path(files::INDEX),
+            source,
+        })?;
         let codec: CodecConfig = bundle.json(files::VAE_CONFIG)?;
         let schedule: ScheduleConfig = bundle.json(files::SCHEDULER_CONFIG)?;
         let unet_config: UNetConfig = bundle.json(files::UNET_CONFIG)?;
-        let side = unet_config.sample_size;
-        if !(1..=MAX_SAMPLE).contains(&side) {
-            let why = format!("sample_size {side} is not from 1 to {MAX_SAMPLE}");
-            return Err(bundle.failed(files::UNET_CONFIG, candle_core::Error::Msg(why)));
-        }
         let codec_weights = match &codec {
             CodecConfig::AutoencoderKl(_) => bundle.weights(files::VAE_WEIGHTS, device)?,
             CodecConfig::SpaceToDepth(_) => VarBuilder::zeros(DType::F32, device),
@@ -143,10 +185,30 @@ impl TextToImage {
             unet_config,
             schedule: NoiseSchedule::new(&schedule)
                 .map_err(|source| bundle.failed(files::SCHEDULER_CONFIG, source))?,
-            sentence_encoder: index.sentence_encoder,
+            prompts: Prompts::Sentences(index.sentence_encoder),
+            usual: GenerateOptions::POCKET,
+            published: vec![],
             bundle,
             device: device.clone(),
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn prompts(&self) -> &Prompts {
+        &self.prompts
+    }
+
+    /// How it makes images where nobody says how.
+    pub fn usual_options(&self) -> GenerateOptions {
+        self.usual
+    }
+
+    /// The sentence encoder that it needs; `None` if it holds what encodes its prompts.
+    pub fn sentence_encoder(&self) -> Option<&EncoderIdentity> {
+        match &self.prompts {
+            Prompts::Sentences(encoder) => Some(encoder),
+            Prompts::Clip(_) => None,
+        }
     }
 
     /// SHA-256 of all its files: what tells it from every other model. Lower-case hexadecimal.
@@ -154,7 +216,10 @@ impl TextToImage {
     /// # Errors
     /// [`Error::Io`] if a file cannot be read.
     pub fn digest(&self) -> Result<String> {
-        self.bundle.digest(&files::ALL)
+        if self.published.is_empty() {
+            return self.bundle.digest(&files::ALL);
+        }
+        models::fingerprint(&self.published)
     }
 
     /// Width and height of its images in pixels.
@@ -182,10 +247,13 @@ impl TextToImage {
     /// a time.
     ///
     /// # Errors
-    /// [`Error::OtherEncoder`] if `sentences` is not the encoder that the model was trained with, else
-    /// if a tensor operation fails.
-    pub fn generate(&self, orders: &[Order], sentences: &SentenceEncoder) -> Result<Vec<RgbImage>> {
-        sentences.check(&self.sentence_encoder)?;
+    /// [`Error::OtherEncoder`] if `sentences` is not the [`sentence_encoder`](Self::sentence_encoder) that the
+    /// model needs, else if a tensor operation fails.
+    pub fn generate(
+        &self,
+        orders: &[Order],
+        sentences: Option<&SentenceEncoder>,
+    ) -> Result<Vec<RgbImage>> {
         let most = self.schedule.len();
         if let Some(order) = orders.iter().find(|order| order.options.steps > most) {
             return Err(Error::TooManySteps {
@@ -195,7 +263,7 @@ impl TextToImage {
         }
         let states = |text: fn(&Order) -> &str| {
             let texts: Vec<&str> = orders.iter().map(text).collect();
-            sentences.states_with(&texts, |_| ControlFlow::Continue(()))
+            self.prompts.states(&texts, sentences, &self.device)
         };
         let conditional = states(|order| &order.prompt)?;
         let guided = |order: &Order| order.options.guidance != 1.0;
@@ -208,17 +276,12 @@ impl TextToImage {
         places.sort_by_key(|&place| orders[place].way());
         let batches: Vec<&[usize]> = places
             .chunk_by(|&a, &b| orders[a].way() == orders[b].way())
-            .flat_map(|same| same.chunks(BATCH_IMAGES))
+            .flat_map(|same| same.chunks(self.images_at_once()))
             .collect();
         let made: Vec<Vec<RgbImage>> = batches
             .into_par_iter()
             .map(|batch| {
-                let context = |states: &TokenStates| -> Result<Context> {
-                    let texts: Vec<Vec<f32>> =
-                        batch.iter().map(|&place| states.text(place)).collect();
-                    let texts: Vec<&[f32]> = texts.iter().map(Vec::as_slice).collect();
-                    Ok(Context::padded(&texts, states.dim(), &self.device)?)
-                };
+                let context = |states: &States| states.context(batch, &self.device);
                 let batch_orders: Vec<&Order> = batch.iter().map(|&place| &orders[place]).collect();
                 let conditional = context(&conditional)?;
                 let unconditional = unconditional
@@ -240,6 +303,11 @@ impl TextToImage {
             places.into_iter().zip(made.into_iter().flatten()).collect();
         images.sort_by_key(|&(place, _)| place);
         Ok(images.into_iter().map(|(_, image)| image).collect())
+    }
+
+    /// Images that go through the network together.
+    fn images_at_once(&self) -> usize {
+        (BATCH_PLACES / self.unet_config.sample_size.pow(2)).max(1)
     }
 
     /// Clean latents of orders of one way.
@@ -267,12 +335,25 @@ impl TextToImage {
             .map(|order| order.options.guidance as f32)
             .collect();
         let guidance = Tensor::from_vec(guidance, (count, 1, 1, 1), &self.device)?;
-        let sampler = kind.start(&self.schedule, steps);
-        let mut latents = sampler.start(&noise)?;
+        let told = (conditional, unconditional);
+        self.denoise(&noise, told, &guidance, (kind, steps), |_| ())
+    }
+
+    /// Clean latents of standard normal noise, by a sampler in so many steps; `seen` is shown the latents after
+    /// each time that the network is asked.
+    fn denoise(
+        &self,
+        noise: &Tensor,
+        (conditional, unconditional): (&Context, Option<&Context>),
+        guidance: &Tensor,
+        (kind, steps): (SamplerKind, usize),
+        mut seen: impl FnMut(&Tensor),
+    ) -> candle_core::Result<Tensor> {
+        let mut sampler = kind.start(&self.schedule, steps);
+        let mut latents = sampler.start(noise)?;
         for number in 0..sampler.len() {
             let input = sampler.input(&latents, number)?;
-            let step = sampler.timestep(number);
-            let steps = vec![step as f32; count];
+            let steps = vec![sampler.timestep(number) as f32; noise.dim(0)?];
             let predict = |context| self.unet.forward(&input, &steps, context);
             let output = match unconditional {
                 None => predict(conditional)?,
@@ -280,11 +361,11 @@ impl TextToImage {
                     let (conditional, unconditional) =
                         rayon::join(|| predict(conditional), || predict(unconditional));
                     let unconditional = unconditional?;
-                    (&unconditional + (conditional? - &unconditional)?.broadcast_mul(&guidance)?)?
+                    (&unconditional + (conditional? - &unconditional)?.broadcast_mul(guidance)?)?
                 }
             };
-            let clean = self.schedule.clean(&output, &input, step)?;
-            latents = sampler.step(&clean, &latents, number)?;
+            latents = sampler.step(&output, &latents, number)?;
+            seen(&latents);
         }
         Ok(latents)
     }
@@ -309,4 +390,58 @@ pub fn to_images(pixels: &Tensor) -> candle_core::Result<Vec<RgbImage>> {
             image.ok_or_else(|| candle_core::Error::Msg("images have three channels".into()))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parity::Fixture;
+
+    /// Whole pipelines of diffusers, from prompt to image, by every sampler.
+    #[test]
+    fn images_are_the_references() {
+        for (name, reference) in [
+            ("sd1", &["ddim", "pndm", "euler", "dpmpp_2m", "lms"][..]),
+            ("sd2", &["ddim", "euler"]),
+        ] {
+            let fixture = Fixture::open(name);
+            let folder = fixture.folder().to_str().unwrap();
+            let model = TextToImage::open(folder, &Device::Cpu).unwrap();
+            assert_eq!(model.sentence_encoder(), None);
+            let texts = ["a red fox, oil painting", "blurry"];
+            let states = model.prompts.states(&texts, None, &Device::Cpu).unwrap();
+            let told = |place| states.context(&[place], &Device::Cpu).unwrap();
+            let guidance = Tensor::new(&[[[[7.5f32]]]], &Device::Cpu).unwrap();
+            for reference in reference {
+                let kind = match *reference {
+                    "ddim" => SamplerKind::Ddim,
+                    "pndm" => SamplerKind::Pndm,
+                    "euler" => SamplerKind::Euler,
+                    "lms" => SamplerKind::LinearMultistep,
+                    _ => SamplerKind::DpmSolver,
+                };
+                let mut all = vec![];
+                let noise = fixture.tensor("noise");
+                let latents = model
+                    .denoise(
+                        &noise,
+                        (&told(0), Some(&told(1))),
+                        &guidance,
+                        (kind, 6),
+                        |it| {
+                            all.push(it.clone());
+                        },
+                    )
+                    .unwrap();
+                let prefix = format!("generate.{reference}");
+                fixture.compare(
+                    &format!("{prefix}.latents"),
+                    &Tensor::stack(&all, 0).unwrap(),
+                );
+                let pixels = model.codec.decode(&latents).unwrap();
+                let image = ((pixels.clamp(-1f32, 1f32).unwrap() + 1.0).unwrap() / 2.0).unwrap();
+                fixture.compare(&format!("{prefix}.image"), &image);
+            }
+        }
+    }
 }

@@ -66,7 +66,7 @@ pub fn adherence(
             .iter()
             .map(|prompt| order(prompt, options.generate))
             .collect();
-        model.generate(&orders, sentences)
+        model.generate(&orders, Some(sentences))
     })?;
     judge(prompts, images, checker, predictor, sentences)
 }

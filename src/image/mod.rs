@@ -1,10 +1,12 @@
 //! Images to vectors: decoding with limits, preprocessing, and the encoders.
 
+pub mod blip;
 pub mod clip;
 pub mod decode;
 pub mod encoders;
 pub mod files;
 pub mod preprocess;
+pub mod published;
 pub mod swin;
 pub mod unet;
 pub mod vit;

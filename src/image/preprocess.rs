@@ -1,10 +1,14 @@
-//! Decoded images to the tensor an encoder takes.
+//! Decoded images to the tensor an encoder takes: resize, crop, normalise, as the reference processors do it
+//! on Pillow.
 
 use std::borrow::Cow;
 
 use candle_core::{Device, Tensor};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
-use image::imageops::{self, FilterType};
+use image::imageops;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -14,35 +18,109 @@ use crate::error::Result;
 pub struct Preprocess {
     /// Width and height of the output in pixels.
     pub size: usize,
+    /// How an image comes to that size.
+    #[serde(default, skip_serializing_if = "Fit::is_squeeze")]
+    pub fit: Fit,
+    /// How new pixels are made of old ones.
+    #[serde(default, skip_serializing_if = "Resample::is_bicubic")]
+    pub resample: Resample,
     /// Taken away from each channel, after scaling to [0, 1].
     pub image_mean: [f32; 3],
     /// Divides each channel after that.
     pub image_std: [f32; 3],
 }
 
+/// How an image comes to a square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// Width and height are changed each for itself.
+    #[default]
+    Squeeze,
+    /// The shorter side is brought to a length, and what is in the middle is taken.
+    Crop {
+        /// Length of the shorter side in pixels; at least the size of the square.
+        shortest_edge: usize,
+        /// Where the middle lies between two pixels.
+        odd: Odd,
+    },
+}
+
+/// Which pixels are the middle ones where as many on one side as on the other cannot be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Odd {
+    /// One fewer is left out before them than behind: transformers.
+    Before,
+    /// Half of what is left out, rounded to an even number: torchvision.
+    Even,
+}
+
+/// How new pixels are made of old ones; all average over what they shrink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resample {
+    /// Straight lines between them.
+    Bilinear,
+    /// Cubic splines through them (Keys, 1981, with a = -0.5).
+    #[default]
+    Bicubic,
+}
+
+impl Fit {
+    fn is_squeeze(&self) -> bool {
+        *self == Self::Squeeze
+    }
+}
+
+impl Resample {
+    fn is_bicubic(&self) -> bool {
+        *self == Self::Bicubic
+    }
+
+    fn filter(self) -> FilterType {
+        match self {
+            Self::Bilinear => FilterType::Bilinear,
+            Self::Bicubic => FilterType::CatmullRom,
+        }
+    }
+}
+
 impl Preprocess {
-    /// To [-1, 1], as `google/vit-base-patch16-224` does it.
+    /// Squeezed to a square and brought to [-1, 1].
     pub fn symmetric(size: usize) -> Self {
         Self {
             size,
+            fit: Fit::Squeeze,
+            resample: Resample::Bicubic,
             image_mean: [0.5; 3],
             image_std: [0.5; 3],
         }
     }
 
-    /// The image, squeezed to a square of the size if it is of another.
-    pub fn resized<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
-        let side = self.size as u32;
-        if image.dimensions() == (side, side) {
-            return Cow::Borrowed(image);
-        }
-        Cow::Owned(imageops::resize(image, side, side, FilterType::CatmullRom))
+    /// Whether both bring images to the same pixels, before these are normalised.
+    pub fn has_shape_of(&self, other: &Self) -> bool {
+        (self.size, self.fit, self.resample) == (other.size, other.fit, other.resample)
     }
 
-    /// A batch (images, 3, size, size), f32. Images of other sizes are squeezed to a square.
+    /// An image of which [`batch`](Self::batch) makes the same as of this one, no larger than it need be.
     ///
     /// # Errors
-    /// If the device refuses the tensor.
+    /// If it has no pixels.
+    pub fn resized<'a>(&self, image: &'a RgbImage) -> Result<Cow<'a, RgbImage>> {
+        match self.fit {
+            // What has been cropped would be cropped again.
+            Fit::Crop { shortest_edge, .. } if shortest_edge != self.size => {
+                Ok(Cow::Borrowed(image))
+            }
+            _ => self.square(image),
+        }
+    }
+
+    /// A batch (images, 3, size, size), f32.
+    ///
+    /// # Errors
+    /// If an image has no pixels, or the device refuses the tensor.
     pub fn batch(&self, images: &[RgbImage], device: &Device) -> Result<Tensor> {
         if self.size == 0 {
             return Err(candle_core::Error::Msg("images of size 0".into()).into());
@@ -50,7 +128,7 @@ impl Preprocess {
         let plane = self.size * self.size;
         let mut values = vec![0f32; images.len() * 3 * plane];
         for (image, out) in images.iter().zip(values.chunks_exact_mut(3 * plane)) {
-            for (i, pixel) in self.resized(image).pixels().enumerate() {
+            for (i, pixel) in self.square(image)?.pixels().enumerate() {
                 for channel in 0..3 {
                     let value = f32::from(pixel.0[channel]) / 255.0;
                     out[channel * plane + i] =
@@ -63,5 +141,171 @@ impl Preprocess {
             (images.len(), 3, self.size, self.size),
             device,
         )?)
+    }
+
+    /// The image as a square of the size.
+    fn square<'a>(&self, image: &'a RgbImage) -> Result<Cow<'a, RgbImage>> {
+        let side = self.size as u32;
+        if image.is_empty() {
+            return Err(candle_core::Error::Msg("an image without pixels".into()).into());
+        }
+        let Fit::Crop { shortest_edge, odd } = self.fit else {
+            return resize(image, side, side, self.resample);
+        };
+        let (width, height) = image.dimensions();
+        let shorter = width.min(height).max(1) as usize;
+        let scaled = |length: u32| (length as usize * shortest_edge / shorter) as u32;
+        let scaled = resize(image, scaled(width), scaled(height), self.resample)?;
+        let (width, height) = scaled.dimensions();
+        if (width, height) == (side, side) {
+            return Ok(scaled);
+        }
+        let before = |length: u32| {
+            let left_out = length.saturating_sub(side);
+            match odd {
+                Odd::Even if left_out % 4 == 3 => left_out / 2 + 1,
+                _ => left_out / 2,
+            }
+        };
+        let crop = imageops::crop_imm(&*scaled, before(width), before(height), side, side);
+        Ok(Cow::Owned(crop.to_image()))
+    }
+}
+
+/// The image in another size: first its width, then its height. Grey levels are rounded in between and do not
+/// leave their range, so that the order matters at sharp edges; this is Pillow's.
+fn resize(
+    image: &RgbImage,
+    width: u32,
+    height: u32,
+    resample: Resample,
+) -> Result<Cow<'_, RgbImage>> {
+    let wide = one_way(image, width, image.height(), resample)?;
+    let done = match &wide {
+        Cow::Borrowed(image) => return one_way(image, width, height, resample),
+        Cow::Owned(wide) => one_way(wide, width, height, resample)?.into_owned(),
+    };
+    Ok(Cow::Owned(done))
+}
+
+/// The image with another width or another height.
+fn one_way(
+    image: &RgbImage,
+    width: u32,
+    height: u32,
+    resample: Resample,
+) -> Result<Cow<'_, RgbImage>> {
+    let (old_width, old_height) = image.dimensions();
+    if (old_width, old_height) == (width, height) {
+        return Ok(Cow::Borrowed(image));
+    }
+    // Rows of which the width alone changes do not depend on each other: they are taken in bands, for in floats
+    // they take four times the room. Fixed-point weights, which would not, are off by two levels at times.
+    let keeps_height = height == old_height;
+    let rows = if keeps_height {
+        (BAND_PIXELS / old_width).max(1)
+    } else {
+        old_height
+    };
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(resample.filter()));
+    let mut resizer = Resizer::new();
+    let mut bytes = Vec::with_capacity(width as usize * height as usize * 3);
+    for band in image.as_raw().chunks((rows * old_width * 3) as usize) {
+        let pixels = band.chunks_exact(3).map(|pixel| {
+            let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(f32::from);
+            F32x3::new([red, green, blue])
+        });
+        let pixels: Vec<F32x3> = pixels.collect();
+        let rows = pixels.len() as u32 / old_width;
+        let from = TypedImageRef::new(old_width, rows, &pixels);
+        let from = from.map_err(|error| failed(&error))?;
+        let mut to = TypedImage::new(width, if keeps_height { rows } else { height });
+        resizer
+            .resize_typed::<F32x3>(&from, &mut to, &options)
+            .map_err(|error| failed(&error))?;
+        let levels = to.pixels().iter().flat_map(|pixel| pixel.0);
+        // A conversion to u8 stops at its ends.
+        bytes.extend(levels.map(|level| (level + 0.5).floor() as u8));
+    }
+    let made = RgbImage::from_raw(width, height, bytes);
+    let made = made.ok_or_else(|| failed(&"it has three channels"))?;
+    Ok(Cow::Owned(made))
+}
+
+fn failed(error: &dyn std::fmt::Display) -> candle_core::Error {
+    candle_core::Error::Msg(format!("an image cannot be resized: {error}"))
+}
+
+/// Pixels that are resized at once: 12 MiB of floats.
+const BAND_PIXELS: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::decode;
+    use crate::image::published::{open_clip_preprocess, preprocess, timm_preprocess};
+    use crate::parity::Fixture;
+
+    #[test]
+    fn pixels_are_the_references_to_a_grey_level() {
+        let fixture = Fixture::open("preprocess");
+        // open_clip resizes a picture with its transparency and drops that at last; here and in transformers it
+        // is dropped at first.
+        let mut names = fixture.names("");
+        names.retain(|name| name != "open_clip.rgba");
+        assert_eq!(names.len(), 23);
+        for name in names {
+            let (processor, image) = name.split_once('.').unwrap();
+            let file = format!("{processor}.json");
+            let preprocess = match processor {
+                "open_clip" => open_clip_preprocess(32, &fixture.json(&file)),
+                "timm" => timm_preprocess(48, &fixture.json(&file)).unwrap(),
+                _ => preprocess(&fixture.folder().join(file)).unwrap(),
+            };
+            let bytes = std::fs::read(fixture.folder().join(format!("{image}.png"))).unwrap();
+            let image = decode::decode(&bytes).unwrap();
+            let found = preprocess.batch(&[image], &Device::Cpu).unwrap();
+            let difference = found.broadcast_sub(&fixture.tensor(&name)).unwrap();
+            let worst = difference
+                .abs()
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .max(0)
+                .unwrap();
+            let std = preprocess
+                .image_std
+                .iter()
+                .copied()
+                .fold(f32::MAX, f32::min);
+            let levels = worst.to_scalar::<f32>().unwrap() * std * 255.0;
+            assert!(levels < 1.001, "{name}: {levels} levels");
+        }
+    }
+
+    #[test]
+    fn what_has_been_resized_stays_as_it_is() {
+        let image = RgbImage::from_fn(90, 61, |x, y| image::Rgb([x as u8 * 2, y as u8 * 4, 7]));
+        let crop = |shortest_edge| Fit::Crop {
+            shortest_edge,
+            odd: Odd::Before,
+        };
+        for (fit, shrinks) in [(Fit::Squeeze, true), (crop(32), true), (crop(40), false)] {
+            let preprocess = Preprocess {
+                fit,
+                ..Preprocess::symmetric(32)
+            };
+            let resized = preprocess.resized(&image).unwrap().into_owned();
+            assert_eq!(resized.dimensions() == (32, 32), shrinks);
+            let batch = |image: &RgbImage| -> Vec<f32> {
+                let batch = preprocess.batch(std::slice::from_ref(image), &Device::Cpu);
+                batch.unwrap().flatten_all().unwrap().to_vec1().unwrap()
+            };
+            assert_eq!(batch(&resized), batch(&image));
+        }
+        let empty = Preprocess::symmetric(8)
+            .resized(&RgbImage::new(0, 0))
+            .map(|_| ());
+        assert!(empty.is_err());
     }
 }

@@ -13,6 +13,7 @@ use crate::nn::block::{Block, BlockNames, BlockSizes};
 use crate::nn::mlp::Activation;
 use crate::nn::norm::LayerNorm;
 use crate::nn::patches::PatchEmbedding;
+use crate::weights::layout::Layout;
 
 /// Sizes of a vision transformer, under the keys of published `config.json` files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,15 @@ pub struct VitConfig {
     /// Added to variances.
     pub layer_norm_eps: f64,
 }
+
+/// Settings that are known in one value alone.
+pub(super) const FIXED: &[(&str, &str)] = &[("qkv_bias", "true"), ("num_channels", "3")];
+
+/// `ViTModel` and `ViTForImageClassification`, below their prefix `vit`.
+pub(super) const HUGGING_FACE: Layout = Layout {
+    others: &["classifier.", "vit.pooler.", "pooler."],
+    ..Layout::SAME
+};
 
 impl Architecture for VitConfig {
     /// 2.7 M parameters.
@@ -119,23 +129,61 @@ impl Vit {
             width: dim,
         })
     }
-}
 
-impl ImageEncoder for Vit {
-    fn learnt(&self, pixels: &Tensor) -> Result<Tensor> {
+    /// Class token and patches with their positions: (batch, tokens, dim).
+    fn embed(&self, pixels: &Tensor) -> Result<Tensor> {
         let embedded = self.patches.forward(pixels)?;
         let (batch, _, dim) = embedded.dims3()?;
         let class_token = self.class_token.broadcast_as((batch, 1, dim))?;
         let tokens = Tensor::cat(&[&class_token, &embedded], 1)?;
-        let mut tokens = tokens.broadcast_add(&self.positions)?;
-        for block in &self.blocks {
-            tokens = block.forward(&tokens)?;
-        }
+        tokens.broadcast_add(&self.positions)
+    }
+
+    /// What the blocks make of pixels: (batch, tokens, dim), not yet normalised.
+    fn through_blocks(&self, pixels: &Tensor) -> Result<Tensor> {
+        let tokens = self.embed(pixels)?;
+        self.blocks
+            .iter()
+            .try_fold(tokens, |tokens, block| block.forward(&tokens))
+    }
+
+    /// All tokens, normalised: (batch, tokens, dim), the class token first.
+    ///
+    /// # Errors
+    /// If the input has another shape.
+    pub fn states(&self, pixels: &Tensor) -> Result<Tensor> {
+        self.norm.forward(&self.through_blocks(pixels)?)
+    }
+}
+
+impl ImageEncoder for Vit {
+    fn learnt(&self, pixels: &Tensor) -> Result<Tensor> {
         // Only the class token leaves, so only it needs the last normalisation.
+        let tokens = self.through_blocks(pixels)?;
         self.norm.forward(&tokens.i((.., 0, ..))?)
     }
 
     fn width(&self) -> usize {
         self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parity::Fixture;
+
+    #[test]
+    fn every_stage_is_the_references() {
+        let fixture = Fixture::open("vit");
+        let config: VitConfig = fixture.json("config.json");
+        let vit = fixture.build("model", HUGGING_FACE, |vb| Vit::new(&config, vb.pp("vit")));
+        let mut tokens = vit.embed(&fixture.tensor("pixels")).unwrap();
+        fixture.compare("embeddings", &tokens);
+        for (number, block) in vit.blocks.iter().enumerate() {
+            tokens = block.forward(&tokens).unwrap();
+            fixture.compare(&format!("block.{number}"), &tokens);
+        }
+        fixture.compare("last", &vit.states(&fixture.tensor("pixels")).unwrap());
     }
 }

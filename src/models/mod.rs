@@ -202,6 +202,15 @@ impl ModelStore {
         self.find_model(self.model(name)?)
     }
 
+    /// The folder of this name among those in which models are kept, in or out of the catalogue. Nothing in it is
+    /// verified.
+    pub fn folder(&self, name: &str) -> Option<PathBuf> {
+        let is_plain = !name.starts_with('.') && !name.contains(['/', '\\']);
+        let folders = [&self.home].into_iter().chain(&self.others);
+        let mut folders = folders.map(|folder| folder.join(name));
+        folders.find(|folder| is_plain && folder.is_dir())
+    }
+
     /// Looks for a model on this machine, and fetches it if it is not there. Several processes may do
     /// this at once: one fetches, the others wait.
     ///
@@ -309,6 +318,43 @@ impl ModelStore {
 
     fn places(&self, model: &Model) -> impl Iterator<Item = PathBuf> {
         self.own_folders(model).chain(self.hub_snapshot(model))
+    }
+}
+
+/// What tells the weights in `files` from all others: the SHA-256 of the file or, of several, of their digests
+/// in order; lower-case hexadecimal. Files that have been read before and have not changed since are not read
+/// again.
+///
+/// # Errors
+///
+/// [`Error::Io`] if one cannot be read.
+pub(crate) fn fingerprint(files: &[PathBuf]) -> Result<String> {
+    let store = ModelStore::from_env().ok();
+    let mut stamps = store.map(|store| Stamps::load(&store.home));
+    let mut of_file = |path: &PathBuf| -> Result<String> {
+        let failed = |source| Error::io("read", path)(source);
+        let metadata = fs::metadata(path).map_err(failed)?;
+        let key = fs::canonicalize(path).map_err(failed)?;
+        let key = key.to_string_lossy();
+        let known = stamps.as_ref().and_then(|it| it.digest(&key, &metadata));
+        if let Some(digest) = known {
+            return Ok(digest);
+        }
+        let digest = digest::of_file(path).map_err(failed)?;
+        if let Some(stamps) = &mut stamps {
+            stamps.add(&key, &metadata, &digest);
+        }
+        Ok(digest)
+    };
+    let mut digests: Vec<String> = files.iter().map(&mut of_file).collect::<Result<_>>()?;
+    match (digests.pop(), digests.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (last, _) => {
+            digests.extend(last);
+            let mut hasher = digest::Hasher::default();
+            hasher.update(digests.join("\n").as_bytes());
+            Ok(hasher.finish())
+        }
     }
 }
 

@@ -33,6 +33,13 @@ impl Stamps {
         line(key, metadata, sha256).is_some_and(|line| self.lines.contains(&line))
     }
 
+    /// The digest that the file called `key`, with this metadata, was found to have.
+    pub(super) fn digest(&self, key: &str, metadata: &Metadata) -> Option<String> {
+        let of = |line: &String| line.split(' ').next().map(str::to_owned);
+        let mut digests = self.lines.iter().filter_map(of);
+        digests.find(|digest| self.knows(key, metadata, digest))
+    }
+
     /// Remembers that it has.
     pub(super) fn add(&mut self, key: &str, metadata: &Metadata, sha256: &str) {
         let Some(line) = line(key, metadata, sha256) else {
@@ -82,6 +89,7 @@ mod tests {
         assert!(stamps.knows("some file", &metadata, "d1"));
         assert!(!stamps.knows("some file", &metadata, "d2"));
         assert!(!stamps.knows("file", &metadata, "d1"));
+        assert_eq!(stamps.digest("some file", &metadata).as_deref(), Some("d1"));
 
         fs::write(&path, "three").unwrap();
         assert!(!stamps.knows("some file", &fs::metadata(&path).unwrap(), "d1"));

@@ -1,14 +1,14 @@
-//! Multi-head self-attention (Vaswani et al., 2017, s. 3.2). In (batch, tokens, dim), out the same.
+//! Multi-head attention (Vaswani et al., 2017, s. 3.2). In (batch, tokens, dim), out the same.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 
 use super::linear::Linear;
 use super::ops;
 
-/// Self-attention of `heads` heads over all tokens.
+/// Attention of `heads` heads, of all tokens to themselves or to those of a source.
 #[derive(Clone, Debug)]
-pub struct SelfAttention {
+pub struct Attention {
     query: Linear,
     key: Linear,
     value: Linear,
@@ -16,23 +16,58 @@ pub struct SelfAttention {
     heads: usize,
 }
 
-impl SelfAttention {
-    /// Reads or starts query, key, value and output, in this order. `heads` divides `dim`.
+impl Attention {
+    /// Reads or starts query, key, value and output, in this order, of tokens that attend to themselves. `heads`
+    /// divides `dim`.
     ///
     /// # Errors
     /// If it does not, or a weight is missing or of another shape.
     pub fn new(dim: usize, heads: usize, vbs: [VarBuilder<'_>; 4]) -> Result<Self> {
+        Self::to_source(dim, dim, heads, vbs)
+    }
+
+    /// The same of tokens that attend to a source, whose tokens have `source` numbers.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn to_source(
+        dim: usize,
+        source: usize,
+        heads: usize,
+        vbs: [VarBuilder<'_>; 4],
+    ) -> Result<Self> {
         if heads == 0 || !dim.is_multiple_of(heads) {
             candle_core::bail!("{heads} attention heads do not divide {dim} dimensions");
         }
         let [query, key, value, output] = vbs;
         Ok(Self {
             query: Linear::new(dim, dim, query)?,
-            key: Linear::new(dim, dim, key)?,
-            value: Linear::new(dim, dim, value)?,
+            key: Linear::new(source, dim, key)?,
+            value: Linear::new(source, dim, value)?,
             output: Linear::new(dim, dim, output)?,
             heads,
         })
+    }
+
+    /// Attention to `source`, (batch, source tokens, source). `bias`, (tokens, source tokens) or what broadcasts
+    /// over (batch, heads, tokens, source tokens), is added to the scores: very negative where a token must not
+    /// look.
+    ///
+    /// # Errors
+    /// If the shapes disagree.
+    pub fn forward_to(&self, x: &Tensor, source: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let (_, _, dim) = x.dims3()?;
+        let scale = 1.0 / ((dim / self.heads) as f64).sqrt();
+        let query = (self.split(&self.query.forward(x)?)? * scale)?;
+        let key = self.split(&self.key.forward(source)?)?;
+        let value = self.split(&self.value.forward(source)?)?;
+        let mut scores = query.matmul(&key.t()?)?;
+        if let Some(bias) = bias {
+            scores = scores.broadcast_add(bias)?;
+        }
+        let weights = ops::softmax(&scores)?;
+        let mixed = weights.matmul(&value)?.transpose(1, 2)?.contiguous()?;
+        self.output.forward(&mixed.reshape(x.shape())?)
     }
 
     /// (batch, tokens, dim) to (batch, heads, tokens, dim / heads).
@@ -44,15 +79,15 @@ impl SelfAttention {
     }
 }
 
-impl Module for SelfAttention {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, dim) = x.dims3()?;
-        let scale = 1.0 / ((dim / self.heads) as f64).sqrt();
-        let query = (self.split(&self.query.forward(x)?)? * scale)?;
-        let key = self.split(&self.key.forward(x)?)?;
-        let value = self.split(&self.value.forward(x)?)?;
-        let weights = ops::softmax(&query.matmul(&key.t()?)?)?;
-        let mixed = weights.matmul(&value)?.transpose(1, 2)?.contiguous()?;
-        self.output.forward(&mixed.reshape(x.shape())?)
-    }
+/// Added to the score of a token that must not be looked at: its weight after softmax is then nothing.
+const NEVER: f32 = -1e9;
+
+/// (tokens, tokens): zero where a token may look, very negative behind it.
+///
+/// # Errors
+/// If the device refuses the tensor.
+pub fn backwards_only(tokens: usize, device: &Device) -> Result<Tensor> {
+    let pairs = (0..tokens).flat_map(|from| (0..tokens).map(move |to| (from, to)));
+    let bias = pairs.map(|(from, to)| if to > from { NEVER } else { 0.0 });
+    Tensor::from_vec(bias.collect(), (tokens, tokens), device)
 }

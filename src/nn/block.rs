@@ -4,7 +4,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 
-use super::attention::SelfAttention;
+use super::attention::Attention;
 use super::mlp::{Activation, Mlp};
 use super::norm::LayerNorm;
 
@@ -36,11 +36,24 @@ pub struct BlockNames {
     pub mlp: [&'static str; 2],
 }
 
+/// What Hugging Face's `CLIPModel` calls them, in both towers.
+pub const CLIP_NAMES: BlockNames = BlockNames {
+    norm_before: "layer_norm1",
+    attention: [
+        "self_attn.q_proj",
+        "self_attn.k_proj",
+        "self_attn.v_proj",
+        "self_attn.out_proj",
+    ],
+    norm_after: "layer_norm2",
+    mlp: ["mlp.fc1", "mlp.fc2"],
+};
+
 /// Attention, then a perceptron, each normalised before and added to what came in.
 #[derive(Clone, Debug)]
 pub struct Block {
     norm_before: LayerNorm,
-    attention: SelfAttention,
+    attention: Attention,
     norm_after: LayerNorm,
     mlp: Mlp,
 }
@@ -62,16 +75,26 @@ impl Block {
         let mlp = names.mlp.map(|name| vb.pp(name));
         Ok(Self {
             norm_before: LayerNorm::new(dim, eps, vb.pp(names.norm_before))?,
-            attention: SelfAttention::new(dim, heads, attention)?,
+            attention: Attention::new(dim, heads, attention)?,
             norm_after: LayerNorm::new(dim, eps, vb.pp(names.norm_after))?,
             mlp: Mlp::new(dim, hidden, activation, mlp)?,
         })
+    }
+
+    /// The block where `bias` is added to the scores of attention (see [`Attention::forward_to`]).
+    ///
+    /// # Errors
+    /// If the shapes disagree.
+    pub fn forward_with(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let normed = self.norm_before.forward(x)?;
+        let attended = self.attention.forward_to(&normed, &normed, bias)?;
+        let x = (x + attended)?;
+        &x + self.mlp.forward(&self.norm_after.forward(&x)?)?
     }
 }
 
 impl Module for Block {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = (x + self.attention.forward(&self.norm_before.forward(x)?)?)?;
-        &x + self.mlp.forward(&self.norm_after.forward(&x)?)?
+        self.forward_with(x, None)
     }
 }

@@ -21,6 +21,13 @@ pub enum Activation {
     QuickGelu,
 }
 
+impl Activation {
+    /// The exact one or its sigmoid approximation, as CLIP's configurations choose.
+    pub fn gelu(quick: bool) -> Self {
+        if quick { Self::QuickGelu } else { Self::Gelu }
+    }
+}
+
 impl Module for Activation {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {

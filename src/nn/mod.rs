@@ -10,6 +10,7 @@ pub(crate) mod agreement;
 pub mod attention;
 pub mod block;
 pub mod conv;
+pub mod dense;
 pub mod group_norm;
 pub mod linear;
 pub mod mlp;

@@ -74,7 +74,8 @@ pub struct Prediction {
 }
 
 impl Predictor {
-    /// Loads a model by the name of a built-in one, or from a folder.
+    /// Loads a model by the name of a built-in one, or from a folder; `clip:` before a folder means a CLIP as it
+    /// is published, which needs no training.
     ///
     /// # Errors
     /// [`Error::UnknownBundle`] if it is neither, [`Error::OtherTargets`] for an ensemble of models that
@@ -83,6 +84,9 @@ impl Predictor {
     /// fitted and is damaged or of an earlier form; else what is wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
         let mut predictor = Self::open_unfitted(name_or_folder, device)?;
+        if predictor.is_published() {
+            return Ok(predictor);
+        }
         let bundle = bundle(name_or_folder)?;
         if bundle.has(files::CONFIDENCE) {
             let path = bundle.path(files::CONFIDENCE);
@@ -98,6 +102,18 @@ impl Predictor {
     /// # Errors
     /// As for [`Predictor::open`].
     pub fn open_unfitted(name_or_folder: &str, device: &Device) -> Result<Self> {
+        if let Some(folder) = published_folder(name_or_folder) {
+            let model = Model::clip(name_or_folder, folder, device)?;
+            return Ok(Self {
+                name: name_or_folder.to_owned(),
+                built_in: false,
+                first: (1.0, model),
+                others: vec![],
+                confidence: None,
+                familiarity: None,
+                adaptation: None,
+            });
+        }
         let bundle = bundle(name_or_folder)?;
         let mut predictor = Self::open_unadapted(&bundle, device)?;
         predictor.adaptation = adaptation(&bundle, predictor.sentence_encoder().dim)?;
@@ -123,7 +139,7 @@ impl Predictor {
         let targets = |model: &Model| model.config().sentence_encoder.clone();
         if let Some((_, other)) = others
             .iter()
-            .find(|(_, it)| targets(it) != targets(&first.1))
+            .find(|(_, it)| !targets(it).is_same(&targets(&first.1)))
         {
             return Err(Error::OtherTargets {
                 member: other.name().to_owned(),
@@ -149,6 +165,11 @@ impl Predictor {
     /// Whether it is a model of the library, whose files cannot be written.
     pub fn is_built_in(&self) -> bool {
         self.built_in
+    }
+
+    /// Whether it is a published model, beside whose files nothing can be fitted.
+    pub fn is_published(&self) -> bool {
+        published_folder(&self.name).is_some()
     }
 
     /// Which sentence encoder's embeddings it predicts.
@@ -184,13 +205,11 @@ impl Predictor {
     /// say the same of it.
     pub fn shrink(&self, image: RgbImage) -> RgbImage {
         let preprocess = &self.first.1.config().preprocess;
-        let sizes = self
-            .others
-            .iter()
-            .map(|(_, it)| it.config().preprocess.size);
-        match sizes.into_iter().all(|size| size == preprocess.size) {
-            true => preprocess.resized(&image).into_owned(),
-            false => image,
+        let others = &mut self.others.iter();
+        let alike = others.all(|(_, it)| it.config().preprocess.has_shape_of(preprocess));
+        match preprocess.resized(&image) {
+            Ok(resized) if alike => resized.into_owned(),
+            _ => image,
         }
     }
 
@@ -240,6 +259,14 @@ pub(crate) fn bundle(name_or_folder: &str) -> Result<Bundle> {
         files::CONFIG
     };
     Bundle::open(name_or_folder, main)
+}
+
+/// What stands before the folder of a published CLIP.
+const PUBLISHED: &str = "clip:";
+
+/// The folder of a published CLIP, if the name is that of one.
+pub fn published_folder(name: &str) -> Option<&Path> {
+    name.strip_prefix(PUBLISHED).map(Path::new)
 }
 
 /// Whether a model of this name is built into the library.

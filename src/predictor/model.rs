@@ -1,5 +1,7 @@
 //! One network with its vocabulary, as it stands in a folder.
 
+use std::path::Path;
+
 use candle_core::Device;
 use image::RgbImage;
 
@@ -9,7 +11,10 @@ use super::{Prediction, files};
 use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
 use crate::device::in_pieces;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::image::encoders::EncoderConfig;
+use crate::image::published::PublishedEncoder;
+use crate::text;
 
 /// A network, loaded.
 pub(super) struct Model {
@@ -39,6 +44,34 @@ impl Model {
             config,
             vocabulary,
             network,
+            device: device.clone(),
+        })
+    }
+
+    /// A published CLIP: the embeddings of images and of texts share a space, so that nothing is to be learnt. Its
+    /// sentence encoder is its own text tower.
+    pub(super) fn clip(name: &str, folder: &Path, device: &Device) -> Result<Self> {
+        let published = PublishedEncoder::open(folder)?;
+        let EncoderConfig::Clip(clip) = &published.config else {
+            return Err(Error::Unsupported {
+                path: folder.to_owned(),
+                why: format!(
+                    "a {} shares no space with texts: only a CLIP can be used untrained",
+                    published.config.name()
+                ),
+            });
+        };
+        let dim = clip.vision_config.projection_dim;
+        let encoder = published.build(device, |vb| published.config.build(vb))?;
+        Ok(Self {
+            name: name.to_owned(),
+            config: PredictorConfig {
+                sentence_encoder: text::identity(folder, published.files(), dim)?,
+                encoder: published.config,
+                preprocess: published.preprocess,
+            },
+            vocabulary: Vocabulary::default(),
+            network: Network::without_heads(encoder),
             device: device.clone(),
         })
     }

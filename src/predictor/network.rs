@@ -6,11 +6,13 @@ use candle_nn::VarBuilder;
 use super::config::PredictorConfig;
 use crate::heads::joint::{JointHeads, JointOutput};
 use crate::image::ImageEncoder;
+use crate::nn::unit::unit_rows;
 
 /// Encoder (`encoder.*`) and heads (`heads.*`).
 pub struct Network {
     encoder: Box<dyn ImageEncoder>,
-    heads: JointHeads,
+    /// None where what the encoder gives is the embedding.
+    heads: Option<JointHeads>,
 }
 
 impl Network {
@@ -22,7 +24,19 @@ impl Network {
         let encoder = config.encoder.build(vb.pp("encoder"))?;
         let dim = config.sentence_encoder.dim;
         let heads = JointHeads::new(encoder.width(), dim, words, vb.pp("heads"))?;
-        Ok(Self { encoder, heads })
+        Ok(Self {
+            encoder,
+            heads: Some(heads),
+        })
+    }
+
+    /// An encoder into whose space texts are encoded as well: what it gives is the embedding, and it knows no
+    /// words.
+    pub fn without_heads(encoder: Box<dyn ImageEncoder>) -> Self {
+        Self {
+            encoder,
+            heads: None,
+        }
     }
 
     /// Whether training changes the variable of this name; a frozen one gets no gradient.
@@ -33,7 +47,7 @@ impl Network {
 
     /// Whether it predicts words.
     pub fn has_vocabulary(&self) -> bool {
-        self.heads.has_vocabulary()
+        self.heads.as_ref().is_some_and(JointHeads::has_vocabulary)
     }
 
     /// Whether training leaves any variable as it is.
@@ -54,7 +68,7 @@ impl Network {
     /// # Errors
     /// If the input has another shape.
     pub fn learnt(&self, given: &Tensor) -> Result<JointOutput> {
-        self.heads.forward(&self.encoder.learnt(given)?)
+        self.predict(&self.encoder.learnt(given)?)
     }
 
     /// In (batch, 3, side, side), preprocessed.
@@ -62,6 +76,16 @@ impl Network {
     /// # Errors
     /// If the input has another shape.
     pub fn forward(&self, pixels: &Tensor) -> Result<JointOutput> {
-        self.heads.forward(&self.encoder.forward(pixels)?)
+        self.predict(&self.encoder.forward(pixels)?)
+    }
+
+    fn predict(&self, features: &Tensor) -> Result<JointOutput> {
+        match &self.heads {
+            Some(heads) => heads.forward(features),
+            None => Ok(JointOutput {
+                embedding: unit_rows(features)?,
+                word_logits: None,
+            }),
+        }
     }
 }

@@ -45,13 +45,13 @@ impl Verifier {
     /// The images made of an answer for `original`, most alike first.
     ///
     /// # Errors
-    /// What the diffusion model or `predictor` reports.
+    /// What the diffusion model, which may need `sentences`, or `predictor` reports.
     pub fn verify(
         &self,
         original: &RgbImage,
         answer: &ReverseAnswer,
         predictor: &Predictor,
-        sentences: &SentenceEncoder,
+        sentences: Option<&SentenceEncoder>,
     ) -> Result<Vec<Remade>> {
         let orders = self.orders(answer);
         let mut images = vec![original.clone()];

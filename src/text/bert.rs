@@ -1,6 +1,6 @@
-//! BERT (Devlin 2019) for inference on the CPU, one thread a call: token numbers (batch, tokens) in,
-//! token states (batch, tokens, dim) out. All texts of a batch have the same length, so there is no
-//! mask.
+//! BERT (Devlin 2019) and MPNet (Song 2020) for inference on the CPU, one thread a call: token numbers
+//! (batch, tokens) in, token states (batch, tokens, dim) out. All texts of a batch have the same length,
+//! so there is no mask.
 //!
 //! The same model as candle-transformers' `BertModel`, from the same keys and with the same results
 //! (tested below); queries, keys and values are one matrix product, and what lies between products is
@@ -8,9 +8,110 @@
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{Config, HiddenAct};
+use serde::Deserialize;
 
 use super::kernels::{AddBias, AddNorm, BiasGelu, ScaledSoftmax};
+use super::mpnet::RelativePositions;
+use crate::nn::mlp::Activation;
+use crate::weights::layout::Layout;
+
+/// Sizes of a BERT or MPNet, under the keys of published `config.json` files.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct BertConfig {
+    /// Which of the two.
+    #[serde(default)]
+    pub(super) model_type: Kind,
+    pub(super) vocab_size: usize,
+    pub(super) hidden_size: usize,
+    pub(super) num_hidden_layers: usize,
+    pub(super) num_attention_heads: usize,
+    pub(super) intermediate_size: usize,
+    pub(super) hidden_act: Activation,
+    pub(super) max_position_embeddings: usize,
+    #[serde(default)]
+    pub(super) type_vocab_size: usize,
+    pub(super) layer_norm_eps: f64,
+    /// Buckets of MPNet's relative positions.
+    #[serde(default = "buckets")]
+    pub(super) relative_attention_num_buckets: usize,
+}
+
+fn buckets() -> usize {
+    32
+}
+
+/// Which of the architectures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    /// Absolute positions alone, and kinds of tokens.
+    #[default]
+    Bert,
+    /// Absolute positions and relative ones; no kinds of tokens.
+    Mpnet,
+}
+
+/// Settings that are known in one value alone.
+pub(super) const FIXED: &[(&str, &str)] = &[("position_embedding_type", "\"absolute\"")];
+
+impl BertConfig {
+    /// Places before the first token's: MPNet keeps two for padding.
+    fn first_place(&self) -> usize {
+        match self.model_type {
+            Kind::Bert => 0,
+            Kind::Mpnet => 2,
+        }
+    }
+
+    /// Tokens of the longest text.
+    pub(super) fn max_tokens(&self) -> usize {
+        self.max_position_embeddings
+            .saturating_sub(self.first_place())
+    }
+
+    /// What a checkpoint of it may hold besides.
+    pub(super) fn layout(&self) -> Layout {
+        Layout {
+            others: &[
+                "pooler.",
+                "bert.pooler.",
+                "mpnet.pooler.",
+                "cls.",
+                "lm_head.",
+            ],
+            tables: &["embeddings.position_ids"],
+            ..Layout::SAME
+        }
+    }
+}
+
+/// What a kind of checkpoint calls the parts of a layer.
+struct Names {
+    attend: [&'static str; 3],
+    mix: &'static str,
+    mix_norm: &'static str,
+}
+
+impl Kind {
+    fn names(self) -> Names {
+        match self {
+            Self::Bert => Names {
+                attend: [
+                    "attention.self.query",
+                    "attention.self.key",
+                    "attention.self.value",
+                ],
+                mix: "attention.output.dense",
+                mix_norm: "attention.output.LayerNorm",
+            },
+            Self::Mpnet => Names {
+                attend: ["attention.attn.q", "attention.attn.k", "attention.attn.v"],
+                mix: "attention.attn.o",
+                mix_norm: "attention.LayerNorm",
+            },
+        }
+    }
+}
 
 /// The model, loaded.
 pub(super) struct Bert {
@@ -18,16 +119,18 @@ pub(super) struct Bert {
     words: Tensor,
     /// (positions, dim): the vector of the position, plus that of a text that stands alone.
     places: Tensor,
+    first_place: usize,
     norm: AddNorm,
+    relative: Option<RelativePositions>,
     layers: Vec<Layer>,
 }
 
 impl Bert {
     /// Takes the weights by the published keys.
-    pub(super) fn load(weights: &VarBuilder<'_>, config: &Config) -> Result<Self> {
+    pub(super) fn load(weights: &VarBuilder<'_>, config: &BertConfig) -> Result<Self> {
         let dim = config.hidden_size;
         let heads = config.num_attention_heads;
-        if config.hidden_act != HiddenAct::Gelu || heads == 0 || !dim.is_multiple_of(heads) {
+        if config.hidden_act != Activation::Gelu || heads == 0 || !dim.is_multiple_of(heads) {
             candle_core::bail!(
                 "BERT with {:?} and {heads} heads of {dim}",
                 config.hidden_act
@@ -35,13 +138,26 @@ impl Bert {
         }
         let embeddings = weights.pp("embeddings");
         let table = |rows, key| embeddings.pp(key).get((rows, dim), "weight");
-        let places = table(config.max_position_embeddings, "position_embeddings")?;
-        let kinds = table(config.type_vocab_size, "token_type_embeddings")?;
+        let mut places = table(config.max_position_embeddings, "position_embeddings")?;
+        let relative = match config.model_type {
+            Kind::Bert => {
+                let kinds = table(config.type_vocab_size, "token_type_embeddings")?;
+                places = places.broadcast_add(&kinds.narrow(0, 0, 1)?)?;
+                None
+            }
+            Kind::Mpnet => Some(RelativePositions::load(
+                config.relative_attention_num_buckets,
+                heads,
+                &weights.pp("encoder.relative_attention_bias"),
+            )?),
+        };
         let layers = weights.pp("encoder.layer");
         Ok(Self {
             words: table(config.vocab_size, "word_embeddings")?,
-            places: places.broadcast_add(&kinds.narrow(0, 0, 1)?)?,
+            places,
+            first_place: config.first_place(),
             norm: load_norm(vec![0.0; dim], &embeddings.pp("LayerNorm"), config)?,
+            relative,
             layers: (0..config.num_hidden_layers)
                 .map(|layer| Layer::load(&layers.pp(layer), config))
                 .collect::<Result<_>>()?,
@@ -53,9 +169,12 @@ impl Bert {
         let (batch, tokens) = ids.dims2()?;
         // (batch * tokens, dim), here and between the layers.
         let mut states = self.words.index_select(&ids.flatten_all()?, 0)?;
-        states.inplace_op2(&self.places.narrow(0, 0, tokens)?, &self.norm)?;
+        let places = self.places.narrow(0, self.first_place, tokens)?;
+        states.inplace_op2(&places, &self.norm)?;
+        let relative = self.relative.as_ref();
+        let bias = relative.map(|it| it.bias(tokens)).transpose()?;
         for layer in &self.layers {
-            states = layer.forward(&states, batch, tokens)?;
+            states = layer.forward(&states, batch, tokens, bias.as_ref())?;
         }
         states.reshape((batch, tokens, ()))
     }
@@ -79,48 +198,46 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(weights: &VarBuilder<'_>, config: &Config) -> Result<Self> {
+    fn load(weights: &VarBuilder<'_>, config: &BertConfig) -> Result<Self> {
         let (dim, inner) = (config.hidden_size, config.intermediate_size);
-        let attention = weights.pp("attention");
-        let parts = ["query", "key", "value"].map(|key| attention.pp("self").pp(key));
+        let names = config.model_type.names();
+        let parts = names.attend.map(|key| weights.pp(key));
         let mut matrices = Vec::new();
         let mut biases = Vec::new();
         for part in &parts {
             matrices.push(part.get((dim, dim), "weight")?);
             biases.extend(vector(part, dim, "bias")?);
         }
-        let (mix, widen, narrow) = (
-            attention.pp("output"),
-            weights.pp("intermediate"),
-            weights.pp("output"),
-        );
-        let [mix_dense, widen_dense, narrow_dense] =
-            [&mix, &widen, &narrow].map(|part| part.pp("dense"));
+        let (mix, mix_norm) = (weights.pp(names.mix), weights.pp(names.mix_norm));
+        let (widen, output) = (weights.pp("intermediate.dense"), weights.pp("output"));
+        let narrow = output.pp("dense");
         let head_dim = (dim / config.num_attention_heads) as f32;
         Ok(Self {
             heads: config.num_attention_heads,
             attend: Tensor::cat(&matrices, 0)?.t()?,
             attend_bias: AddBias(biases),
             softmax: ScaledSoftmax(1.0 / head_dim.sqrt()),
-            mix: mix_dense.get((dim, dim), "weight")?.t()?,
-            mix_norm: load_norm(
-                vector(&mix_dense, dim, "bias")?,
-                &mix.pp("LayerNorm"),
-                config,
-            )?,
-            widen: widen_dense.get((inner, dim), "weight")?.t()?,
-            widen_gelu: BiasGelu(vector(&widen_dense, inner, "bias")?),
-            narrow: narrow_dense.get((dim, inner), "weight")?.t()?,
+            mix: mix.get((dim, dim), "weight")?.t()?,
+            mix_norm: load_norm(vector(&mix, dim, "bias")?, &mix_norm, config)?,
+            widen: widen.get((inner, dim), "weight")?.t()?,
+            widen_gelu: BiasGelu(vector(&widen, inner, "bias")?),
+            narrow: narrow.get((dim, inner), "weight")?.t()?,
             narrow_norm: load_norm(
-                vector(&narrow_dense, dim, "bias")?,
-                &narrow.pp("LayerNorm"),
+                vector(&narrow, dim, "bias")?,
+                &output.pp("LayerNorm"),
                 config,
             )?,
         })
     }
 
-    /// (batch * tokens, dim) in and out.
-    fn forward(&self, states: &Tensor, batch: usize, tokens: usize) -> Result<Tensor> {
+    /// (batch * tokens, dim) in and out; `bias`, (heads, tokens, tokens), is added to the scores.
+    fn forward(
+        &self,
+        states: &Tensor,
+        batch: usize,
+        tokens: usize,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let attended = states.matmul(&self.attend)?;
         attended.inplace_op1(&self.attend_bias)?;
         // (3, batch, heads, tokens, head_dim)
@@ -130,7 +247,12 @@ impl Layer {
             .contiguous()?;
         let (queries, keys, values) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
         // (batch, heads, tokens, tokens)
-        let shares = queries.matmul(&keys.transpose(D::Minus2, D::Minus1)?)?;
+        let mut shares = queries.matmul(&keys.transpose(D::Minus2, D::Minus1)?)?;
+        if let Some(bias) = bias {
+            // The softmax scales what it is given, and the bias is not to be scaled.
+            let unscaled = (bias * (1.0 / f64::from(self.softmax.0)))?;
+            shares = shares.broadcast_add(&unscaled)?;
+        }
         shares.inplace_op1(&self.softmax)?;
         let mixed = shares.matmul(&values)?.transpose(1, 2)?.contiguous()?;
         let mixed = mixed.reshape((batch * tokens, ()))?.matmul(&self.mix)?;
@@ -144,7 +266,7 @@ impl Layer {
     }
 }
 
-fn load_norm(bias: Vec<f32>, weights: &VarBuilder<'_>, config: &Config) -> Result<AddNorm> {
+fn load_norm(bias: Vec<f32>, weights: &VarBuilder<'_>, config: &BertConfig) -> Result<AddNorm> {
     let dim = config.hidden_size;
     let (scale, shift) = (
         vector(weights, dim, "weight")?,
@@ -166,7 +288,7 @@ fn vector(weights: &VarBuilder<'_>, len: usize, key: &str) -> Result<Vec<f32>> {
 pub(super) mod tests {
     use candle_core::{DType, Device};
     use candle_nn::VarMap;
-    use candle_transformers::models::bert::BertModel;
+    use candle_transformers::models::bert::{BertModel, Config};
 
     use super::*;
 
@@ -190,7 +312,20 @@ pub(super) mod tests {
                 .set(&variable.randn_like(0.1, 0.4).unwrap())
                 .unwrap();
         }
-        let ours = Bert::load(&weights, &config).unwrap();
+        let ours = BertConfig {
+            model_type: Kind::Bert,
+            vocab_size: config.vocab_size,
+            hidden_size: config.hidden_size,
+            num_hidden_layers: config.num_hidden_layers,
+            num_attention_heads: config.num_attention_heads,
+            intermediate_size: config.intermediate_size,
+            hidden_act: Activation::Gelu,
+            max_position_embeddings: config.max_position_embeddings,
+            type_vocab_size: config.type_vocab_size,
+            layer_norm_eps: config.layer_norm_eps,
+            relative_attention_num_buckets: buckets(),
+        };
+        let ours = Bert::load(&weights, &ours).unwrap();
         (theirs, ours, config)
     }
 

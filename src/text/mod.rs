@@ -1,10 +1,14 @@
-//! Texts to vectors, with the published sentence encoder all-MiniLM-L6-v2: split into tokens
-//! ([`tokenize`]), encoded by BERT, averaged and scaled to unit length ([`pool`]).
+//! Texts to vectors, with published sentence encoders, by default all-MiniLM-L6-v2: split into tokens
+//! ([`tokenize`]), encoded by BERT, MPNet or [`clip`]'s text tower, pooled and scaled to unit length ([`pool`]).
 //! [`SentenceEncoder`] does all of it, for many texts at once.
 
 mod batch;
 mod bert;
+pub mod clip;
+mod folder;
 mod kernels;
+mod mpnet;
+mod network;
 pub mod pool;
 mod sentence;
 mod states;
@@ -12,6 +16,7 @@ pub mod tokenize;
 
 use crate::numeric;
 
+pub(crate) use folder::identity;
 pub use sentence::{Embeddings, EncoderIdentity, SentenceEncoder};
 pub use states::TokenStates;
 

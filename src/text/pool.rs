@@ -1,31 +1,54 @@
-//! A text's vector from those of its tokens: their mean (Reimers & Gurevych 2019, s. 3), then scaled to
-//! unit length. In: (batch, tokens, dim) and which tokens are real; out: (batch, dim), unit rows.
+//! A text's vector from those of its tokens (Reimers & Gurevych 2019, s. 3), scaled to unit length.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{IndexOp, Result, Tensor};
 
 /// Below this a vector counts as zero and is not scaled up, as in torch's `normalize`.
 const MIN_NORM: f64 = 1e-12;
 
-/// The mean over each text's real tokens. `states` is (batch, tokens, dim), `mask` is (batch, tokens)
-/// with 1 where a token is real and 0 where it pads; out is (batch, dim).
-///
-/// # Errors
-///
-/// If the shapes do not fit.
-pub fn masked_mean(states: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    let mask = mask.to_dtype(states.dtype())?.unsqueeze(D::Minus1)?;
-    let sums = states.broadcast_mul(&mask)?.sum(1)?;
-    // A text has at least the two marks of begin and end, so no count is zero.
-    sums.broadcast_div(&mask.sum(1)?)
+/// How the vectors of a text's tokens become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their mean.
+    Mean,
+    /// That of the first token, which marks the beginning.
+    First,
+    /// The largest number in each place.
+    Largest,
+    /// That of the last token.
+    Last,
+    /// That of the first token of this number, which marks the end.
+    At(u32),
 }
 
-/// The mean over all tokens: as [`masked_mean`] where every token is real.
-///
-/// # Errors
-///
-/// If `states` is not of rank 3.
-pub fn mean(states: &Tensor) -> Result<Tensor> {
-    states.mean(1)
+impl Pooling {
+    /// One vector a text: (batch, dim). `states` is (batch, tokens, dim); `texts` holds the numbers of each
+    /// text's tokens, of which those behind its length are padding.
+    ///
+    /// # Errors
+    ///
+    /// If the shapes do not fit.
+    pub fn pool(self, states: &Tensor, texts: &[&[u32]]) -> Result<Tensor> {
+        let (_, tokens, _) = states.dims3()?;
+        if self == Self::Mean && texts.iter().all(|text| text.len() == tokens) {
+            return states.mean(1);
+        }
+        let of = |(number, text): (usize, &&[u32])| {
+            let own = states.i(number)?.narrow(0, 0, text.len())?;
+            let at = |place: usize| own.i(place);
+            match self {
+                Self::Mean => own.mean(0),
+                Self::First => at(0),
+                Self::Largest => own.max(0),
+                Self::Last => at(text.len().saturating_sub(1)),
+                Self::At(end) => {
+                    let place = text.iter().position(|&token| token == end);
+                    at(place.unwrap_or(text.len().saturating_sub(1)))
+                }
+            }
+        };
+        let rows: Vec<Tensor> = texts.iter().enumerate().map(of).collect::<Result<_>>()?;
+        Tensor::stack(&rows, 0)
+    }
 }
 
 /// Scales the rows of a (batch, dim) tensor to unit length.
@@ -45,14 +68,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_has_no_say_in_the_mean() {
+    fn padding_has_no_say() {
         let states = [[[1f32, 2.0], [3.0, 6.0]], [[5.0, -1.0], [1e9, -1e9]]];
         let states = Tensor::new(&states, &Device::Cpu).unwrap();
-        let mask = Tensor::new(&[[1u32, 1], [1, 0]], &Device::Cpu).unwrap();
-        let means = masked_mean(&states, &mask).unwrap();
-        assert_eq!(means.to_vec2::<f32>().unwrap(), [[2.0, 4.0], [5.0, -1.0]]);
-        let all = mean(&states.narrow(0, 0, 1).unwrap()).unwrap();
-        assert_eq!(all.to_vec2::<f32>().unwrap(), [[2.0, 4.0]]);
+        let pooled = |pooling: Pooling| {
+            let pooled = pooling.pool(&states, &[&[7, 8], &[7]]).unwrap();
+            pooled.to_vec2::<f32>().unwrap()
+        };
+        assert_eq!(pooled(Pooling::Mean), [[2.0, 4.0], [5.0, -1.0]]);
+        assert_eq!(pooled(Pooling::First), [[1.0, 2.0], [5.0, -1.0]]);
+        assert_eq!(pooled(Pooling::Largest), [[3.0, 6.0], [5.0, -1.0]]);
+        assert_eq!(pooled(Pooling::Last), [[3.0, 6.0], [5.0, -1.0]]);
+        assert_eq!(pooled(Pooling::At(7)), [[1.0, 2.0], [5.0, -1.0]]);
+        let first = states.narrow(0, 0, 1).unwrap();
+        let mean = Pooling::Mean.pool(&first, &[&[7, 8]]).unwrap();
+        assert_eq!(mean.to_vec2::<f32>().unwrap(), [[2.0, 4.0]]);
     }
 
     #[test]

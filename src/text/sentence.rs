@@ -1,29 +1,34 @@
-//! The sentence encoder all-MiniLM-L6-v2 (Wang 2020, trained as in Reimers & Gurevych 2019): texts in,
-//! unit rows of 384 numbers out, whose dot product says how alike in meaning two texts are.
+//! Sentence encoders (Reimers & Gurevych 2019): texts in, unit rows out, whose dot product says how alike in
+//! meaning two texts are. The default is all-MiniLM-L6-v2 (Wang 2020), with rows of 384 numbers.
 //!
-//! The reference is sentence-transformers with 256 tokens; the integration test `sentence` compares
-//! with its figures. Texts beyond 256 tokens are cut off, as there.
+//! The reference is sentence-transformers; the integration test `sentence` compares with its figures for the
+//! default, `tests/published` holds small encoders of every kind. Texts are cut off after as many tokens as
+//! there, 256 for the default.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use candle_core::{DType, Device, Tensor};
-use candle_transformers::models::bert::{BertModel, Config};
+use candle_core::{DType, Device};
+use candle_nn::Module;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::batch::{BatchLimits, Plan};
-use super::bert::Bert;
-use super::pool;
+use super::bert::BertConfig;
+use super::folder;
+use super::network::Network;
+use super::pool::{self, Pooling};
 use super::states::TokenStates;
 use super::tokenize::Tokenizer;
 use crate::error::{Error, Result};
 use crate::models::ModelFiles;
+use crate::nn::dense::Dense;
 use crate::weights;
 
 /// Texts are cut off after so many tokens, as by the reference.
@@ -60,7 +65,12 @@ const GPU_LIMITS: BatchLimits = BatchLimits {
 /// ```
 pub struct SentenceEncoder {
     tokenizer: Tokenizer,
-    model: Model,
+    /// Stands before every text.
+    prompt: String,
+    network: Network,
+    pooling: Pooling,
+    /// What a pooled vector goes through before it is scaled.
+    layers: Vec<Dense>,
     device: Device,
     limits: BatchLimits,
     identity: EncoderIdentity,
@@ -69,26 +79,36 @@ pub struct SentenceEncoder {
     workers: Vec<ThreadPool>,
 }
 
-enum Model {
-    /// On the CPU, where all texts of a batch have the same length.
-    Fused(Box<Bert>),
-    /// On other devices, with a mask where texts are padded.
-    General(Box<BertModel>),
+/// What a sentence encoder is put together from.
+pub(super) struct Parts {
+    pub(super) tokenizer: Tokenizer,
+    pub(super) prompt: String,
+    pub(super) network: Network,
+    pub(super) pooling: Pooling,
+    pub(super) layers: Vec<Dense>,
+    pub(super) identity: EncoderIdentity,
 }
 
 /// Which encoder made a vector. Vectors of different encoders cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EncoderIdentity {
-    /// The model's name.
+    /// The model's name, for people: it does not tell encoders apart.
     pub name: String,
-    /// The SHA-256 of its weights, lower-case hexadecimal.
+    /// The SHA-256 of its weights and, of encoders in folders, of how they are pooled: lower-case hexadecimal.
     pub sha256: String,
     /// The length of its vectors.
     pub dim: usize,
 }
 
+impl EncoderIdentity {
+    /// Whether vectors of both can be compared; folders may have been renamed.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.sha256, self.dim) == (&other.sha256, other.dim)
+    }
+}
+
 impl SentenceEncoder {
-    /// Loads the encoder onto a device. On the CPU it uses as many threads as there are cores; see
+    /// Loads the default encoder onto a device. On the CPU it uses as many threads as there are cores; see
     /// [`with_threads`](Self::with_threads).
     ///
     /// # Errors
@@ -97,38 +117,62 @@ impl SentenceEncoder {
     /// not there.
     pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
         let config_path = files.path("config.json")?;
-        let config = std::fs::read(&config_path).map_err(Error::io("read", &config_path))?;
-        let config: Config =
-            serde_json::from_slice(&config).map_err(|source| Error::ModelConfig {
-                path: config_path,
-                source,
-            })?;
-        let max_tokens = MAX_TOKENS.min(config.max_position_embeddings);
-        let tokenizer = Tokenizer::open(&files.path("tokenizer.json")?, max_tokens)?;
+        let config: BertConfig = crate::files::json(&config_path)?;
+        let max_tokens = MAX_TOKENS.min(config.max_tokens());
         let weights_path = files.path("model.safetensors")?;
         let weights = weights::open(&weights_path, DType::F32, device)?;
-        let model = if device.is_cpu() {
-            Bert::load(&weights, &config).map(|model| Model::Fused(Box::new(model)))
-        } else {
-            BertModel::load(weights, &config).map(|model| Model::General(Box::new(model)))
-        };
-        let model = model.map_err(|source| weights::failed(&weights_path, source))?;
-        let identity = EncoderIdentity {
-            name: files.model().name.to_owned(),
-            sha256: files.sha256("model.safetensors")?.to_owned(),
-            dim: config.hidden_size,
-        };
-        let limits = if device.is_cpu() {
-            CPU_LIMITS
-        } else {
-            GPU_LIMITS
-        };
-        let device = device.clone();
-        let encoder = Self {
-            tokenizer,
-            model,
+        let network = Network::bert(&config, weights)
+            .map_err(|source| weights::failed(&weights_path, source))?;
+        Self::new(
+            Parts {
+                tokenizer: Tokenizer::open(&files.path("tokenizer.json")?, max_tokens)?,
+                prompt: String::new(),
+                network,
+                pooling: Pooling::Mean,
+                layers: vec![],
+                identity: EncoderIdentity {
+                    name: files.model().name.to_owned(),
+                    sha256: files.sha256("model.safetensors")?.to_owned(),
+                    dim: config.hidden_size,
+                },
+            },
             device,
-            limits,
+        )
+    }
+
+    /// Loads any sentence encoder from its folder: one that sentence-transformers has saved, of BERT or MPNet
+    /// kind, or CLIP's text tower, of Hugging Face or open_clip. Its identity is the folder's name and the
+    /// digest of its weights.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or is not understood, [`Error::Unsupported`] for other kinds of models, and
+    /// what [`Checkpoint`](crate::weights::checkpoint::Checkpoint) says of weights.
+    pub fn open(folder: &Path, device: &Device) -> Result<Self> {
+        Self::new(folder::parts(folder, device)?, device)
+    }
+
+    fn new(parts: Parts, device: &Device) -> Result<Self> {
+        let Parts {
+            tokenizer,
+            prompt,
+            network,
+            pooling,
+            layers,
+            identity,
+        } = parts;
+        let encoder = Self {
+            limits: if network.pads() {
+                GPU_LIMITS
+            } else {
+                CPU_LIMITS
+            },
+            tokenizer,
+            prompt,
+            network,
+            pooling,
+            layers,
+            device: device.clone(),
             identity,
             workers: Vec::new(),
         };
@@ -179,7 +223,7 @@ impl SentenceEncoder {
     /// # Errors
     /// [`Error::OtherEncoder`] if it is another.
     pub fn check(&self, expected: &EncoderIdentity) -> Result<()> {
-        if *expected == self.identity {
+        if self.identity.is_same(expected) {
             return Ok(());
         }
         Err(Error::OtherEncoder {
@@ -216,7 +260,7 @@ impl SentenceEncoder {
         let mut done = 0;
         for (texts, values) in windows {
             let tokens = self.tokenize(texts)?;
-            self.encode_window(&tokens, Reading::Mean, |batch, rows| {
+            self.encode_window(&tokens, Reading::Pooled, |batch, rows| {
                 for (&text, row) in batch.iter().zip(&rows) {
                     values[text * dim..][..dim].copy_from_slice(row);
                 }
@@ -269,7 +313,14 @@ impl SentenceEncoder {
     fn tokenize<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
         texts
             .par_iter()
-            .map(|text| self.tokenizer.encode(text.as_ref()))
+            .map(|text| {
+                let text = text.as_ref();
+                if self.prompt.is_empty() {
+                    self.tokenizer.encode(text)
+                } else {
+                    self.tokenizer.encode(&format!("{}{text}", self.prompt))
+                }
+            })
             .collect()
     }
 
@@ -328,42 +379,23 @@ impl SentenceEncoder {
         batch: &[usize],
         reading: Reading,
     ) -> Result<Vec<Vec<f32>>> {
-        let lengths = batch.iter().map(|&text| tokens[text].len());
-        let longest = lengths.clone().max().unwrap_or_default();
-        let shape = (batch.len(), longest);
-        let mut ids = vec![0u32; batch.len() * longest];
-        for (&text, row) in batch.iter().zip(ids.chunks_exact_mut(longest.max(1))) {
-            row[..tokens[text].len()].copy_from_slice(&tokens[text]);
-        }
-        let ids = Tensor::from_vec(ids, shape, &self.device)?;
+        let texts: Vec<&[u32]> = batch.iter().map(|&text| &*tokens[text]).collect();
         // (batch, tokens, dim)
-        let (states, mask) = match &self.model {
-            Model::Fused(model) => (model.forward(&ids)?, None),
-            Model::General(model) => {
-                let real = lengths
-                    .clone()
-                    .flat_map(|len| (0..longest).map(move |at| u32::from(at < len)));
-                let mask = Tensor::from_vec(real.collect(), shape, &self.device)?;
-                let states = model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-                (states, Some(mask))
-            }
-        };
+        let states = self.network.states(&texts, &self.device)?;
         match reading {
-            Reading::Mean => {
-                let pooled = match mask {
-                    Some(mask) => pool::masked_mean(&states, &mask)?,
-                    None => pool::mean(&states)?,
-                };
-                Ok(pool::unit_rows(&pooled)?.to_vec2()?)
+            Reading::Pooled => {
+                let mut rows = self.pooling.pool(&states, &texts)?;
+                for layer in &self.layers {
+                    rows = layer.forward(&rows)?;
+                }
+                Ok(pool::unit_rows(&rows)?.to_vec2()?)
             }
-            Reading::Tokens => lengths
+            Reading::Tokens => texts
+                .iter()
                 .enumerate()
-                .map(|(number, len)| {
-                    Ok(states
-                        .get(number)?
-                        .narrow(0, 0, len)?
-                        .flatten_all()?
-                        .to_vec1()?)
+                .map(|(number, text)| {
+                    let own = states.get(number)?.narrow(0, 0, text.len())?;
+                    Ok(own.flatten_all()?.to_vec1()?)
                 })
                 .collect(),
         }
@@ -373,8 +405,8 @@ impl SentenceEncoder {
 /// What is read off a text.
 #[derive(Clone, Copy)]
 enum Reading {
-    /// The mean of its tokens' states, of unit length.
-    Mean,
+    /// One vector, of unit length.
+    Pooled,
     /// Every token's state, one after the other.
     Tokens,
 }
@@ -446,34 +478,33 @@ mod tests {
         "post_processor": null, "decoder": null,
         "model": {"type": "WordLevel", "vocab": {"a": 1, "b": 2, "c": 3}, "unk_token": "a"}}"#;
 
-    fn encoder(model: Model, limits: BatchLimits) -> SentenceEncoder {
+    fn encoder(network: Network) -> SentenceEncoder {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokenizer.json");
         std::fs::write(&path, WORDS).unwrap();
-        SentenceEncoder {
+        let parts = Parts {
             tokenizer: Tokenizer::open(&path, 16).unwrap(),
-            model,
-            device: Device::Cpu,
-            limits,
+            prompt: String::new(),
+            network,
+            pooling: Pooling::Mean,
+            layers: vec![],
             identity: EncoderIdentity {
                 name: String::new(),
                 sha256: String::new(),
                 dim: 24,
             },
-            workers: Vec::new(),
-        }
-        .with_threads(NonZeroUsize::new(2).unwrap())
-        .unwrap()
+        };
+        let encoder = SentenceEncoder::new(parts, &Device::Cpu).unwrap();
+        encoder.with_threads(NonZeroUsize::new(2).unwrap()).unwrap()
     }
 
     #[test]
     fn padding_and_batching_change_nothing() {
         let (theirs, ours, _) = small();
         let texts: Vec<_> = (1..40).map(|n| "c b a b ".repeat(n * 7 % 5 + 1)).collect();
-        let fused = encoder(Model::Fused(Box::new(ours)), CPU_LIMITS)
-            .embed(&texts)
-            .unwrap();
-        let general = encoder(Model::General(Box::new(theirs)), GPU_LIMITS);
+        let fused = encoder(Network::Fused(Box::new(ours)));
+        let fused = fused.embed(&texts).unwrap();
+        let general = encoder(Network::General(Box::new(theirs)));
         let general = general.embed(&texts).unwrap();
         for (a, b) in fused.as_slice().iter().zip(general.as_slice()) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");

@@ -29,7 +29,20 @@ impl Tokenizer {
             path: path.to_owned(),
             source,
         };
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?;
+        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(failed)?;
+        Self::new(inner, path, max_tokens)
+    }
+
+    /// As [`open`](Self::open), of a tokenizer that has been put together from the file at `path`.
+    pub(super) fn new(
+        mut inner: tokenizers::Tokenizer,
+        path: &Path,
+        max_tokens: usize,
+    ) -> Result<Self> {
+        let failed = |source| Error::Tokenizer {
+            path: path.to_owned(),
+            source,
+        };
         let truncation = TruncationParams {
             max_length: max_tokens,
             ..Default::default()
@@ -40,6 +53,33 @@ impl Tokenizer {
             inner,
             path: path.to_owned(),
         })
+    }
+
+    /// The number of the token written so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] if there is none.
+    pub fn number(&self, token: &str) -> Result<u32> {
+        let missing = || Error::Tokenizer {
+            path: self.path.clone(),
+            source: format!("there is no token {token}").into(),
+        };
+        self.inner.token_to_id(token).ok_or_else(missing)
+    }
+
+    /// The text that token numbers stand for, without marks of begin and end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] if the tokenizer fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner
+            .decode(ids, true)
+            .map_err(|source| Error::Tokenizer {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     /// The token numbers of a text, begin and end marked; an empty text has these two marks alone.

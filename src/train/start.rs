@@ -24,11 +24,12 @@ use crate::image::Architecture;
 use crate::image::clip::{ClipConfig, ClipTower};
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
+use crate::image::published::PublishedEncoder;
 use crate::image::unet::{CaptionerConfig, UNetEncoderConfig};
 use crate::predictor::config::PredictorConfig;
 use crate::predictor::files;
 use crate::text::SentenceEncoder;
-use crate::weights;
+use crate::{models, weights};
 
 /// What a predictor's network begins with; what is not named here begins with random numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,11 @@ pub enum Start {
         /// How.
         fit: FitOptions,
         /// Where its weights, checkpoint and log are kept.
+        folder: PathBuf,
+    },
+    /// An encoder as it is published.
+    Published {
+        /// Its folder.
         folder: PathBuf,
     },
     /// The white box: a diffusion model, and the black-box model that captions for it.
@@ -71,6 +77,26 @@ const TOWER_BATCH: usize = 2 * CONTRASTED;
 pub fn pretrained(model: &str) -> Result<PredictorConfig> {
     Bundle::open(model, files::CONFIG)?.json(files::CONFIG)
 }
+
+/// A published encoder to begin with, and how images are made ready for it. On a CLIP stands the perceptron of
+/// the paper (docs/method.md).
+///
+/// # Errors
+/// What [`PublishedEncoder::open`] says.
+pub fn published(folder: &Path) -> Result<(EncoderConfig, Preprocess)> {
+    let PublishedEncoder {
+        mut config,
+        preprocess,
+        ..
+    } = PublishedEncoder::open(folder)?;
+    if let EncoderConfig::Clip(clip) = &mut config {
+        clip.trunk_widths = vec![PAPER_TRUNK_WIDTH; 2];
+    }
+    Ok((config, preprocess))
+}
+
+/// Width of the perceptron's layers on a published CLIP.
+const PAPER_TRUNK_WIDTH: usize = 8192;
 
 /// The sizes of the white box that a diffusion model and a black-box model make.
 ///
@@ -134,6 +160,9 @@ impl Start {
                 Bundle::open(model, files::CONFIG)?.digest(&[files::CONFIG, files::WEIGHTS])?
             }
             Self::Contrast { fit, .. } => format!("a tower by {fit:?}"),
+            Self::Published { folder } => {
+                models::fingerprint(PublishedEncoder::open(folder)?.files())?
+            }
             Self::Diffusion { model, captioner } => {
                 let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
                 let captioner = Bundle::open(captioner, files::CONFIG)?;
@@ -155,6 +184,7 @@ impl Start {
         match self {
             Self::Nothing | Self::Contrast { .. } => false,
             Self::Predictor { model } => is_there(model, files::CONFIG),
+            Self::Published { folder } => is_there(&folder.to_string_lossy(), files::CONFIG),
             Self::Diffusion { model, captioner } => {
                 is_there(model, diffusion_files::UNET_CONFIG) || is_there(captioner, files::CONFIG)
             }
@@ -171,6 +201,9 @@ impl Start {
     ) -> Result<()> {
         match (self, ground.encoder) {
             (Self::Predictor { model }, _) => predictor(parameters, model, ground)?,
+            (Self::Published { folder }, encoder) => {
+                published_weights(parameters, folder, encoder, ground.device)?;
+            }
             (Self::Contrast { fit, folder }, EncoderConfig::Clip(config)) => {
                 let tower = tower(config, fit, folder, ground, observe)?;
                 parameters.fill("encoder.vision_model.", &below(&tower, "vision_model."))?;
@@ -262,6 +295,32 @@ fn predictor(parameters: &Parameters, model: &str, ground: &Ground<'_>) -> Resul
     let tensors = Bundle::open(model, files::CONFIG)?.tensors(files::WEIGHTS, ground.device)?;
     for prefix in ["encoder.", "heads.embedding."] {
         parameters.fill(prefix, &below(&tensors, prefix))?;
+    }
+    Ok(())
+}
+
+/// Puts a published encoder into the network.
+fn published_weights(
+    parameters: &Parameters,
+    folder: &Path,
+    encoder: &EncoderConfig,
+    device: &Device,
+) -> Result<()> {
+    // What stands on a CLIP begins with random numbers.
+    let parts: &[&str] = match encoder {
+        EncoderConfig::Clip(_) => &["vision_model.", "visual_projection."],
+        _ => &[""],
+    };
+    let names: Vec<String> = parameters
+        .all()
+        .into_iter()
+        .filter_map(|(name, _)| Some(name.strip_prefix("encoder.")?.to_owned()))
+        .filter(|name| parts.iter().any(|part| name.starts_with(part)))
+        .collect();
+    let tensors = PublishedEncoder::open(folder)?.tensors(&names, device)?;
+    let tensors: HashMap<String, Tensor> = names.into_iter().zip(tensors).collect();
+    for part in parts {
+        parameters.fill(&format!("encoder.{part}"), &below(&tensors, part))?;
     }
     Ok(())
 }

@@ -311,7 +311,7 @@ fn the_answer_is_made_an_image_again() {
     let generator = TextToImage::open("pocket", &Device::Cpu).unwrap();
     let options = GenerateOptions {
         steps: 8,
-        ..GenerateOptions::default()
+        ..GenerateOptions::POCKET
     };
     let order = Order {
         prompt: prompts[0].text.clone(),
@@ -322,7 +322,10 @@ fn the_answer_is_made_an_image_again() {
             ..options
         },
     };
-    let original = generator.generate(&[order], encoder()).unwrap().remove(0);
+    let original = generator
+        .generate(&[order], Some(encoder()))
+        .unwrap()
+        .remove(0);
     let mut png = Cursor::new(vec![]);
     original.write_to(&mut png, ImageFormat::Png).unwrap();
     let how = "Steps: 8, Sampler: k_euler, CFG scale: 3, Seed: 77";
@@ -333,7 +336,7 @@ fn the_answer_is_made_an_image_again() {
         .unwrap();
     let verifier = Verifier::new(generator, options, 2);
     let made = verifier
-        .verify(&original, &answer, reverser.predictor(), encoder())
+        .verify(&original, &answer, reverser.predictor(), Some(encoder()))
         .unwrap();
     assert_eq!(made.len(), 2);
     assert_eq!(made[0].seed, 77);

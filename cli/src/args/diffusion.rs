@@ -59,39 +59,37 @@ pub(crate) struct GenerateArgs {
 /// How images are made.
 #[derive(Debug, Args)]
 pub(crate) struct SamplingArgs {
-    /// Steps from noise to image.
-    #[arg(long, value_name = "N", default_value_t = 20, env = "UNPROMPT_STEPS",
+    /// Steps from noise to image [default: 20, of Stable Diffusion 50].
+    #[arg(long, value_name = "N", env = "UNPROMPT_STEPS",
         value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) steps: u32,
+    pub(crate) steps: Option<u32>,
 
-    /// How strictly to follow the prompt; 1 leaves guidance out.
+    /// How strictly to follow the prompt; 1 leaves guidance out [default: 3, of Stable Diffusion 7.5].
     #[arg(
         long,
         value_name = "X",
-        default_value_t = 3.0,
         env = "UNPROMPT_GUIDANCE",
         value_parser = guidance
     )]
-    pub(crate) guidance: f64,
+    pub(crate) guidance: Option<f64>,
 
-    /// The way through the steps.
+    /// The way through the steps [default: ddim, of Stable Diffusion that which its folder names].
     #[arg(
         long,
-        default_value = "ddim",
         env = "UNPROMPT_SAMPLER",
         value_parser = PossibleValuesParser::new(SamplerKind::ALL.map(SamplerKind::name))
             .try_map(|name| name.parse::<SamplerKind>())
     )]
-    pub(crate) sampler: SamplerKind,
+    pub(crate) sampler: Option<SamplerKind>,
 }
 
 impl SamplingArgs {
-    /// The same for the library.
-    pub(crate) fn options(&self) -> GenerateOptions {
+    /// The same for the library; `usual` is how the model makes images where nobody says how.
+    pub(crate) fn options(&self, usual: GenerateOptions) -> GenerateOptions {
         GenerateOptions {
-            sampler: self.sampler,
-            steps: self.steps as usize,
-            guidance: self.guidance,
+            sampler: self.sampler.unwrap_or(usual.sampler),
+            steps: self.steps.map_or(usual.steps, |steps| steps as usize),
+            guidance: self.guidance.unwrap_or(usual.guidance),
         }
     }
 }

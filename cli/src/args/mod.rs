@@ -22,7 +22,7 @@ pub(crate) use ensemble::{EnsembleArgs, GraftArgs};
 pub(crate) use index::{AddArgs, BuildArgs, DeleteArgs, IndexCommand, SourceArgs};
 pub(crate) use models::{EmbedArgs, ModelsCommand};
 pub(crate) use query::{
-    DemoArgs, EvaluateArgs, FusionArg, HitArgs, ReadArgs, ReverseArgs, SearchArgs,
+    CaptionArgs, DemoArgs, EvaluateArgs, FusionArg, HitArgs, ReadArgs, ReverseArgs, SearchArgs,
 };
 pub(crate) use serve::ServeArgs;
 pub(crate) use train::TrainArgs;
@@ -63,6 +63,16 @@ pub(crate) struct Global {
         value_name = "DEVICE"
     )]
     pub(crate) device: DeviceChoice,
+
+    /// What prompts are embedded with: all-MiniLM-L6-v2, or the folder of a sentence-transformers model or of a
+    /// CLIP [default: what the index or the model was made with].
+    #[arg(
+        long,
+        global = true,
+        env = "UNPROMPT_SENTENCE_ENCODER",
+        value_name = "NAME|DIR"
+    )]
+    pub(crate) sentence_encoder: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +90,8 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// The prompt that an image file itself carries, as JSON Lines.
     Read(ReadArgs),
+    /// What an image shows, in words of a captioning model, as JSON Lines.
+    Caption(CaptionArgs),
     /// Sentence embeddings of texts, as JSON Lines.
     Embed(EmbedArgs),
     /// Text to image, with the diffusion model.

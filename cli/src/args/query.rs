@@ -215,6 +215,23 @@ pub(crate) struct ReadArgs {
     pub(crate) raw: bool,
 }
 
+/// Arguments of `caption`.
+#[derive(Debug, Args)]
+pub(crate) struct CaptionArgs {
+    /// Image files, or folders of them.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+
+    /// The folder of a BLIP captioning model as it is published (Salesforce/blip-image-captioning-*).
+    #[arg(long, value_name = "DIR", env = "UNPROMPT_CAPTION_MODEL")]
+    pub(crate) model: PathBuf,
+
+    /// Beams of the search for the likeliest caption; 1 takes the likeliest word each time.
+    #[arg(long, value_name = "N", default_value_t = 3, env = "UNPROMPT_BEAMS",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) beams: u32,
+}
+
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {

@@ -23,7 +23,7 @@ pub(crate) struct TrainArgs {
         long,
         env = "UNPROMPT_ENCODER",
         value_parser = encoder(),
-        required_unless_present = "pretrained"
+        required_unless_present_any = ["pretrained", "weights"]
     )]
     pub(crate) encoder: Option<EncoderConfig>,
 
@@ -36,6 +36,16 @@ pub(crate) struct TrainArgs {
         conflicts_with_all = ["encoder", "diffusion", "captioner", "tower_epochs"]
     )]
     pub(crate) pretrained: Option<String>,
+
+    /// Begin with an encoder as it is published: the folder of a ViT, a SwinV2 or a CLIP of Hugging Face, timm or
+    /// open_clip, in safetensors.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "UNPROMPT_WEIGHTS",
+        conflicts_with_all = ["pretrained", "diffusion", "captioner", "tower_epochs"]
+    )]
+    pub(crate) weights: Option<PathBuf>,
 
     /// The diffusion model that the white box (unet) begins with: a built-in one or a folder.
     #[arg(

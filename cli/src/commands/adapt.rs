@@ -5,7 +5,7 @@ use unprompt::adapt::{AdaptOptions, FitEvent};
 use unprompt::data::source::Source;
 use unprompt::train::adapt::{AdaptEvent, AdaptRecipe};
 
-use super::{command_line, images, sentence_encoder};
+use super::{command_line, images, sentences};
 use crate::args::{AdaptArgs, Global};
 use crate::output::stages::Stages;
 
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &AdaptArgs, global: &Global) -> Result<()> {
         },
         None => bail!("give --data: what {} was trained on", args.model),
     };
-    let sentences = sentence_encoder(global)?;
+    let sentences = sentences::chosen(global)?;
     let recipe = AdaptRecipe {
         model: args.model.clone(),
         data,

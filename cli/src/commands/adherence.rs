@@ -9,7 +9,7 @@ use unprompt::evaluate::adherence::{
 };
 use unprompt::pocket::Meaning;
 
-use super::{predictor, sentence_encoder};
+use super::{predictor, sentences};
 use crate::args::{AdherenceArgs, Global};
 use crate::output::sheet::{self, Entry};
 use crate::output::stages::Stages;
@@ -20,14 +20,14 @@ const SHEET_IMAGES: usize = 64;
 
 pub(crate) fn run(args: &AdherenceArgs, global: &Global) -> Result<()> {
     let device = global.device.open()?;
-    let sentences = sentence_encoder(global)?;
+    let sentences = sentences::chosen(global)?;
     let model = TextToImage::open(&args.model, &device)?;
     let checker = Checker::open(&args.checker, &device)?;
     let predictor = predictor(&args.predictor, global)?;
     let options = AdherenceOptions {
         images: args.images as usize,
         seed: args.seed,
-        generate: args.sampling.options(),
+        generate: args.sampling.options(model.usual_options()),
     };
     if !global.quiet {
         eprintln!("seed {}", args.seed);
@@ -79,9 +79,9 @@ pub(crate) fn run(args: &AdherenceArgs, global: &Global) -> Result<()> {
                 "model": args.model,
                 "seed": args.seed,
                 "images": args.images,
-                "steps": args.sampling.steps,
-                "guidance": args.sampling.guidance,
-                "sampler": args.sampling.sampler.name(),
+                "steps": options.generate.steps,
+                "guidance": options.generate.guidance,
+                "sampler": options.generate.sampler.name(),
                 "generated": figures(&generated),
                 "reconstructed": figures(&reconstructed),
                 "rendered": figures(&rendered),

@@ -4,13 +4,13 @@ use anyhow::{Result, bail};
 use unprompt::dataset::{DatasetRecipe, PART_IMAGES};
 use unprompt::diffusion::text_to_image::TextToImage;
 
-use super::{command_line, sentence_encoder};
+use super::{command_line, sentences};
 use crate::args::{DatasetArgs, Global};
 use crate::output::stages::Stages;
 use crate::stop;
 
 pub(crate) fn run(args: &DatasetArgs, global: &Global) -> Result<()> {
-    let sentences = sentence_encoder(global)?;
+    let sentences = sentences::chosen(global)?;
     let model = TextToImage::open(&args.model, &global.device.open()?)?;
     let recipe = DatasetRecipe {
         folder: args.out.clone(),

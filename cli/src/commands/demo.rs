@@ -15,7 +15,7 @@ use unprompt_index::Index;
 use unprompt_server::Config;
 
 use super::serve::serve;
-use super::{predictor, sentence_encoder};
+use super::{predictor, sentences};
 use crate::args::{DemoArgs, Global};
 use crate::output::sheet::{self, Entry};
 use crate::output::stages::Stages;
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         Ok(path)
     };
     let images = folder("images")?;
-    let sentences = Arc::new(sentence_encoder(global)?);
+    let sentences = Arc::new(sentences::chosen(global)?);
     let prompts = test_prompts(args.prompts.max(IMAGES));
     let dir = args.dir.join(format!("index-{}", prompts.len()));
     let index = open_or_build(&dir, &prompts, &sentences, global)?;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufWriter, Write, stdin};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::sentence_encoder;
+use super::sentences;
 use crate::args::{EmbedArgs, Global};
 use crate::stop;
 
@@ -19,7 +19,7 @@ struct Line<'a> {
 }
 
 pub(crate) fn run(args: &EmbedArgs, global: &Global) -> Result<()> {
-    let encoder = sentence_encoder(global)?;
+    let encoder = sentences::chosen(global)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut print = |texts: &[String]| -> Result<()> {
         let rows = encoder.embed_with(texts, |_| stop::requested())?;

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use unprompt::train::ensemble::EnsembleRecipe;
 
-use super::sentence_encoder;
+use super::sentences;
 use crate::args::{EnsembleArgs, Global};
 use crate::output::stages::Stages;
 
 pub(crate) fn run(args: &EnsembleArgs, global: &Global) -> Result<()> {
-    let sentences = sentence_encoder(global)?;
+    let sentences = sentences::chosen(global)?;
     let device = global.device.open()?;
     if !global.quiet {
         eprintln!("seed {}", args.seed);

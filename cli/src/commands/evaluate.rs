@@ -16,7 +16,7 @@ use unprompt::pocket::{Prompts, Split};
 use unprompt::predictor::{Predictor, files};
 use unprompt::train::checkpoint::write_atomically;
 
-use super::{predictor, sentence_encoder};
+use super::{predictor, sentences};
 use crate::args::{EvaluateArgs, Global};
 use crate::output::stages::Stages;
 use crate::output::table;
@@ -42,7 +42,6 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         reconstruct: args.reconstruct.budget(),
         ablation: args.ablation,
     };
-    let sentences = Arc::new(sentence_encoder(global)?);
     let model = if args.fit_confidence {
         Predictor::open_unfitted(model, &global.device.open()?)?
     } else {
@@ -53,10 +52,14 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
     }
+    let name = model.name();
     if args.fit_confidence && model.is_built_in() {
-        let name = model.name();
         bail!("{name} is built in: give the folder of a model to fit its confidence");
     }
+    if args.fit_confidence && model.is_published() {
+        bail!("{name} is a published model, beside whose files nothing is written");
+    }
+    let sentences = Arc::new(sentences::of_predictor(&model, global)?);
     let mut stages = Stages::new(global.quiet);
     let mut observe = |what, done, total| stages.observe(what, done, total);
     if args.fit_confidence {
@@ -82,7 +85,7 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
 }
 
 fn run_predictions(args: &EvaluateArgs, global: &Global) -> Result<()> {
-    let sentences = sentence_encoder(global)?;
+    let sentences = sentences::chosen(global)?;
     let mut stages = Stages::new(global.quiet);
     let sides = match &args.data {
         Source::Pocket { prompts } => {

@@ -7,7 +7,7 @@ use unprompt::diffusion::text_to_image::{Order, TextToImage};
 use unprompt::metadata::{Embedded, write};
 use unprompt::train::checkpoint::write_atomically;
 
-use super::sentence_encoder;
+use super::sentences;
 use crate::args::{GenerateArgs, Global};
 use crate::output::stages::Stages;
 use crate::stop;
@@ -16,9 +16,12 @@ use crate::stop;
 const BATCH_IMAGES: usize = 64;
 
 pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
-    let sentences = sentence_encoder(global)?;
     let model = TextToImage::open(&args.model, &global.device.open()?)?;
-    let options = args.sampling.options();
+    let sentences = match model.sentence_encoder() {
+        Some(encoder) => Some(sentences::named(&encoder.name, global)?),
+        None => None,
+    };
+    let options = args.sampling.options(model.usual_options());
     let order = |prompt: &String, number: u64| Order {
         prompt: prompt.clone(),
         negative_prompt: args.negative_prompt.clone(),
@@ -38,7 +41,7 @@ pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
         if stop::requested().is_break() {
             bail!("stopped after {done} of {} images", orders.len());
         }
-        let images = model.generate(batch, &sentences)?;
+        let images = model.generate(batch, sentences.as_ref())?;
         for ((image, order), path) in images.iter().zip(batch).zip(&mut paths) {
             let png = write::png(image, &made(order, &args.model))
                 .with_context(|| format!("cannot encode {}", path.display()))?;

@@ -2,6 +2,7 @@
 
 mod adapt;
 mod adherence;
+mod caption;
 mod dataset;
 mod demo;
 mod embed;
@@ -15,6 +16,7 @@ mod models;
 mod read;
 mod reverse;
 mod search;
+mod sentences;
 mod serve;
 mod train;
 mod train_checker;
@@ -23,16 +25,10 @@ mod train_diffusion;
 use std::ffi::OsString;
 
 use anyhow::Result;
-use unprompt::models::ModelStore;
 use unprompt::predictor::Predictor;
-use unprompt::text::SentenceEncoder;
 use unprompt_index::Filter;
 
 use crate::args::{Cli, Command, Global, HitArgs};
-use crate::output::progress::Download;
-
-/// The sentence encoder of every index and model.
-const SENTENCE_ENCODER: &str = "all-MiniLM-L6-v2";
 
 /// Runs the command that was given.
 pub(crate) fn run(cli: &Cli) -> Result<()> {
@@ -44,6 +40,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Reverse(args) => reverse::run(args, global),
         Command::Serve(args) => serve::run(args, global),
         Command::Read(args) => read::run(args),
+        Command::Caption(args) => caption::run(args, global),
         Command::Embed(args) => embed::run(args, global),
         Command::Train(args) => train::run(args, global),
         Command::TrainDiffusion(args) => train_diffusion::run(args, global),
@@ -59,14 +56,21 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
     }
 }
 
-/// Finds or fetches the sentence encoder, and loads it.
-fn sentence_encoder(global: &Global) -> Result<SentenceEncoder> {
-    let files = ModelStore::from_env()?.pull(SENTENCE_ENCODER, &mut Download::new(global.quiet))?;
-    Ok(SentenceEncoder::load(&files, &global.device.open()?)?)
-}
-
 fn predictor(name_or_folder: &str, global: &Global) -> Result<Predictor> {
     Ok(Predictor::open(name_or_folder, &global.device.open()?)?)
+}
+
+/// What a user is told who gets no confidence from a model.
+fn warn_of_no_fit(predictor: &Predictor) {
+    let model = predictor.name();
+    if predictor.is_published() {
+        tracing::warn!("nothing has been fitted to {model}, so every confidence is 0");
+    } else {
+        tracing::warn!(
+            "the model {model} has no fitted confidence, so every confidence is 0: unprompt evaluate \
+             --model {model} --fit-confidence"
+        );
+    }
 }
 
 fn filter(args: &HitArgs) -> Result<Option<Filter>> {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use unprompt::diffusion::text_to_image::{GenerateOptions, TextToImage};
+use unprompt::diffusion::text_to_image::TextToImage;
 use unprompt::image::decode;
 use unprompt::reverse::verify::{Remade, Verifier};
 use unprompt::reverse::{ReverseAnswer, ReverseOptions, Reverser};
 use unprompt::text::SentenceEncoder;
 use unprompt_index::Index;
 
-use super::{filter, images, predictor, sentence_encoder};
+use super::{filter, images, predictor, sentences, warn_of_no_fit};
 use crate::args::{Global, ReverseArgs};
 use crate::output::sheet::{self, Entry};
 use crate::output::table;
@@ -33,29 +33,19 @@ pub(crate) fn run(args: &ReverseArgs, global: &Global) -> Result<()> {
     let predictor = predictor(&args.model, global)?;
     let fit = predictor.confidence();
     if fit.is_none() {
-        tracing::warn!(
-            "the model {} has no fitted confidence, so every confidence is 0: unprompt evaluate \
-             --model {} --fit-confidence",
-            args.model,
-            args.model
-        );
+        warn_of_no_fit(&predictor);
     }
     // Without a fit that says when, nothing that is put together is ever answered.
     let reconstructs =
         fit.is_some_and(|it| it.reconstruction.is_some()) && !options.reconstruct.is_zero();
     let mut reverser = Reverser::new(Index::open(&args.index)?, predictor)?;
-    let sentences = if reconstructs || args.verify.is_some() {
-        Some(Arc::new(sentence_encoder(global)?))
-    } else {
-        None
-    };
-    if let Some(sentences) = sentences.clone().filter(|_| reconstructs) {
-        reverser = reverser.with_sentences(sentences)?;
+    if reconstructs {
+        let sentences = sentences::of_predictor(reverser.predictor(), global)?;
+        reverser = reverser.with_sentences(Arc::new(sentences))?;
     }
-    let proof = match (&args.verify, sentences) {
-        (Some(folder), Some(sentences)) => Some(Proof::new(folder, args, sentences, global)?),
-        _ => None,
-    };
+    let proof = args.verify.as_ref();
+    let proof = proof.map(|folder| Proof::new(folder, args, global));
+    let proof = proof.transpose()?;
     let mut out = io::stdout().lock();
     let mut number = 0;
     images::each(
@@ -104,23 +94,22 @@ struct Verified {
 /// What makes answers images again, and where they go.
 struct Proof<'a> {
     verifier: Verifier,
-    sentences: Arc<SentenceEncoder>,
+    /// What the diffusion model needs.
+    sentences: Option<SentenceEncoder>,
     folder: &'a Path,
 }
 
 impl<'a> Proof<'a> {
-    fn new(
-        folder: &'a Path,
-        args: &ReverseArgs,
-        sentences: Arc<SentenceEncoder>,
-        global: &Global,
-    ) -> Result<Self> {
+    fn new(folder: &'a Path, args: &ReverseArgs, global: &Global) -> Result<Self> {
         let generator = TextToImage::open(&args.diffusion, &global.device.open()?)?;
+        let options = generator.usual_options();
+        let sentences = generator.sentence_encoder();
+        let sentences = sentences.map(|it| sentences::named(&it.name, global));
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         Ok(Self {
-            verifier: Verifier::new(generator, GenerateOptions::default(), REMADE),
-            sentences,
+            verifier: Verifier::new(generator, options, REMADE),
+            sentences: sentences.transpose()?,
             folder,
         })
     }
@@ -135,9 +124,10 @@ impl<'a> Proof<'a> {
         reverser: &Reverser,
     ) -> Result<Verified> {
         let original = decode::decode(bytes)?;
-        let images =
-            self.verifier
-                .verify(&original, answer, reverser.predictor(), &self.sentences)?;
+        let (predictor, sentences) = (reverser.predictor(), self.sentences.as_ref());
+        let images = self
+            .verifier
+            .verify(&original, answer, predictor, sentences)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let entry = |image, what, note| Entry {
             image,

@@ -10,7 +10,7 @@ use unprompt::metadata;
 use unprompt::search::{Mode, SearchAnswer, SearchOptions, listed, search, search_embedded};
 use unprompt_index::{EntryId, Filter, Fusion, Index};
 
-use super::{filter, sentence_encoder};
+use super::{filter, sentences};
 use crate::args::{FusionArg, Global, SearchArgs};
 use crate::output::{status, table};
 use crate::stop;
@@ -45,8 +45,8 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
     let sentences = match options.mode {
         Mode::Keyword => Err("none is loaded".to_owned()),
         Mode::Hybrid | Mode::Vector if needs_no_encoder => Err("none is loaded".to_owned()),
-        Mode::Vector => Ok(sentence_encoder(global)?),
-        Mode::Hybrid => sentence_encoder(global).map_err(|error| status::line(&error)),
+        Mode::Vector => Ok(sentences::of_index(&index, global)?),
+        Mode::Hybrid => sentences::of_index(&index, global).map_err(|error| status::line(&error)),
     };
     let sentences = sentences.as_ref().map_err(String::as_str);
     let mut warned = false;

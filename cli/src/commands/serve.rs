@@ -1,9 +1,10 @@
 //! `serve`: the API and the page over HTTP.
 
 use anyhow::Result;
+use unprompt_index::Index;
 use unprompt_server::{Config, Server};
 
-use super::{predictor, sentence_encoder};
+use super::{predictor, sentences, warn_of_no_fit};
 use crate::args::{Global, ServeArgs};
 use crate::stop;
 
@@ -20,7 +21,11 @@ pub(super) fn serve(config: Config, model: &str, global: &Global) -> Result<()> 
         );
     }
     let predictor = predictor(model, global)?;
-    let server = Server::bind(config, predictor, sentence_encoder(global)?)?;
+    if predictor.confidence().is_none() {
+        warn_of_no_fit(&predictor);
+    }
+    let index = Index::open(&config.index)?;
+    let server = Server::bind(config, predictor, sentences::of_index(&index, global)?)?;
     let handle = server.handle();
     stop::then(move || handle.stop())?;
     say!("http://{}/", server.address());

@@ -6,9 +6,9 @@ use unprompt::image::encoders::EncoderConfig;
 use unprompt::image::preprocess::Preprocess;
 use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
-use unprompt::train::start::{Start, pretrained, white_box};
+use unprompt::train::start::{Start, pretrained, published, white_box};
 
-use super::{command_line, sentence_encoder};
+use super::{command_line, sentences};
 use crate::args::{Global, TrainArgs};
 use crate::output::stages::Stages;
 use crate::stop;
@@ -23,23 +23,36 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
         let start = Start::Predictor { model };
         return Ok((config.encoder, config.preprocess, start));
     }
+    if let Some(folder) = args.weights.clone() {
+        let (encoder, preprocess) = published(&folder)?;
+        let found = encoder.name();
+        if let Some(asked) = args.encoder.as_ref().filter(|it| it.name() != found) {
+            bail!(
+                "{} holds a {found}, not a {}",
+                folder.display(),
+                asked.name()
+            );
+        }
+        return Ok((encoder, preprocess, Start::Published { folder }));
+    }
     let encoder = args.encoder.clone();
-    let (encoder, start) = match encoder.context("--encoder or --pretrained is needed")? {
-        EncoderConfig::UNet(_) => {
-            let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
-            let encoder = white_box(&model, &captioner)?;
-            (encoder, Start::Diffusion { model, captioner })
-        }
-        encoder @ EncoderConfig::Clip(_) => {
-            let tower = FitOptions {
-                epochs: args.tower_epochs,
-                ..fit.clone()
-            };
-            let folder = args.out.join("tower");
-            (encoder, Start::Contrast { fit: tower, folder })
-        }
-        encoder => (encoder, Start::Nothing),
-    };
+    let (encoder, start) =
+        match encoder.context("--encoder, --weights or --pretrained is needed")? {
+            EncoderConfig::UNet(_) => {
+                let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
+                let encoder = white_box(&model, &captioner)?;
+                (encoder, Start::Diffusion { model, captioner })
+            }
+            encoder @ EncoderConfig::Clip(_) => {
+                let tower = FitOptions {
+                    epochs: args.tower_epochs,
+                    ..fit.clone()
+                };
+                let folder = args.out.join("tower");
+                (encoder, Start::Contrast { fit: tower, folder })
+            }
+            encoder => (encoder, Start::Nothing),
+        };
     let preprocess = Preprocess::symmetric(encoder.side());
     Ok((encoder, preprocess, start))
 }
@@ -49,7 +62,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         Source::Pocket { prompts } => VALIDATION_PROMPTS.min(prompts.max(1)),
         Source::Path(_) => 0,
     };
-    let sentences = sentence_encoder(global)?;
+    let sentences = sentences::chosen(global)?;
     let device = global.device.open()?;
     let fit = FitOptions {
         epochs: args.epochs,

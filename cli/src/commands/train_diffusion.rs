@@ -5,7 +5,7 @@ use unprompt::data::source::Source;
 use unprompt::train::diffusion::{DiffusionEvent, DiffusionRecipe};
 use unprompt::train::fit::{FitOptions, FitProgress};
 
-use super::{command_line, sentence_encoder};
+use super::{command_line, sentences};
 use crate::args::{Global, TrainDiffusionArgs};
 use crate::output::stages::Stages;
 use crate::stop;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
             args.data
         );
     };
-    let sentences = sentence_encoder(global)?;
+    let sentences = sentences::chosen(global)?;
     let device = global.device.open()?;
     let recipe = DiffusionRecipe {
         prompts,

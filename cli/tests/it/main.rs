@@ -5,6 +5,7 @@ mod answer; // what is fitted to a model, what it answers then, and the proof
 mod diffusion; // text to image, and what learns from it
 mod gallery; // folders of images
 mod index; // building, changing and exporting indexes
+mod published; // models of others
 mod serve; // the server as a process
 
 use std::fs;

@@ -1,49 +1,43 @@
-//! Euler's method on the probability flow (Karras et al., 2022, alg. 2 without churn): latents are
-//! clean ones plus noise of standard deviation sigma.
+//! Euler's method on the probability flow (Karras et al., 2022, alg. 2 without churn).
 
 use candle_core::{Result, Tensor};
 
 use super::Sampler;
+use super::sigmas::Sigmas;
 use crate::diffusion::schedule::NoiseSchedule;
 
 /// See the [module](self).
 pub(super) struct Euler {
-    timesteps: Vec<usize>,
-    /// The noise at each step, and none after the last.
-    sigmas: Vec<f64>,
+    steps: Sigmas,
 }
 
 impl Euler {
     pub(super) fn new(schedule: &NoiseSchedule, count: usize) -> Self {
-        let timesteps = schedule.timesteps(count);
-        let mut sigmas: Vec<f64> = timesteps
-            .iter()
-            .map(|&step| schedule.snr(step).sqrt().recip())
-            .collect();
-        sigmas.push(0.0);
-        Self { timesteps, sigmas }
+        Self {
+            steps: Sigmas::new(schedule, count),
+        }
     }
 }
 
 impl Sampler for Euler {
     fn len(&self) -> usize {
-        self.timesteps.len()
+        self.steps.timesteps.len()
     }
 
-    fn timestep(&self, number: usize) -> usize {
-        self.timesteps[number]
+    fn timestep(&self, number: usize) -> f64 {
+        self.steps.timesteps[number]
     }
 
     fn start(&self, noise: &Tensor) -> Result<Tensor> {
-        noise * self.sigmas[0].hypot(1.0)
+        self.steps.start(noise)
     }
 
     fn input(&self, latents: &Tensor, number: usize) -> Result<Tensor> {
-        latents / self.sigmas[number].hypot(1.0)
+        self.steps.input(latents, number)
     }
 
-    fn step(&self, clean: &Tensor, latents: &Tensor, number: usize) -> Result<Tensor> {
-        let keep = self.sigmas[number + 1] / self.sigmas[number];
-        (clean * (1.0 - keep))? + (latents * keep)?
+    fn step(&mut self, output: &Tensor, latents: &Tensor, number: usize) -> Result<Tensor> {
+        let slope = self.steps.slope(output, latents, number)?;
+        latents + (slope * (self.steps.sigmas[number + 1] - self.steps.sigmas[number]))?
     }
 }

@@ -86,6 +86,28 @@ pub struct UNetConfig {
     pub use_linear_projection: bool,
 }
 
+/// Settings of a published U-Net that are known in one value alone.
+pub(in crate::diffusion) const FIXED: &[(&str, &str)] = &[
+    ("_class_name", "\"UNet2DConditionModel\""),
+    ("act_fn", "\"silu\""),
+    ("addition_embed_type", "null"),
+    ("center_input_sample", "false"),
+    ("class_embed_type", "null"),
+    ("conv_in_kernel", "3"),
+    ("conv_out_kernel", "3"),
+    ("downsample_padding", "1"),
+    ("dual_cross_attention", "false"),
+    ("encoder_hid_dim", "null"),
+    ("mid_block_scale_factor", "1"),
+    ("mid_block_type", "\"UNetMidBlock2DCrossAttn\""),
+    ("num_attention_heads", "null"),
+    ("num_class_embeds", "null"),
+    ("only_cross_attention", "false"),
+    ("resnet_time_scale_shift", "\"default\""),
+    ("time_embedding_type", "\"positional\""),
+    ("transformer_layers_per_block", "1"),
+];
+
 /// What diffusers takes where a published file is silent.
 mod defaults {
     pub(super) fn norm_num_groups() -> usize {

@@ -99,3 +99,49 @@ fn skip_channels(config: &UNetConfig) -> Vec<usize> {
     }
     skips
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parity::Fixture;
+    use crate::weights::layout::Layout;
+
+    /// Block by block, down (which is the white box) and up.
+    #[test]
+    fn every_block_is_the_references() {
+        for name in ["sd1", "sd2"] {
+            let fixture = Fixture::open(name);
+            let config: UNetConfig = fixture.json("unet/config.json");
+            let stem = "unet/diffusion_pytorch_model";
+            let unet = fixture.build(stem, Layout::SAME, |vb| UNet::new(&config, &vb));
+            let latents = fixture.tensor("unet.sample");
+            let steps: Vec<f32> = fixture.tensor("unet.timesteps").to_vec1().unwrap();
+            let context = Context::even(fixture.tensor("unet.context"));
+            let mut encoded = unet.encoder.forward(&latents, &steps, &context).unwrap();
+            let channels_first =
+                |x: &Tensor| x.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
+            // The last that a block hands to the way up is its output.
+            let layers = config.layers_per_block + 1;
+            let last = config.block_out_channels.len() - 1;
+            for level in 0..=last {
+                let skips = if level == last { layers - 1 } else { layers };
+                let output = &encoded.skips[level * layers + skips];
+                fixture.compare(&format!("unet.down.{level}"), &channels_first(output));
+            }
+            fixture.compare("unet.mid", &channels_first(&encoded.bottom));
+            let condition = Condition {
+                time: &encoded.time,
+                context: &context,
+            };
+            let mut x = encoded.bottom;
+            for (number, block) in unet.up_blocks.iter().enumerate() {
+                x = block.forward(&x, condition, &mut encoded.skips).unwrap();
+                fixture.compare(&format!("unet.up.{number}"), &channels_first(&x));
+            }
+            fixture.compare(
+                "unet.out",
+                &unet.forward(&latents, &steps, &context).unwrap(),
+            );
+        }
+    }
+}

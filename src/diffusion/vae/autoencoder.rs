@@ -11,6 +11,7 @@ use crate::diffusion::resnet::{BlockConfig, ResnetBlock};
 use crate::nn::conv::{Conv2d, ConvConfig};
 use crate::nn::group_norm::GroupNorm;
 use crate::nn::upsample;
+use crate::weights::layout::{Layout, Source};
 
 /// Sizes of an autoencoder, under the keys of diffusers' `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,38 @@ pub struct AutoencoderConfig {
     #[serde(default)]
     pub shift_factor: Option<f64>,
 }
+
+/// Settings of a published autoencoder that are known in one value alone.
+pub(in crate::diffusion) const FIXED: &[(&str, &str)] = &[
+    ("_class_name", "\"AutoencoderKL\""),
+    ("act_fn", "\"silu\""),
+    ("in_channels", "3"),
+    ("latents_mean", "null"),
+    ("latents_std", "null"),
+    ("out_channels", "3"),
+    ("use_post_quant_conv", "true"),
+    ("use_quant_conv", "true"),
+];
+
+/// Autoencoders that were published before diffusers named the parts of their attention as everywhere else.
+pub(in crate::diffusion) const OLD_ATTENTION: Layout = Layout {
+    source: |name| {
+        let old = PROJECTIONS.iter().find_map(|(new, old)| {
+            let (before, after) = name.split_once(new)?;
+            Some(format!("{before}{old}{after}"))
+        });
+        Source::whole(old.unwrap_or_else(|| name.to_owned()))
+    },
+    ..Layout::SAME
+};
+
+/// Their new names and their old ones.
+const PROJECTIONS: [(&str, &str); 4] = [
+    (".to_q.", ".query."),
+    (".to_k.", ".key."),
+    (".to_v.", ".value."),
+    (".to_out.0.", ".proj_attn."),
+];
 
 fn yes() -> bool {
     true
@@ -376,5 +409,29 @@ impl Decoder {
             }
         }
         self.conv_out.forward(&self.norm_out.forward(&x)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parity::Fixture;
+
+    #[test]
+    fn both_ways_are_the_references() {
+        let fixture = Fixture::open("sd1");
+        let config: AutoencoderConfig = fixture.json("vae/config.json");
+        let stem = "vae/diffusion_pytorch_model";
+        let vae = fixture.build(stem, OLD_ATTENTION, |vb| AutoencoderKl::new(&config, &vb));
+        let pixels = fixture.tensor("vae.pixels");
+        let posterior = vae.posterior(&pixels).unwrap();
+        let moments = Tensor::cat(&[&posterior.mean, &posterior.log_variance], D::Minus1).unwrap();
+        fixture.compare(
+            "vae.moments",
+            &moments.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap(),
+        );
+        let latents = fixture.tensor("vae.latents");
+        let latents = (latents * config.scaling_factor).unwrap();
+        fixture.compare("vae.decoded", &vae.decode(&latents).unwrap());
     }
 }

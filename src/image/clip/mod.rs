@@ -8,6 +8,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::tower::HUGGING_FACE;
 pub use self::tower::{ClipTower, ClipVisionConfig};
 use super::{Architecture, ImageEncoder};
 use crate::nn::mlp::Activation;
@@ -22,6 +23,17 @@ pub struct ClipConfig {
     pub frozen: bool,
     /// Widths of the perceptron's layers; without any, the features are the output.
     pub trunk_widths: Vec<usize>,
+}
+
+impl ClipConfig {
+    /// A published tower as it is: its features are the output.
+    pub fn frozen(vision_config: ClipVisionConfig) -> Self {
+        Self {
+            vision_config,
+            frozen: true,
+            trunk_widths: vec![],
+        }
+    }
 }
 
 impl Architecture for ClipConfig {

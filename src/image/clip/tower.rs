@@ -9,14 +9,17 @@ use candle_core::{IndexOp, Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::block::{Block, BlockNames, BlockSizes};
+use crate::nn::block::{Block, BlockSizes, CLIP_NAMES};
 use crate::nn::linear::Linear;
 use crate::nn::mlp::Activation;
 use crate::nn::norm::LayerNorm;
 use crate::nn::patches::PatchEmbedding;
+use crate::weights::layout::Layout;
+use crate::weights::open_clip::OpenClipConfig;
 
 /// Sizes of a tower, under the keys of published `config.json` files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClipVisionConfig {
     /// Width and height of the input in pixels.
     pub image_size: usize,
@@ -38,16 +41,61 @@ pub struct ClipVisionConfig {
     pub layer_norm_eps: f64,
 }
 
-const NAMES: BlockNames = BlockNames {
-    norm_before: "layer_norm1",
-    attention: [
-        "self_attn.q_proj",
-        "self_attn.k_proj",
-        "self_attn.v_proj",
-        "self_attn.out_proj",
-    ],
-    norm_after: "layer_norm2",
-    mlp: ["mlp.fc1", "mlp.fc2"],
+impl Default for ClipVisionConfig {
+    /// Those of `openai/clip-vit-base-patch32`, which files are silent about.
+    fn default() -> Self {
+        Self {
+            image_size: 224,
+            patch_size: 32,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            projection_dim: 512,
+            hidden_act: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+impl ClipVisionConfig {
+    /// What the `config.json` of a `CLIPModel`, or of its image tower alone, says.
+    ///
+    /// # Errors
+    /// If it says something else.
+    pub fn from_hugging_face(config: &serde_json::Value) -> serde_json::Result<Self> {
+        let Some(own) = config.get("vision_config") else {
+            return Self::deserialize(config);
+        };
+        let mut read = Self::deserialize(own)?;
+        if let Some(dim) = config.get("projection_dim") {
+            read.projection_dim = usize::deserialize(dim)?;
+        }
+        Ok(read)
+    }
+
+    /// What open_clip's configuration says.
+    pub fn from_open_clip(config: &OpenClipConfig) -> Self {
+        let vision = &config.model_cfg.vision_cfg;
+        Self {
+            image_size: vision.image_size,
+            patch_size: vision.patch_size,
+            hidden_size: vision.width,
+            num_hidden_layers: vision.layers,
+            num_attention_heads: vision.width / vision.head_width.max(1),
+            intermediate_size: (vision.width as f64 * vision.mlp_ratio) as usize,
+            projection_dim: config.model_cfg.embed_dim,
+            hidden_act: Activation::gelu(config.model_cfg.quick_gelu),
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+/// `CLIPModel` and `CLIPVisionModelWithProjection`: this tower and the other's weights.
+pub(in crate::image) const HUGGING_FACE: Layout = Layout {
+    others: &["text_model.", "text_projection.", "logit_scale"],
+    tables: &["embeddings.position_ids"],
+    ..Layout::SAME
 };
 
 /// The tower.
@@ -85,7 +133,7 @@ impl ClipTower {
         };
         let layers = model.pp("encoder.layers");
         let blocks = (0..config.num_hidden_layers)
-            .map(|layer| Block::new(sizes, &NAMES, layers.pp(layer)))
+            .map(|layer| Block::new(sizes, &CLIP_NAMES, layers.pp(layer)))
             .collect::<Result<_>>()?;
         let projection = vb.pp("visual_projection");
         Ok(Self {
@@ -103,20 +151,47 @@ impl ClipTower {
             projection: Linear::without_bias(dim, config.projection_dim, projection)?,
         })
     }
-}
 
-impl Module for ClipTower {
-    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+    /// Class token and patches with their positions, normalised: (batch, tokens, dim).
+    fn embed(&self, pixels: &Tensor) -> Result<Tensor> {
         let embedded = self.patches.forward(pixels)?;
         let (batch, _, dim) = embedded.dims3()?;
         let class_token = self.class_token.broadcast_as((batch, 1, dim))?;
         let tokens = Tensor::cat(&[&class_token, &embedded], 1)?;
         let tokens = tokens.broadcast_add(&self.positions)?;
-        let mut tokens = self.norm_before.forward(&tokens)?;
+        self.norm_before.forward(&tokens)
+    }
+}
+
+impl Module for ClipTower {
+    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+        let mut tokens = self.embed(pixels)?;
         for block in &self.blocks {
             tokens = block.forward(&tokens)?;
         }
         let class_token = self.norm_after.forward(&tokens.i((.., 0, ..))?)?;
         self.projection.forward(&class_token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parity::Fixture;
+
+    #[test]
+    fn every_stage_is_the_references() {
+        let fixture = Fixture::open("clip");
+        let config: serde_json::Value = fixture.json("config.json");
+        let config = ClipVisionConfig::from_hugging_face(&config).unwrap();
+        let tower = fixture.build("model", HUGGING_FACE, |vb| ClipTower::new(&config, vb));
+        let mut tokens = tower.embed(&fixture.tensor("pixels")).unwrap();
+        fixture.compare("vision.embeddings", &tokens);
+        for (number, block) in tower.blocks.iter().enumerate() {
+            tokens = block.forward(&tokens).unwrap();
+            fixture.compare(&format!("vision.block.{number}"), &tokens);
+        }
+        let embeds = tower.forward(&fixture.tensor("pixels")).unwrap();
+        fixture.compare("image_embeds", &embeds);
     }
 }

@@ -10,6 +10,7 @@
 mod attention;
 mod merging;
 mod position;
+pub(super) mod timm;
 mod windows;
 
 use candle_core::{Result, Tensor};
@@ -22,6 +23,7 @@ use super::{Architecture, ImageEncoder};
 use crate::nn::mlp::{Activation, Mlp};
 use crate::nn::norm::LayerNorm;
 use crate::nn::patches::PatchEmbedding;
+use crate::weights::layout::Layout;
 
 /// Added to the variances of those normalisations that the configuration says nothing of.
 const EPS: f64 = 1e-5;
@@ -53,6 +55,17 @@ pub struct SwinConfig {
     /// Added to variances.
     pub layer_norm_eps: f64,
 }
+
+/// Settings that are known in one value alone.
+pub(super) const FIXED: &[(&str, &str)] =
+    &[("use_absolute_embeddings", "false"), ("num_channels", "3")];
+
+/// `Swinv2Model` and `Swinv2ForImageClassification`, below their prefix `swinv2`.
+pub(super) const HUGGING_FACE: Layout = Layout {
+    others: &["classifier.", "decoder.", "swinv2.embeddings.mask_token"],
+    tables: &["relative_coords_table", "relative_position_index"],
+    ..Layout::SAME
+};
 
 impl Architecture for SwinConfig {
     /// 2.3 M parameters.
@@ -165,18 +178,35 @@ impl Swin {
     }
 }
 
+impl Swin {
+    /// The normalised tokens of the last stage: (batch, tokens, dim).
+    ///
+    /// # Errors
+    /// If the input has another shape.
+    pub fn states(&self, pixels: &Tensor) -> Result<Tensor> {
+        let tokens = self.norm_before.forward(&self.patches.forward(pixels)?)?;
+        let tokens = self.stages.iter().try_fold(tokens, |tokens, stage| {
+            let tokens = stage.through_blocks(tokens)?;
+            match &stage.merging {
+                Some(merging) => merging.forward(&tokens),
+                None => Ok(tokens),
+            }
+        })?;
+        self.norm_after.forward(&tokens)
+    }
+}
+
+impl Stage {
+    fn through_blocks(&self, tokens: Tensor) -> Result<Tensor> {
+        self.blocks
+            .iter()
+            .try_fold(tokens, |tokens, block| block.forward(&tokens))
+    }
+}
+
 impl ImageEncoder for Swin {
     fn learnt(&self, pixels: &Tensor) -> Result<Tensor> {
-        let mut tokens = self.norm_before.forward(&self.patches.forward(pixels)?)?;
-        for stage in &self.stages {
-            for block in &stage.blocks {
-                tokens = block.forward(&tokens)?;
-            }
-            if let Some(merging) = &stage.merging {
-                tokens = merging.forward(&tokens)?;
-            }
-        }
-        self.norm_after.forward(&tokens)?.mean(1)
+        self.states(pixels)?.mean(1)
     }
 
     fn width(&self) -> usize {
@@ -202,5 +232,44 @@ impl Module for Block {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = (x + self.norm_before.forward(&self.attention.forward(x)?)?)?;
         &x + self.norm_after.forward(&self.mlp.forward(&x)?)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::image::encoders::EncoderConfig;
+    use crate::image::published::PublishedEncoder;
+    use crate::parity::Fixture;
+
+    /// In the layouts of Hugging Face and of timm.
+    #[test]
+    fn every_stage_is_the_references() {
+        for name in ["swinv2", "swinv2-timm"] {
+            let fixture = Fixture::open(name);
+            let published = PublishedEncoder::open(fixture.folder()).unwrap();
+            let EncoderConfig::Swin(config) = &published.config else {
+                panic!("{:?}", published.config);
+            };
+            let swin = published
+                .build(&Device::Cpu, |vb| Swin::new(config, vb))
+                .unwrap();
+            let pixels = fixture.tensor("pixels");
+            let mut tokens = swin
+                .norm_before
+                .forward(&swin.patches.forward(&pixels).unwrap())
+                .unwrap();
+            for (number, stage) in swin.stages.iter().enumerate() {
+                tokens = stage.through_blocks(tokens).unwrap();
+                fixture.compare(&format!("stage.{number}"), &tokens);
+                if let Some(merging) = &stage.merging {
+                    tokens = merging.forward(&tokens).unwrap();
+                }
+            }
+            fixture.compare("last", &swin.states(&pixels).unwrap());
+            fixture.compare("pooled", &swin.forward(&pixels).unwrap());
+        }
     }
 }

@@ -56,7 +56,7 @@ impl TrainingSet for FolderSet {
             return Ok(image.clone());
         }
         let image = self.pairs.image(index)?;
-        let image = self.preprocess.resized(&image).into_owned();
+        let image = self.preprocess.resized(&image)?.into_owned();
         let bytes = image.as_raw().len();
         if self.room.take(bytes) && self.kept[index].set(image.clone()).is_err() {
             // Another worker was first, with the same image.

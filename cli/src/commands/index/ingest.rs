@@ -19,7 +19,7 @@ use unprompt_index::{ImageRecord, Index};
 use super::build_options;
 use super::predict::Predictions;
 use crate::args::{AddArgs, BuildArgs, Global, SourceArgs};
-use crate::commands::sentence_encoder;
+use crate::commands::sentences;
 use crate::output::progress::{Progress, Unit};
 use crate::output::stages::Stages;
 use crate::stop;
@@ -41,7 +41,7 @@ pub(super) fn build(args: &BuildArgs, global: &Global) -> Result<()> {
         }
         .into());
     }
-    let sentences = encoder(&args.sources, global)?;
+    let sentences = encoder(&args.sources, || sentences::chosen(global))?;
     let options = build_options(args.sources.threads);
     let mut ingest = Ingest::create(&args.out, &sentences, options)?;
     let known = Arc::default();
@@ -63,8 +63,10 @@ pub(super) fn build(args: &BuildArgs, global: &Global) -> Result<()> {
 
 pub(super) fn add(args: &AddArgs, global: &Global) -> Result<()> {
     let sources = &args.sources;
-    let before = Index::open(&args.index)?.stats()?;
-    let sentences = Arc::new(encoder(sources, global)?);
+    let index = Index::open(&args.index)?;
+    let before = index.stats()?;
+    let sentences = encoder(sources, || sentences::of_index(&index, global))?;
+    let sentences = Arc::new(sentences);
     let predictions = if args.predict {
         let sentences = sentences.clone();
         Some(Predictions::open(
@@ -149,14 +151,17 @@ fn may_be_gallery(source: &Source) -> bool {
     }
 }
 
-fn encoder(args: &SourceArgs, global: &Global) -> Result<SentenceEncoder> {
+fn encoder(
+    args: &SourceArgs,
+    open: impl FnOnce() -> Result<SentenceEncoder>,
+) -> Result<SentenceEncoder> {
     let threads = NonZeroUsize::new(args.threads);
     if let Some(threads) = threads {
         // Files are read, and images predicted, by the pool that all share, before anything else starts it.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
         pool.build_global().context("cannot start the threads")?;
     }
-    let mut sentences = sentence_encoder(global)?;
+    let mut sentences = open()?;
     if let Some(threads) = threads {
         sentences = sentences.with_threads(threads)?;
     }

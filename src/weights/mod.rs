@@ -3,9 +3,14 @@
 //!
 //! One of the modules with `unsafe` that ARCHITECTURE.md names.
 
-use std::collections::HashMap;
-use std::path::Path;
+pub mod checkpoint;
+pub mod layout;
+pub mod open_clip;
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
@@ -21,17 +26,30 @@ use crate::error::{Error, Result};
 ///
 /// [`Error::Io`] if the file cannot be opened, [`Error::Weights`] if it is not in the format.
 pub fn open(path: &Path, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
-    // candle's own message about a file that is not there leaves out which file.
-    std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let mapped = map(&[path.to_owned()])?;
+    Ok(VarBuilder::from_backend(
+        Box::new(mapped),
+        dtype,
+        device.clone(),
+    ))
+}
+
+/// Maps all of `paths`, whose tensors then count as those of one file.
+fn map(paths: &[PathBuf]) -> Result<MmapedSafetensors> {
+    for path in paths {
+        // candle's own message about a file that is not there leaves out which file.
+        std::fs::File::open(path).map_err(Error::io("read", path))?;
+    }
     // SAFETY: mapping is sound as long as nobody writes to or truncates the file meanwhile, which no
     // process can rule out for others. The promise is kept by whoever places weights: the model store
     // (`models::place`) and our trainer only ever rename whole files into place and never write to one
-    // that has its final name, and the doc comment above hands the promise on to those who place files
+    // that has its final name, and the doc comment of `open` hands the promise on to those who place files
     // by hand. The bytes are read as plain numbers, of which every bit pattern is valid, after the
     // safetensors crate has checked the header's offsets against the length of the map.
     #[allow(unsafe_code)]
-    let mapped = unsafe { VarBuilder::from_mmaped_safetensors(&[path], dtype, device) };
-    mapped.map_err(|source| failed(path, source))
+    let mapped = unsafe { MmapedSafetensors::multi(paths) };
+    let first = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
+    mapped.map_err(|source| failed(first, source))
 }
 
 /// All tensors of the file at `path` in single precision, on `device`.

@@ -1,0 +1,146 @@
+//! Prompts to what a U-Net attends to.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::{Device, IndexOp, Tensor};
+
+use super::context::Context;
+use crate::error::{Error, Result};
+use crate::text::clip::ClipTextTower;
+use crate::text::clip::tokenizer::ClipTokenizer;
+use crate::text::{EncoderIdentity, SentenceEncoder, TokenStates};
+
+/// What encodes a model's prompts.
+pub(super) enum Prompts {
+    /// A sentence encoder, which the model does not hold: the states of a text's tokens, as many as it has.
+    Sentences(EncoderIdentity),
+    /// CLIP's text tower, as Stable Diffusion holds it: every text is filled up to one length.
+    Clip(Box<ClipPrompts>),
+}
+
+/// CLIP's text tower and its tokenizer.
+pub(super) struct ClipPrompts {
+    pub(super) tokenizer: ClipTokenizer,
+    pub(super) tower: ClipTextTower,
+    /// What texts are filled up with.
+    pub(super) pad: u32,
+    /// Tokens of every text.
+    pub(super) length: usize,
+}
+
+/// Encoded prompts.
+pub(super) enum States {
+    Sentences(TokenStates),
+    /// (prompts, tokens, dim)
+    Clip(Tensor),
+}
+
+impl Prompts {
+    /// Encodes prompts; `sentences` is the encoder that the model does not hold, where it needs one.
+    ///
+    /// # Errors
+    /// [`Error::OtherEncoder`] if it needs another.
+    pub(super) fn states(
+        &self,
+        texts: &[&str],
+        sentences: Option<&SentenceEncoder>,
+        device: &Device,
+    ) -> Result<States> {
+        match (self, sentences) {
+            (Self::Clip(clip), _) => Ok(States::Clip(clip.states(texts, device)?)),
+            (Self::Sentences(expected), Some(sentences)) => {
+                sentences.check(expected)?;
+                let states = sentences.states_with(texts, |_| ControlFlow::Continue(()))?;
+                Ok(States::Sentences(states))
+            }
+            (Self::Sentences(expected), None) => Err(Error::OtherEncoder {
+                expected: expected.name.clone(),
+                found: "none".into(),
+            }),
+        }
+    }
+}
+
+impl ClipPrompts {
+    /// Reads tokenizer and tower; `tokenizer` is the folder of the former.
+    pub(super) fn new(
+        tower: ClipTextTower,
+        tokenizer: &Path,
+        pad: Option<&str>,
+        length: usize,
+    ) -> Result<Self> {
+        let tokenizer = ClipTokenizer::open(tokenizer, length)?;
+        let pad = pad.map(|token| tokenizer.number(token)).transpose()?;
+        Ok(Self {
+            pad: pad.unwrap_or(tokenizer.end()),
+            tokenizer,
+            tower,
+            length,
+        })
+    }
+
+    /// (texts, length)
+    fn ids(&self, texts: &[&str], device: &Device) -> Result<Tensor> {
+        let mut all = Vec::with_capacity(texts.len() * self.length);
+        for text in texts {
+            let mut ids = self.tokenizer.encode(text)?;
+            ids.resize(self.length, self.pad);
+            all.extend(ids);
+        }
+        Ok(Tensor::from_vec(all, (texts.len(), self.length), device)?)
+    }
+
+    fn states(&self, texts: &[&str], device: &Device) -> Result<Tensor> {
+        Ok(self.tower.states(&self.ids(texts, device)?)?)
+    }
+}
+
+impl States {
+    /// What the prompts at these places say.
+    pub(super) fn context(&self, places: &[usize], device: &Device) -> Result<Context> {
+        match self {
+            Self::Sentences(states) => {
+                let texts: Vec<Vec<f32>> = places.iter().map(|&it| states.text(it)).collect();
+                let texts: Vec<&[f32]> = texts.iter().map(Vec::as_slice).collect();
+                Ok(Context::padded(&texts, states.dim(), device)?)
+            }
+            Self::Clip(states) => {
+                let own = places.iter().map(|&place| states.i(place));
+                let own: Vec<Tensor> = own.collect::<candle_core::Result<_>>()?;
+                Ok(Context::even(Tensor::stack(&own, 0)?))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::text_to_image::TextToImage;
+    use crate::parity::Fixture;
+
+    /// Filled up with the end of a text (Stable Diffusion 1) and with an exclamation mark (2).
+    #[test]
+    fn states_are_the_references() {
+        for name in ["sd1", "sd2"] {
+            let fixture = Fixture::open(name);
+            let folder = fixture.folder().to_str().unwrap();
+            let model = TextToImage::open(folder, &Device::Cpu).unwrap();
+            let Prompts::Clip(prompts) = model.prompts() else {
+                panic!("no CLIP");
+            };
+            let texts = ["a red fox, oil painting", "blurry"];
+            let ids = prompts.ids(&texts, &Device::Cpu).unwrap();
+            let expected = fixture.ids("text.input_ids");
+            assert_eq!(
+                ids.to_vec2::<u32>().unwrap(),
+                expected.to_vec2::<u32>().unwrap()
+            );
+            fixture.compare(
+                "text.states",
+                &prompts.states(&texts, &Device::Cpu).unwrap(),
+            );
+        }
+    }
+}

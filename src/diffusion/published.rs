@@ -1,0 +1,173 @@
+//! Stable Diffusion 1 and 2 as diffusers publishes them: a folder with a folder for each part.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::prompts::{ClipPrompts, Prompts};
+use super::sampler::SamplerKind;
+use super::schedule::{NoiseSchedule, ScheduleConfig};
+use super::unet::UNet;
+use super::unet::config::{self, UNetConfig};
+use super::vae::autoencoder::{self, AutoencoderConfig, AutoencoderKl};
+use crate::error::{Error, Result};
+use crate::files::{json, json_if_any, settings};
+use crate::text::clip::{self, ClipTextConfig, ClipTextTower};
+use crate::weights::checkpoint::Checkpoint;
+use crate::weights::layout::Layout;
+
+/// The name of the weights of U-Net and autoencoder.
+const STEM: &str = "diffusion_pytorch_model";
+
+/// The pipeline that is known.
+const PIPELINE: &str = "StableDiffusionPipeline";
+
+/// The parts of a model.
+pub(super) struct Parts {
+    pub(super) codec: AutoencoderKl,
+    pub(super) unet: UNet,
+    pub(super) unet_config: UNetConfig,
+    pub(super) schedule: NoiseSchedule,
+    /// The way through the steps that the folder names.
+    pub(super) sampler: SamplerKind,
+    pub(super) prompts: Prompts,
+    /// The files of all weights.
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// Settings of a noise schedule that are known in one value alone.
+const SCHEDULE_FIXED: &[(&str, &str)] = &[
+    ("trained_betas", "null"),
+    ("rescale_betas_zero_snr", "false"),
+    ("thresholding", "false"),
+    ("clip_sample", "false"),
+    ("use_karras_sigmas", "false"),
+    ("use_exponential_sigmas", "false"),
+    ("use_beta_sigmas", "false"),
+];
+
+/// Whether a folder's `model_index.json` is of diffusers and not of ours.
+pub(super) fn is_published(index: &Value) -> bool {
+    index.get("_class_name").is_some()
+}
+
+/// Reads a folder.
+///
+/// # Errors
+/// [`Error::Unsupported`] for other pipelines and settings than are known, else what is wrong with a file.
+pub(super) fn parts(folder: &Path, index: &Value, device: &Device) -> Result<Parts> {
+    let class = index["_class_name"].as_str().unwrap_or_default();
+    if class != PIPELINE {
+        return Err(Error::Unsupported {
+            path: folder.join("model_index.json"),
+            why: format!("a {class} is not known, only a {PIPELINE} is"),
+        });
+    }
+    let (codec, codec_files) = codec(&folder.join("vae"), device)?;
+    let (unet, unet_config, unet_files) = unet(&folder.join("unet"), device)?;
+    let (prompts, text_files) = prompts(folder, unet_config.cross_attention_dim, device)?;
+    let (schedule, sampler) = schedule(&folder.join("scheduler/scheduler_config.json"))?;
+    Ok(Parts {
+        codec,
+        unet,
+        unet_config,
+        schedule,
+        sampler,
+        prompts: Prompts::Clip(Box::new(prompts)),
+        files: [codec_files, unet_files, text_files].concat(),
+    })
+}
+
+fn codec(folder: &Path, device: &Device) -> Result<(AutoencoderKl, Vec<PathBuf>)> {
+    let path = folder.join("config.json");
+    let config: AutoencoderConfig = settings(&path, autoencoder::FIXED)?;
+    let checkpoint = Checkpoint::open(folder, STEM)?;
+    let old = checkpoint.has("encoder.mid_block.attentions.0.query.weight");
+    let layout = if old {
+        autoencoder::OLD_ATTENTION
+    } else {
+        Layout::SAME
+    };
+    let codec = checkpoint.build(layout, device, |vb| AutoencoderKl::new(&config, &vb))?;
+    Ok((codec, checkpoint.files().to_vec()))
+}
+
+fn unet(folder: &Path, device: &Device) -> Result<(UNet, UNetConfig, Vec<PathBuf>)> {
+    let config: UNetConfig = settings(&folder.join("config.json"), config::FIXED)?;
+    let checkpoint = Checkpoint::open(folder, STEM)?;
+    let unet = checkpoint.build(Layout::SAME, device, |vb| UNet::new(&config, &vb))?;
+    Ok((unet, config, checkpoint.files().to_vec()))
+}
+
+/// `special_tokens_map.json` and `tokenizer_config.json`.
+#[derive(Default, Deserialize)]
+struct SpecialTokens {
+    pad_token: Option<Token>,
+}
+
+/// A token, by itself or with its settings.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Token {
+    Plain(String),
+    Settings { content: String },
+}
+
+fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<(ClipPrompts, Vec<PathBuf>)> {
+    let own = folder.join("text_encoder");
+    let path = own.join("config.json");
+    let config: ClipTextConfig = settings(&path, &[])?;
+    if config.hidden_size != dim {
+        let why = format!(
+            "states of {} numbers for a U-Net with a cross_attention_dim of {dim}",
+            config.hidden_size
+        );
+        return Err(Error::Unsupported { path, why });
+    }
+    let checkpoint = Checkpoint::open(&own, "model")?;
+    let tower = checkpoint.build(clip::HUGGING_FACE, device, |vb| {
+        ClipTextTower::new(&config, &vb)
+    })?;
+    let tokenizer = folder.join("tokenizer");
+    let mut pad = None;
+    for file in ["tokenizer_config.json", "special_tokens_map.json"] {
+        let tokens: Option<SpecialTokens> = json_if_any(&tokenizer.join(file))?;
+        pad = pad.or(tokens.unwrap_or_default().pad_token);
+    }
+    let pad = pad.map(|token| match token {
+        Token::Plain(text) | Token::Settings { content: text } => text,
+    });
+    let length = config.max_position_embeddings;
+    let prompts = ClipPrompts::new(tower, &tokenizer, pad.as_deref(), length)?;
+    Ok((prompts, checkpoint.files().to_vec()))
+}
+
+/// The class of a scheduler.
+#[derive(Deserialize)]
+struct Scheduler {
+    #[serde(rename = "_class_name")]
+    class: String,
+}
+
+fn schedule(path: &Path) -> Result<(NoiseSchedule, SamplerKind)> {
+    let config: ScheduleConfig = settings(path, SCHEDULE_FIXED)?;
+    let schedule = NoiseSchedule::new(&config).map_err(|source| Error::Weights {
+        path: path.to_owned(),
+        source,
+    })?;
+    let Scheduler { class } = json(path)?;
+    let sampler = match class.as_str() {
+        "DDIMScheduler" => SamplerKind::Ddim,
+        "PNDMScheduler" => SamplerKind::Pndm,
+        "EulerDiscreteScheduler" => SamplerKind::Euler,
+        "LMSDiscreteScheduler" => SamplerKind::LinearMultistep,
+        "DPMSolverMultistepScheduler" => SamplerKind::DpmSolver,
+        other => {
+            tracing::info!(scheduler = other, "not known; k_dpmpp_2m stands in for it");
+            SamplerKind::DpmSolver
+        }
+    };
+    Ok((schedule, sampler))
+}

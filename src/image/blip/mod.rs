@@ -1,0 +1,258 @@
+//! BLIP (Li et al., 2022): images in, captions out. Configuration and variables are named as in Hugging Face's
+//! `BlipForConditionalGeneration`.
+//!
+//! A vision transformer sees the image, and a decoder that attends to it writes the caption word by word.
+
+mod beams;
+mod decoder;
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use image::RgbImage;
+use serde::Deserialize;
+
+use self::decoder::{DecoderConfig, TextDecoder};
+use super::preprocess::Preprocess;
+use super::published::preprocess;
+use super::vit::{Vit, VitConfig};
+use crate::device::in_pieces;
+use crate::error::{Error, Result};
+use crate::files::json;
+use crate::nn::mlp::Activation;
+use crate::text::tokenize::Tokenizer;
+use crate::weights::checkpoint::Checkpoint;
+use crate::weights::layout::{Layout, Source};
+
+/// Tokens of the longest caption, as `generate` of transformers has it.
+const MAX_TOKENS: usize = 20;
+
+/// Images in work at once.
+const BATCH_IMAGES: usize = 8;
+
+/// `config.json`.
+#[derive(Clone, Debug, Deserialize)]
+struct BlipConfig {
+    vision_config: VisionConfig,
+    text_config: DecoderConfig,
+}
+
+/// Sizes of the vision transformer; those of `Salesforce/blip-image-captioning-base` where a file is silent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+struct VisionConfig {
+    image_size: usize,
+    patch_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    hidden_act: Activation,
+    layer_norm_eps: f64,
+}
+
+impl Default for VisionConfig {
+    fn default() -> Self {
+        Self {
+            image_size: 384,
+            patch_size: 16,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: Activation::Gelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+impl From<VisionConfig> for VitConfig {
+    fn from(config: VisionConfig) -> Self {
+        Self {
+            image_size: config.image_size,
+            patch_size: config.patch_size,
+            hidden_size: config.hidden_size,
+            num_hidden_layers: config.num_hidden_layers,
+            num_attention_heads: config.num_attention_heads,
+            intermediate_size: config.intermediate_size,
+            hidden_act: config.hidden_act,
+            layer_norm_eps: config.layer_norm_eps,
+        }
+    }
+}
+
+/// Both halves, the vision transformer by the names that a ViT has.
+const LAYOUT: Layout = Layout {
+    source,
+    others: &[],
+    tables: &["embeddings.position_ids"],
+};
+
+/// The parts of the vision transformer that do not belong to a block.
+const PARTS: [(&str, &str); 4] = [
+    ("embeddings.cls_token", "embeddings.class_embedding"),
+    (
+        "embeddings.position_embeddings",
+        "embeddings.position_embedding",
+    ),
+    (
+        "embeddings.patch_embeddings.projection.",
+        "embeddings.patch_embedding.",
+    ),
+    ("layernorm.", "post_layernorm."),
+];
+
+/// The parts of its blocks.
+const IN_BLOCK: [(&str, &str); 5] = [
+    ("layernorm_before.", "layer_norm1."),
+    ("layernorm_after.", "layer_norm2."),
+    ("attention.output.dense.", "self_attn.projection."),
+    ("intermediate.dense.", "mlp.fc1."),
+    ("output.dense.", "mlp.fc2."),
+];
+
+fn source(name: &str) -> Source {
+    let Some(own) = name.strip_prefix("vision_model.") else {
+        return Source::whole(name);
+    };
+    let renamed = |name: &str, parts: &[(&str, &str)]| {
+        parts
+            .iter()
+            .find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)))
+    };
+    let Some(rest) = own.strip_prefix("encoder.layer.") else {
+        let part = renamed(own, &PARTS).unwrap_or_else(|| own.to_owned());
+        return Source::whole(format!("vision_model.{part}"));
+    };
+    let (number, part) = rest.split_once('.').unwrap_or((rest, ""));
+    let block = format!("vision_model.encoder.layers.{number}");
+    for (index, joined) in ["query.", "key.", "value."].iter().enumerate() {
+        let joined = format!("attention.attention.{joined}");
+        if let Some(rest) = part.strip_prefix(&joined) {
+            return Source::rows(format!("{block}.self_attn.qkv.{rest}"), index, 3);
+        }
+    }
+    let part = renamed(part, &IN_BLOCK).unwrap_or_else(|| part.to_owned());
+    Source::whole(format!("{block}.{part}"))
+}
+
+/// The model, loaded.
+pub struct Blip {
+    vision: Vit,
+    decoder: TextDecoder,
+    tokenizer: Tokenizer,
+    preprocess: Preprocess,
+    device: Device,
+}
+
+impl Blip {
+    /// Loads the model from its published folder.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is another model, else what is wrong with a file.
+    pub fn open(folder: &Path, device: &Device) -> Result<Self> {
+        let path = folder.join("config.json");
+        let kind: serde_json::Value = json(&path)?;
+        if kind["model_type"] != "blip" {
+            let why = format!("model_type {} is not \"blip\"", kind["model_type"]);
+            return Err(Error::Unsupported { path, why });
+        }
+        let config = BlipConfig::deserialize(kind).map_err(|source| Error::ModelConfig {
+            path: path.clone(),
+            source,
+        })?;
+        let checkpoint = Checkpoint::open(folder, "model")?;
+        let vit = VitConfig::from(config.vision_config);
+        let (vision, decoder) = checkpoint.build(LAYOUT, device, |vb| {
+            Ok((
+                Vit::new(&vit, vb.pp("vision_model"))?,
+                TextDecoder::new(&config.text_config, &vb.pp("text_decoder"))?,
+            ))
+        })?;
+        let preprocess = preprocess(&folder.join("preprocessor_config.json"))?;
+        if preprocess.size != vit.image_size {
+            let why = format!(
+                "image_size {} for images of size {}",
+                vit.image_size, preprocess.size
+            );
+            return Err(Error::Unsupported { path, why });
+        }
+        let max_tokens = config.text_config.max_position_embeddings;
+        Ok(Self {
+            vision,
+            decoder,
+            tokenizer: Tokenizer::open(&folder.join("tokenizer.json"), max_tokens)?,
+            preprocess,
+            device: device.clone(),
+        })
+    }
+
+    /// A caption for each image, the likeliest that a search with so many beams finds; one beam takes the likeliest
+    /// token each time.
+    ///
+    /// # Errors
+    /// If an image has no pixels or a tensor operation fails.
+    pub fn captions(&self, images: &[RgbImage], beams: usize) -> Result<Vec<String>> {
+        in_pieces(images, BATCH_IMAGES, &self.device, |piece| {
+            let pixels = self.preprocess.batch(piece, &self.device)?;
+            let tokens = self.tokens(&pixels, beams, MAX_TOKENS)?;
+            tokens
+                .iter()
+                .map(|ids| self.tokenizer.decode(ids))
+                .collect()
+        })
+    }
+
+    /// The tokens of a caption for each of (batch, 3, side, side), without the one that begins it, with the one
+    /// that ends it.
+    fn tokens(&self, pixels: &Tensor, beams: usize, most: usize) -> Result<Vec<Vec<u32>>> {
+        let seen = self.vision.states(pixels)?;
+        (0..seen.dim(0)?)
+            .map(|image| {
+                let seen = seen.narrow(0, image, 1)?;
+                let (begin, end) = (self.decoder.begin(), self.decoder.end());
+                let most = most.min(self.decoder.places() - 1);
+                let found = beams::search(begin, end, beams, most, |texts| {
+                    let (count, length) = (texts.len(), texts[0].len());
+                    let ids: Vec<u32> = texts.concat();
+                    let ids = Tensor::from_vec(ids, (count, length), &self.device)?;
+                    let (_, tokens, dim) = seen.dims3()?;
+                    let seen = seen.broadcast_as((count, tokens, dim))?.contiguous()?;
+                    let logits = self.decoder.forward(&ids, &seen)?;
+                    let last = logits.narrow(1, length - 1, 1)?.squeeze(1)?;
+                    let log_shares = candle_nn::ops::log_softmax(&last.to_dtype(DType::F32)?, 1)?;
+                    log_shares.to_vec2::<f32>()
+                })?;
+                Ok(found)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parity::Fixture;
+
+    #[test]
+    fn captions_are_the_references() {
+        let fixture = Fixture::open("blip");
+        let blip = Blip::open(fixture.folder(), &Device::Cpu).unwrap();
+        let pixels = fixture.tensor("pixels");
+        let seen = blip.vision.states(&pixels).unwrap();
+        fixture.compare("vision.last", &seen);
+        let ids = fixture.ids("input_ids");
+        fixture.compare("logits", &blip.decoder.forward(&ids, &seen).unwrap());
+        for (name, beams) in [("generated", 1), ("generated_beams", 3)] {
+            let found = blip.tokens(&pixels, beams, 12).unwrap();
+            let expected: Vec<Vec<u32>> = fixture.ids(name).to_vec2().unwrap();
+            for (found, expected) in found.iter().zip(&expected) {
+                // What follows the end is padding.
+                assert_eq!(*found, expected[1..=found.len()], "{name}");
+                assert!(found.len() == 12 || found.last() == Some(&blip.decoder.end()));
+            }
+        }
+        let image = RgbImage::new(40, 30);
+        assert!(!blip.captions(&[image], 3).unwrap()[0].is_empty());
+    }
+}

@@ -1,0 +1,401 @@
+//! Sentence encoders as they are published: a folder of sentence-transformers, with its modules and their
+//! settings, or of CLIP, in the layouts of Hugging Face and of open_clip.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde::Deserialize;
+
+use super::bert::{self, BertConfig};
+use super::clip::tokenizer::ClipTokenizer;
+use super::clip::{self, ClipTextConfig, ClipTextTower};
+use super::network::Network;
+use super::pool::Pooling;
+use super::sentence::{EncoderIdentity, Parts};
+use super::tokenize::Tokenizer;
+use crate::error::{Error, Result};
+use crate::files::{json, json_if_any, settings};
+use crate::models;
+use crate::nn::dense::{After, Dense};
+use crate::weights::checkpoint::Checkpoint;
+use crate::weights::layout::Layout;
+use crate::weights::open_clip::{self, OpenClipConfig};
+
+/// What the encoder in `folder` is put together from.
+///
+/// # Errors
+/// If a file cannot be read or is not understood, or asks for what is not known here.
+pub(super) fn parts(folder: &Path, device: &Device) -> Result<Parts> {
+    if folder.join(open_clip::CONFIG).is_file() {
+        return open_clip_tower(folder, device);
+    }
+    if let Some(modules) = json_if_any::<Vec<Module>>(&folder.join("modules.json"))? {
+        return sentence_transformer(folder, &modules, device);
+    }
+    let path = folder.join("config.json");
+    let config: HuggingFace = json(&path)?;
+    match config.model_type.as_str() {
+        "clip" | "clip_text_model" => clip_tower(folder, device),
+        other => Err(Error::Unsupported {
+            path,
+            why: format!(
+                "a {other} without modules.json is no sentence encoder: give the folder of a \
+                 sentence-transformers model or of a CLIP"
+            ),
+        }),
+    }
+}
+
+/// What every `config.json` of Hugging Face says.
+#[derive(Deserialize)]
+struct HuggingFace {
+    #[serde(default)]
+    model_type: String,
+}
+
+/// A line of `modules.json`.
+#[derive(Deserialize)]
+struct Module {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// `sentence_bert_config.json`.
+#[derive(Default, Deserialize)]
+struct TransformerSettings {
+    max_seq_length: Option<usize>,
+}
+
+/// `config_sentence_transformers.json`: texts that stand before those to be embedded.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Prompts {
+    prompts: std::collections::BTreeMap<String, Option<String>>,
+    default_prompt_name: Option<String>,
+}
+
+/// `config.json` of a pooling module.
+#[derive(Deserialize)]
+#[serde(default)]
+struct PoolingSettings {
+    pooling_mode: Option<String>,
+    pooling_mode_cls_token: bool,
+    pooling_mode_mean_tokens: bool,
+    pooling_mode_max_tokens: bool,
+    pooling_mode_mean_sqrt_len_tokens: bool,
+    pooling_mode_weightedmean_tokens: bool,
+    pooling_mode_lasttoken: bool,
+    include_prompt: bool,
+}
+
+impl Default for PoolingSettings {
+    fn default() -> Self {
+        Self {
+            pooling_mode: None,
+            pooling_mode_cls_token: false,
+            pooling_mode_mean_tokens: false,
+            pooling_mode_max_tokens: false,
+            pooling_mode_mean_sqrt_len_tokens: false,
+            pooling_mode_weightedmean_tokens: false,
+            pooling_mode_lasttoken: false,
+            include_prompt: true,
+        }
+    }
+}
+
+impl PoolingSettings {
+    /// The names of all modes that are switched on.
+    fn modes(&self) -> Vec<&str> {
+        let flags = [
+            (self.pooling_mode_cls_token, "cls"),
+            (self.pooling_mode_mean_tokens, "mean"),
+            (self.pooling_mode_max_tokens, "max"),
+            (
+                self.pooling_mode_mean_sqrt_len_tokens,
+                "mean_sqrt_len_tokens",
+            ),
+            (self.pooling_mode_weightedmean_tokens, "weightedmean"),
+            (self.pooling_mode_lasttoken, "lasttoken"),
+        ];
+        let flagged = flags
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| name);
+        self.pooling_mode
+            .as_deref()
+            .into_iter()
+            .chain(flagged)
+            .collect()
+    }
+
+    fn pooling(&self, path: &Path) -> Result<Pooling> {
+        match self.modes()[..] {
+            // Rows are scaled to unit length, so that what a mean is divided by does not matter.
+            ["mean" | "mean_sqrt_len_tokens"] => Ok(Pooling::Mean),
+            ["cls"] => Ok(Pooling::First),
+            ["max"] => Ok(Pooling::Largest),
+            ["lasttoken"] => Ok(Pooling::Last),
+            ref others => Err(Error::Unsupported {
+                path: path.to_owned(),
+                why: format!("pooling by {} is not known", others.join(" and ")),
+            }),
+        }
+    }
+}
+
+/// `config.json` of a dense module.
+#[derive(Deserialize)]
+struct DenseSettings {
+    in_features: usize,
+    out_features: usize,
+    bias: bool,
+    activation_function: String,
+}
+
+fn sentence_transformer(folder: &Path, modules: &[Module], device: &Device) -> Result<Parts> {
+    let path = folder.join("modules.json");
+    let unsupported = |why: String| Error::Unsupported {
+        path: path.clone(),
+        why,
+    };
+    let mut network = None;
+    let mut pooling = None;
+    let mut layers = vec![];
+    let mut files: Vec<PathBuf> = vec![];
+    for module in modules {
+        if module.path.contains("..") || Path::new(&module.path).is_absolute() {
+            return Err(unsupported(format!(
+                "{:?} is no folder below it",
+                module.path
+            )));
+        }
+        let own = folder.join(&module.path);
+        // Versions differ in where the classes live.
+        match module.kind.rsplit('.').next().unwrap_or_default() {
+            "Transformer" => {
+                let (config, read, checkpoint) = transformer(&own, device)?;
+                files.extend_from_slice(checkpoint.files());
+                network = Some((own, config, read));
+            }
+            "Pooling" => {
+                let path = own.join("config.json");
+                let settings: PoolingSettings = json(&path)?;
+                files.push(path.clone());
+                if !settings.include_prompt {
+                    let why = "pooling without the prompt's tokens is not known".into();
+                    return Err(Error::Unsupported { path, why });
+                }
+                pooling = Some(settings.pooling(&path)?);
+            }
+            "Dense" => {
+                let (layer, outputs, checkpoint) = dense(&own, device)?;
+                files.extend_from_slice(checkpoint.files());
+                layers.push((layer, outputs));
+            }
+            "Normalize" => {}
+            other => {
+                return Err(unsupported(format!(
+                    "a module of kind {other} is not known"
+                )));
+            }
+        }
+    }
+    let (Some((own, config, network)), Some(pooling)) = (network, pooling) else {
+        return Err(unsupported("it names no Transformer or no Pooling".into()));
+    };
+    let dim = layers
+        .last()
+        .map_or(config.hidden_size, |(_, outputs)| *outputs);
+    let settings: Option<TransformerSettings> =
+        json_if_any(&own.join("sentence_bert_config.json"))?;
+    let max_tokens = settings.unwrap_or_default().max_seq_length;
+    let max_tokens = max_tokens.unwrap_or(usize::MAX).min(config.max_tokens());
+    Ok(Parts {
+        tokenizer: Tokenizer::open(&own.join("tokenizer.json"), max_tokens)?,
+        prompt: default_prompt(folder)?,
+        network,
+        pooling,
+        layers: layers.into_iter().map(|(layer, _)| layer).collect(),
+        identity: identity(folder, &files, dim)?,
+    })
+}
+
+/// A BERT or MPNet.
+fn transformer(folder: &Path, device: &Device) -> Result<(BertConfig, Network, Checkpoint)> {
+    let config: BertConfig = settings(&folder.join("config.json"), bert::FIXED)?;
+    let checkpoint = Checkpoint::open(folder, "model")?;
+    let prefix = ["bert", "mpnet"]
+        .into_iter()
+        .find(|prefix| checkpoint.has_below(&format!("{prefix}.")));
+    let network = checkpoint.build(config.layout(), device, |vb| {
+        Network::bert(&config, prefix.map_or(vb.clone(), |prefix| vb.pp(prefix)))
+    })?;
+    Ok((config, network, checkpoint))
+}
+
+/// A linear layer behind pooling, and the length of its output.
+fn dense(folder: &Path, device: &Device) -> Result<(Dense, usize, Checkpoint)> {
+    let path = folder.join("config.json");
+    let settings: DenseSettings = json(&path)?;
+    let after = match settings.activation_function.rsplit('.').next() {
+        Some("Identity") => After::Identity,
+        Some("Tanh") => After::Tanh,
+        _ => {
+            let why = format!("{} is not known", settings.activation_function);
+            return Err(Error::Unsupported { path, why });
+        }
+    };
+    let (inputs, outputs) = (settings.in_features, settings.out_features);
+    let checkpoint = Checkpoint::open(folder, "model")?;
+    let layer = checkpoint.build(Layout::SAME, device, |vb| {
+        Dense::load(inputs, outputs, settings.bias, after, &vb)
+    })?;
+    Ok((layer, outputs, checkpoint))
+}
+
+/// The text that stands before every other.
+fn default_prompt(folder: &Path) -> Result<String> {
+    let path = folder.join("config_sentence_transformers.json");
+    let mut prompts: Prompts = json_if_any(&path)?.unwrap_or_default();
+    let Some(name) = prompts.default_prompt_name else {
+        return Ok(String::new());
+    };
+    let prompt = prompts.prompts.remove(&name).flatten();
+    prompt.ok_or_else(|| Error::Unsupported {
+        path,
+        why: format!("there is no prompt {name:?}"),
+    })
+}
+
+fn clip_tower(folder: &Path, device: &Device) -> Result<Parts> {
+    let path = folder.join("config.json");
+    let config =
+        ClipTextConfig::from_hugging_face(&json(&path)?).map_err(|source| Error::ModelConfig {
+            path: path.clone(),
+            source,
+        })?;
+    let checkpoint = Checkpoint::open(folder, "model")?;
+    clip_parts(folder, &config, &checkpoint, clip::HUGGING_FACE, device)
+}
+
+fn open_clip_tower(folder: &Path, device: &Device) -> Result<Parts> {
+    let config = OpenClipConfig::open(folder)?;
+    let checkpoint = Checkpoint::open(folder, open_clip::STEM)?;
+    let layout = if checkpoint.has_below("text.") {
+        open_clip::TEXT_APART
+    } else {
+        open_clip::TEXT
+    };
+    let config = ClipTextConfig::from_open_clip(&config);
+    clip_parts(folder, &config, &checkpoint, layout, device)
+}
+
+fn clip_parts(
+    folder: &Path,
+    config: &ClipTextConfig,
+    checkpoint: &Checkpoint,
+    layout: Layout,
+    device: &Device,
+) -> Result<Parts> {
+    let (tower, projection) = checkpoint.build(layout, device, |vb| {
+        Ok((
+            ClipTextTower::new(config, &vb)?,
+            clip::projection(config, &vb)?,
+        ))
+    })?;
+    let tokenizer = ClipTokenizer::open(folder, config.max_position_embeddings)?;
+    Ok(Parts {
+        prompt: String::new(),
+        network: Network::Clip(Box::new(tower)),
+        pooling: Pooling::At(tokenizer.end()),
+        layers: vec![Dense::new(projection, After::Identity)],
+        tokenizer: tokenizer.into_inner(),
+        identity: identity(folder, checkpoint.files(), config.projection_dim)?,
+    })
+}
+
+/// The folder's name, and what tells its weights, and how they are used, from others.
+///
+/// # Errors
+/// [`Error::Io`] if a file cannot be read.
+pub(crate) fn identity(folder: &Path, files: &[PathBuf], dim: usize) -> Result<EncoderIdentity> {
+    // `.` and `..` have no name of their own.
+    let whole = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
+    let name = whole.file_name().unwrap_or(whole.as_os_str());
+    Ok(EncoderIdentity {
+        name: name.to_string_lossy().into_owned(),
+        sha256: models::fingerprint(files)?,
+        dim,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Tensor;
+
+    use super::*;
+    use crate::parity::Fixture;
+    use crate::text::{SentenceEncoder, pool};
+
+    #[test]
+    fn embeddings_are_the_references() {
+        for name in ["bert-sentence", "bert-sentence-cls", "mpnet-sentence"] {
+            let fixture = Fixture::open(name);
+            let encoder = SentenceEncoder::open(fixture.folder(), &Device::Cpu).unwrap();
+            assert_eq!(encoder.identity().name, name);
+            let texts: Vec<String> = fixture.json("texts.json");
+            let found = encoder.embed(&texts).unwrap();
+            let shape = (texts.len(), found.dim());
+            let found = Tensor::from_vec(found.into_vec(), shape, &Device::Cpu).unwrap();
+            fixture.compare_with("embeddings", &found, |it| pool::unit_rows(it).unwrap());
+        }
+    }
+
+    #[test]
+    fn texts_of_clip_are_the_references() {
+        for (name, layout) in [
+            ("clip", clip::HUGGING_FACE),
+            ("clip-sharded", clip::HUGGING_FACE),
+            ("open-clip", open_clip::TEXT),
+            ("open-clip-quick", open_clip::TEXT_APART),
+        ] {
+            let fixture = Fixture::open(name);
+            let (config, stem) = if name.starts_with("open") {
+                let config = OpenClipConfig::open(fixture.folder()).unwrap();
+                (ClipTextConfig::from_open_clip(&config), open_clip::STEM)
+            } else {
+                let config = fixture.json("config.json");
+                (ClipTextConfig::from_hugging_face(&config).unwrap(), "model")
+            };
+            let embeds = fixture.build(stem, layout, |vb| {
+                let ids = fixture.ids("input_ids");
+                let states = ClipTextTower::new(&config, &vb)?.states(&ids)?;
+                let texts: Vec<Vec<u32>> = ids.to_vec2()?;
+                let end = texts.iter().flatten().copied().max().unwrap_or_default();
+                let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+                let ends = Pooling::At(end).pool(&states, &texts)?;
+                candle_nn::Module::forward(&clip::projection(&config, &vb)?, &ends)
+            });
+            fixture.compare("text_embeds", &embeds);
+        }
+    }
+
+    #[test]
+    fn what_is_no_sentence_encoder_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| {
+            std::fs::write(folder.path().join(file), text).unwrap();
+            let error = SentenceEncoder::open(folder.path(), &Device::Cpu)
+                .err()
+                .unwrap();
+            error.to_string()
+        };
+        assert!(put("config.json", r#"{"model_type": "vit"}"#).contains("no sentence encoder"));
+        let unknown = r#"[{"path": "", "type": "sentence_transformers.models.LSTM"}]"#;
+        assert!(put("modules.json", unknown).contains("LSTM"));
+        let outside = r#"[{"path": "../x", "type": "sentence_transformers.models.Pooling"}]"#;
+        assert!(put("modules.json", outside).contains("no folder below"));
+        assert!(put("modules.json", "[]").contains("no Transformer"));
+    }
+}
