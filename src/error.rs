@@ -737,6 +737,16 @@ pub enum Error {
         known: Vec<String>,
     },
 
+    /// A repository of the hub could not be fetched.
+    #[error("cannot fetch {id}")]
+    Repository {
+        /// Owner and name.
+        id: String,
+        /// Why.
+        #[source]
+        why: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// A model's file that the model does not have.
     #[error("the model {model} has no file {file:?}")]
     UnknownModelFile {

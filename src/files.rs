@@ -33,6 +33,14 @@ pub(crate) fn json_if_any<T: DeserializeOwned>(path: &Path) -> Result<Option<T>>
     }
 }
 
+/// `settings` with those of `others` in their places.
+pub(crate) fn overlaid(mut settings: Value, others: &Value) -> Value {
+    if let (Some(settings), Some(others)) = (settings.as_object_mut(), others.as_object()) {
+        settings.extend(others.clone());
+    }
+    settings
+}
+
 /// The configuration at `path`, whose settings in `fixed` must be as we know them.
 ///
 /// # Errors
@@ -53,8 +61,12 @@ pub(crate) fn settings<T: DeserializeOwned>(path: &Path, fixed: &[(&str, &str)])
 /// [`Error::Unsupported`] for the first that has another.
 pub(crate) fn check_fixed(path: &Path, config: &Value, fixed: &[(&str, &str)]) -> Result<()> {
     for (key, known) in fixed {
+        let is_known = |given: &Value| match (given.as_f64(), known.parse::<f64>()) {
+            (Some(given), Ok(known)) => given == known,
+            _ => serde_json::from_str::<Value>(known).is_ok_and(|known| known == *given),
+        };
         let given = config.get(*key).filter(|value| !value.is_null());
-        if let Some(given) = given.map(Value::to_string).filter(|given| given != known) {
+        if let Some(given) = given.filter(|given| !is_known(given)) {
             return Err(Error::Unsupported {
                 path: path.to_owned(),
                 why: format!("{key} = {given} is not known, only {known} is"),
@@ -103,9 +115,18 @@ mod tests {
 
     #[test]
     fn settings_that_are_not_known_are_told_of() {
-        let config = serde_json::json!({"act_fn": "silu", "norm": null, "upcast": true});
+        let config =
+            serde_json::json!({"act_fn": "silu", "norm": null, "upcast": true, "scale": 1.0});
         let check = |fixed| check_fixed(Path::new("config.json"), &config, fixed);
-        assert!(check(&[("act_fn", "\"silu\""), ("norm", "1"), ("other", "2")]).is_ok());
+        assert!(
+            check(&[
+                ("act_fn", "\"silu\""),
+                ("norm", "1"),
+                ("other", "2"),
+                ("scale", "1")
+            ])
+            .is_ok()
+        );
         let error = check(&[("upcast", "false")]).unwrap_err().to_string();
         assert_eq!(
             error,

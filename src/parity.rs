@@ -85,8 +85,11 @@ impl Fixture {
         let expected = then(&self.tensor(name));
         assert_eq!(found.dims(), expected.dims(), "{name}");
         let largest = |tensor: &Tensor| -> f64 {
-            let largest = tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap();
-            f64::from(largest.to_scalar::<f32>().unwrap())
+            let values: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+            assert!(values.iter().all(|value| value.is_finite()), "{name}");
+            values
+                .iter()
+                .fold(0.0, |most, value| most.max(f64::from(value.abs())))
         };
         let (error, scale) = (largest(&(found - &expected).unwrap()), largest(&expected));
         // `--nocapture` shows how close it is.

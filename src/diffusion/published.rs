@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::prompts::{ClipPrompts, Prompts};
@@ -33,7 +34,7 @@ pub(super) struct Parts {
     /// The way through the steps that the folder names.
     pub(super) sampler: SamplerKind,
     pub(super) prompts: Prompts,
-    /// The files of all weights.
+    /// All files that decide what it makes.
     pub(super) files: Vec<PathBuf>,
 }
 
@@ -46,6 +47,28 @@ const SCHEDULE_FIXED: &[(&str, &str)] = &[
     ("use_karras_sigmas", "false"),
     ("use_exponential_sigmas", "false"),
     ("use_beta_sigmas", "false"),
+    ("use_flow_sigmas", "false"),
+    ("use_lu_lambdas", "false"),
+    ("algorithm_type", "\"dpmsolver++\""),
+    ("solver_order", "2"),
+    ("solver_type", "\"midpoint\""),
+    ("final_sigmas_type", "\"zero\""),
+    ("euler_at_final", "false"),
+    ("timestep_type", "\"discrete\""),
+    ("interpolation_type", "\"linear\""),
+];
+
+/// The files beside the weights.
+const SETTINGS: [&str; 9] = [
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "vae/config.json",
 ];
 
 /// Whether a folder's `model_index.json` is of diffusers and not of ours.
@@ -69,6 +92,8 @@ pub(super) fn parts(folder: &Path, index: &Value, device: &Device) -> Result<Par
     let (unet, unet_config, unet_files) = unet(&folder.join("unet"), device)?;
     let (prompts, text_files) = prompts(folder, unet_config.cross_attention_dim, device)?;
     let (schedule, sampler) = schedule(&folder.join("scheduler/scheduler_config.json"))?;
+    let settings = SETTINGS.map(|file| folder.join(file));
+    let settings: Vec<PathBuf> = settings.into_iter().filter(|it| it.is_file()).collect();
     Ok(Parts {
         codec,
         unet,
@@ -76,7 +101,7 @@ pub(super) fn parts(folder: &Path, index: &Value, device: &Device) -> Result<Par
         schedule,
         sampler,
         prompts: Prompts::Clip(Box::new(prompts)),
-        files: [codec_files, unet_files, text_files].concat(),
+        files: [codec_files, unet_files, text_files, settings].concat(),
     })
 }
 
@@ -103,8 +128,10 @@ fn unet(folder: &Path, device: &Device) -> Result<(UNet, UNetConfig, Vec<PathBuf
 
 /// `special_tokens_map.json` and `tokenizer_config.json`.
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct SpecialTokens {
     pad_token: Option<Token>,
+    added_tokens_decoder: Option<IgnoredAny>,
 }
 
 /// A token, by itself or with its settings.
@@ -127,15 +154,22 @@ fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<(ClipPrompts, V
         return Err(Error::Unsupported { path, why });
     }
     let checkpoint = Checkpoint::open(&own, "model")?;
-    let tower = checkpoint.build(clip::HUGGING_FACE, device, |vb| {
+    let tower = checkpoint.build(clip::layout(&checkpoint), device, |vb| {
         ClipTextTower::new(&config, &vb)
     })?;
     let tokenizer = folder.join("tokenizer");
-    let mut pad = None;
-    for file in ["tokenizer_config.json", "special_tokens_map.json"] {
-        let tokens: Option<SpecialTokens> = json_if_any(&tokenizer.join(file))?;
-        pad = pad.or(tokens.unwrap_or_default().pad_token);
-    }
+    let tokens = |file: &str| -> Result<SpecialTokens> {
+        Ok(json_if_any(&tokenizer.join(file))?.unwrap_or_default())
+    };
+    let (settings, map) = (
+        tokens("tokenizer_config.json")?,
+        tokens("special_tokens_map.json")?,
+    );
+    // Where the settings list the tokens themselves, they are the newer file.
+    let pad = match settings.added_tokens_decoder {
+        Some(_) => settings.pad_token.or(map.pad_token),
+        None => map.pad_token.or(settings.pad_token),
+    };
     let pad = pad.map(|token| match token {
         Token::Plain(text) | Token::Settings { content: text } => text,
     });
@@ -149,6 +183,8 @@ fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<(ClipPrompts, V
 struct Scheduler {
     #[serde(rename = "_class_name")]
     class: String,
+    skip_prk_steps: Option<bool>,
+    clip_sample: Option<bool>,
 }
 
 fn schedule(path: &Path) -> Result<(NoiseSchedule, SamplerKind)> {
@@ -157,7 +193,23 @@ fn schedule(path: &Path) -> Result<(NoiseSchedule, SamplerKind)> {
         path: path.to_owned(),
         source,
     })?;
-    let Scheduler { class } = json(path)?;
+    let Scheduler {
+        class,
+        skip_prk_steps,
+        clip_sample,
+    } = json(path)?;
+    // What a class does where its file is silent is not known here.
+    let silent = match (class.as_str(), skip_prk_steps, clip_sample) {
+        ("PNDMScheduler", None | Some(false), _) => Some("skip_prk_steps"),
+        ("DDIMScheduler", _, None) => Some("clip_sample"),
+        _ => None,
+    };
+    if let Some(key) = silent {
+        return Err(Error::Unsupported {
+            path: path.to_owned(),
+            why: format!("a {class} without {key} in the way of Stable Diffusion is not known"),
+        });
+    }
     let sampler = match class.as_str() {
         "DDIMScheduler" => SamplerKind::Ddim,
         "PNDMScheduler" => SamplerKind::Pndm,
@@ -165,7 +217,7 @@ fn schedule(path: &Path) -> Result<(NoiseSchedule, SamplerKind)> {
         "LMSDiscreteScheduler" => SamplerKind::LinearMultistep,
         "DPMSolverMultistepScheduler" => SamplerKind::DpmSolver,
         other => {
-            tracing::info!(scheduler = other, "not known; k_dpmpp_2m stands in for it");
+            tracing::warn!("the scheduler {other} is not known; k_dpmpp_2m stands in for it");
             SamplerKind::DpmSolver
         }
     };

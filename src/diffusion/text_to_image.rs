@@ -116,7 +116,7 @@ pub struct TextToImage {
     schedule: NoiseSchedule,
     prompts: Prompts,
     usual: GenerateOptions,
-    /// The files of a published model's weights.
+    /// All files of a published model.
     published: Vec<PathBuf>,
     device: Device,
 }
@@ -351,9 +351,9 @@ impl TextToImage {
     ) -> candle_core::Result<Tensor> {
         let mut sampler = kind.start(&self.schedule, steps);
         let mut latents = sampler.start(noise)?;
-        for number in 0..sampler.len() {
+        for number in 0..sampler.timesteps().len() {
             let input = sampler.input(&latents, number)?;
-            let steps = vec![sampler.timestep(number) as f32; noise.dim(0)?];
+            let steps = vec![sampler.timesteps()[number] as f32; noise.dim(0)?];
             let predict = |context| self.unet.forward(&input, &steps, context);
             let output = match unconditional {
                 None => predict(conditional)?,

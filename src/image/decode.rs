@@ -103,7 +103,9 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let image = image.into_rgba8();
     Ok(RgbImage::from_fn(image.width(), image.height(), |x, y| {
         let [red, green, blue, alpha] = image.get_pixel(x, y).0.map(u16::from);
-        image::Rgb([red, green, blue].map(|c| ((c * alpha + 255 * (255 - alpha)) / 255) as u8))
+        // Rounded; the sum is 65 152 at most.
+        let laid = |level: u16| (level * alpha + 255 * (255 - alpha) + 127) / 255;
+        image::Rgb([red, green, blue].map(|level| laid(level) as u8))
     }))
 }
 

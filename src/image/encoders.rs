@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::clip::ClipConfig;
-use super::preprocess::Preprocess;
+use super::preprocess::{Fit, Preprocess};
 use super::swin::SwinConfig;
 use super::unet::UNetEncoderConfig;
 use super::vit::VitConfig;
@@ -81,6 +81,14 @@ impl EncoderConfig {
         }
         if size != side {
             candle_core::bail!("images are brought to size {size} for an image_size of {side}");
+        }
+        if let Fit::Crop { shortest_edge, .. } = preprocess.fit
+            && !(size..=4 * MAX_SIDE).contains(&shortest_edge)
+        {
+            candle_core::bail!(
+                "an edge of {shortest_edge} pixels is not from {size} to {}",
+                4 * MAX_SIDE
+            );
         }
         Ok(())
     }

@@ -78,6 +78,14 @@ impl Resample {
         *self == Self::Bicubic
     }
 
+    /// Pixels to each side that a new one is made of, where nothing shrinks.
+    fn reach(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
     fn filter(self) -> FilterType {
         match self {
             Self::Bilinear => FilterType::Bilinear,
@@ -146,98 +154,142 @@ impl Preprocess {
     /// The image as a square of the size.
     fn square<'a>(&self, image: &'a RgbImage) -> Result<Cow<'a, RgbImage>> {
         let side = self.size as u32;
+        let (width, height) = image.dimensions();
         if image.is_empty() {
             return Err(candle_core::Error::Msg("an image without pixels".into()).into());
         }
-        let Fit::Crop { shortest_edge, odd } = self.fit else {
-            return resize(image, side, side, self.resample);
-        };
-        let (width, height) = image.dimensions();
-        let shorter = width.min(height).max(1) as usize;
-        let scaled = |length: u32| (length as usize * shortest_edge / shorter) as u32;
-        let scaled = resize(image, scaled(width), scaled(height), self.resample)?;
-        let (width, height) = scaled.dimensions();
-        if (width, height) == (side, side) {
-            return Ok(scaled);
+        let (across, down) = (
+            self.span(width, width, height),
+            self.span(height, width, height),
+        );
+        if (width, height) == (side, side) && across.is_all(width) && down.is_all(height) {
+            return Ok(Cow::Borrowed(image));
         }
-        let before = |length: u32| {
-            let left_out = length.saturating_sub(side);
-            match odd {
-                Odd::Even if left_out % 4 == 3 => left_out / 2 + 1,
-                _ => left_out / 2,
-            }
+        // Of a crop, only the rows that it is made of: else the width of all of a long image would be changed.
+        let reach = self.resample.reach() * (down.length / f64::from(side)).max(1.0) + 1.0;
+        let top = (down.start - reach).floor().max(0.0) as u32;
+        let bottom = (down.start + down.length + reach)
+            .ceil()
+            .min(f64::from(height)) as u32;
+        let rows = imageops::crop_imm(image, 0, top, width, bottom - top).to_image();
+        let down = Span {
+            start: down.start - f64::from(top),
+            ..down
         };
-        let crop = imageops::crop_imm(&*scaled, before(width), before(height), side, side);
-        Ok(Cow::Owned(crop.to_image()))
+        // First the width, then the height: grey levels are rounded in between and do not leave their range, so
+        // that the order matters at sharp edges. This is Pillow's.
+        let wide = resize_width(&rows, across, side, self.resample)?;
+        Ok(Cow::Owned(resize_height(&wide, down, side, self.resample)?))
+    }
+
+    /// What of `length`, which is the width or the height of an image, becomes the side of the square.
+    fn span(&self, length: u32, width: u32, height: u32) -> Span {
+        let Fit::Crop { shortest_edge, odd } = self.fit else {
+            return Span {
+                start: 0.0,
+                length: f64::from(length),
+            };
+        };
+        let shorter = u64::from(width.min(height).max(1));
+        let scaled = u64::from(length) * shortest_edge as u64 / shorter;
+        let left_out = scaled.saturating_sub(self.size as u64);
+        let before = match odd {
+            Odd::Even if left_out % 4 == 3 => left_out / 2 + 1,
+            _ => left_out / 2,
+        };
+        let factor = f64::from(length) / scaled.max(1) as f64;
+        Span {
+            start: before as f64 * factor,
+            length: self.size as f64 * factor,
+        }
     }
 }
 
-/// The image in another size: first its width, then its height. Grey levels are rounded in between and do not
-/// leave their range, so that the order matters at sharp edges; this is Pillow's.
-fn resize(
-    image: &RgbImage,
-    width: u32,
-    height: u32,
-    resample: Resample,
-) -> Result<Cow<'_, RgbImage>> {
-    let wide = one_way(image, width, image.height(), resample)?;
-    let done = match &wide {
-        Cow::Borrowed(image) => return one_way(image, width, height, resample),
-        Cow::Owned(wide) => one_way(wide, width, height, resample)?.into_owned(),
-    };
-    Ok(Cow::Owned(done))
+/// A part of a width or a height, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Span {
+    start: f64,
+    length: f64,
 }
 
-/// The image with another width or another height.
-fn one_way(
-    image: &RgbImage,
-    width: u32,
-    height: u32,
-    resample: Resample,
-) -> Result<Cow<'_, RgbImage>> {
-    let (old_width, old_height) = image.dimensions();
-    if (old_width, old_height) == (width, height) {
-        return Ok(Cow::Borrowed(image));
+impl Span {
+    fn is_all(self, length: u32) -> bool {
+        self.start == 0.0 && self.length == f64::from(length)
     }
-    // Rows of which the width alone changes do not depend on each other: they are taken in bands, for in floats
-    // they take four times the room. Fixed-point weights, which would not, are off by two levels at times.
-    let keeps_height = height == old_height;
-    let rows = if keeps_height {
-        (BAND_PIXELS / old_width).max(1)
-    } else {
-        old_height
-    };
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(resample.filter()));
-    let mut resizer = Resizer::new();
-    let mut bytes = Vec::with_capacity(width as usize * height as usize * 3);
-    for band in image.as_raw().chunks((rows * old_width * 3) as usize) {
-        let pixels = band.chunks_exact(3).map(|pixel| {
-            let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(f32::from);
-            F32x3::new([red, green, blue])
-        });
-        let pixels: Vec<F32x3> = pixels.collect();
-        let rows = pixels.len() as u32 / old_width;
-        let from = TypedImageRef::new(old_width, rows, &pixels);
-        let from = from.map_err(|error| failed(&error))?;
-        let mut to = TypedImage::new(width, if keeps_height { rows } else { height });
-        resizer
-            .resize_typed::<F32x3>(&from, &mut to, &options)
-            .map_err(|error| failed(&error))?;
-        let levels = to.pixels().iter().flat_map(|pixel| pixel.0);
-        // A conversion to u8 stops at its ends.
-        bytes.extend(levels.map(|level| (level + 0.5).floor() as u8));
-    }
-    let made = RgbImage::from_raw(width, height, bytes);
-    let made = made.ok_or_else(|| failed(&"it has three channels"))?;
-    Ok(Cow::Owned(made))
-}
-
-fn failed(error: &dyn std::fmt::Display) -> candle_core::Error {
-    candle_core::Error::Msg(format!("an image cannot be resized: {error}"))
 }
 
 /// Pixels that are resized at once: 12 MiB of floats.
 const BAND_PIXELS: u32 = 1 << 20;
+
+/// The image with the part `span` of its width brought to `width` pixels. Rows do not depend on each other: they
+/// are taken in bands, for in floats they take four times the room. Fixed-point weights, which would not, are off by
+/// two levels at times.
+fn resize_width(image: &RgbImage, span: Span, width: u32, resample: Resample) -> Result<RgbImage> {
+    let (old, height) = image.dimensions();
+    let rows = (BAND_PIXELS / old).max(1);
+    let mut bytes = Vec::with_capacity(width as usize * height as usize * 3);
+    for band in image.as_raw().chunks((rows * old * 3) as usize) {
+        let rows = band.len() as u32 / (old * 3);
+        let crop = (span.start, 0.0, span.length, f64::from(rows));
+        bytes.extend(resize(band, (old, rows), crop, (width, rows), resample)?);
+    }
+    whole(width, height, bytes)
+}
+
+/// The image with the part `span` of its height brought to `height` pixels.
+fn resize_height(
+    image: &RgbImage,
+    span: Span,
+    height: u32,
+    resample: Resample,
+) -> Result<RgbImage> {
+    let (width, old) = image.dimensions();
+    let crop = (0.0, span.start, f64::from(width), span.length);
+    let bytes = resize(
+        image.as_raw(),
+        (width, old),
+        crop,
+        (width, height),
+        resample,
+    )?;
+    whole(width, height, bytes.collect())
+}
+
+/// The part of an image that begins at `left` and `top`, in another size: grey levels one after another.
+fn resize(
+    bytes: &[u8],
+    (old_width, old_height): (u32, u32),
+    (left, top, width, height): (f64, f64, f64, f64),
+    (new_width, new_height): (u32, u32),
+    resample: Resample,
+) -> Result<impl Iterator<Item = u8> + use<>> {
+    let failed = |error: &dyn std::fmt::Display| {
+        candle_core::Error::Msg(format!("an image cannot be resized: {error}"))
+    };
+    let pixels = bytes.chunks_exact(3).map(|pixel| {
+        let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(f32::from);
+        F32x3::new([red, green, blue])
+    });
+    let pixels: Vec<F32x3> = pixels.collect();
+    let from = TypedImageRef::new(old_width, old_height, &pixels);
+    let from = from.map_err(|error| failed(&error))?;
+    let mut to = TypedImage::new(new_width, new_height);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(resample.filter()))
+        .crop(left, top, width, height);
+    Resizer::new()
+        .resize_typed::<F32x3>(&from, &mut to, &options)
+        .map_err(|error| failed(&error))?;
+    let levels = to.pixels().to_vec().into_iter().flat_map(|pixel| pixel.0);
+    // A conversion to u8 stops at its ends.
+    Ok(levels.map(|level| (level + 0.5).floor() as u8))
+}
+
+fn whole(width: u32, height: u32, bytes: Vec<u8>) -> Result<RgbImage> {
+    let made = RgbImage::from_raw(width, height, bytes);
+    let why = || candle_core::Error::Msg("an image has three channels".into());
+    Ok(made.ok_or_else(why)?)
+}
 
 #[cfg(test)]
 mod tests {
@@ -249,8 +301,8 @@ mod tests {
     #[test]
     fn pixels_are_the_references_to_a_grey_level() {
         let fixture = Fixture::open("preprocess");
-        // open_clip resizes a picture with its transparency and drops that at last; here and in transformers it
-        // is dropped at first.
+        // open_clip resizes a picture with its transparency and drops that at last; here and in transformers the
+        // picture is laid on white at first.
         let mut names = fixture.names("");
         names.retain(|name| name != "open_clip.rgba");
         assert_eq!(names.len(), 23);
@@ -303,6 +355,15 @@ mod tests {
             };
             assert_eq!(batch(&resized), batch(&image));
         }
+        // Brought to the edge as a whole, this would be seven million pixels high.
+        let thread = RgbImage::from_fn(1, 32_768, |_, y| image::Rgb([(y / 129) as u8; 3]));
+        let preprocess = Preprocess {
+            fit: crop(224),
+            ..Preprocess::symmetric(224)
+        };
+        let middle = preprocess.resized(&thread).unwrap().into_owned();
+        assert_eq!(middle.dimensions(), (224, 224));
+        assert_eq!(middle[(7, 100)].0, [127; 3]);
         let empty = Preprocess::symmetric(8)
             .resized(&RgbImage::new(0, 0))
             .map(|_| ());

@@ -44,26 +44,32 @@ impl PublishedEncoder {
     /// # Errors
     /// [`Error::Unsupported`] for others, else what is wrong with a file.
     pub fn open(folder: &Path) -> Result<Self> {
-        if folder.join(open_clip::CONFIG).is_file() {
-            return Self::open_clip(folder);
-        }
-        let path = folder.join("config.json");
-        let config: Value = json(&path)?;
-        if config.get("architecture").is_some() {
-            return Self::timm(folder, &path, config);
-        }
-        let read = |source| Error::ModelConfig {
-            path: path.clone(),
-            source,
+        let (published, path) = if open_clip::is_in(folder) {
+            (Self::open_clip(folder)?, folder.join(open_clip::CONFIG))
+        } else {
+            let path = folder.join("config.json");
+            let config: Value = json(&path)?;
+            let published = if config.get("architecture").is_some() {
+                Self::timm(folder, &path, config)?
+            } else {
+                Self::hugging_face(folder, &path, config)?
+            };
+            (published, path)
         };
-        let unsupported = |why: String| Error::Unsupported {
-            path: path.clone(),
-            why,
+        let checked = published.config.check(&published.preprocess);
+        checked.map_err(|source| Error::Weights { path, source })?;
+        Ok(published)
+    }
+
+    fn hugging_face(folder: &Path, path: &Path, config: Value) -> Result<Self> {
+        let read = |source| Error::ModelConfig {
+            path: path.to_owned(),
+            source,
         };
         let kind = config["model_type"].as_str().unwrap_or_default();
         let (encoder, layout, prefix, usual) = match kind {
             "vit" => {
-                check_fixed(&path, &config, vit::FIXED)?;
+                check_fixed(path, &config, vit::FIXED)?;
                 let config = vit::VitConfig::deserialize(&config).map_err(read)?;
                 let usual = Preprocess {
                     resample: Resample::Bilinear,
@@ -73,7 +79,7 @@ impl PublishedEncoder {
                 (config, vit::HUGGING_FACE, Some("vit"), usual)
             }
             "swinv2" => {
-                check_fixed(&path, &config, swin::FIXED)?;
+                check_fixed(path, &config, swin::FIXED)?;
                 let config = swin::SwinConfig::deserialize(&config).map_err(read)?;
                 let usual = normalised(Preprocess::symmetric(config.image_size), IMAGENET);
                 let config = EncoderConfig::Swin(config);
@@ -86,10 +92,12 @@ impl PublishedEncoder {
                 (config, clip::HUGGING_FACE, None, usual)
             }
             other => {
-                let why = format!(
-                    "model_type {other:?} is none of vit, swinv2, clip and clip_vision_model"
-                );
-                return Err(unsupported(why));
+                return Err(Error::Unsupported {
+                    path: path.to_owned(),
+                    why: format!(
+                        "model_type {other:?} is none of vit, swinv2, clip and clip_vision_model"
+                    ),
+                });
             }
         };
         let checkpoint = Checkpoint::open(folder, "model")?;
@@ -218,6 +226,12 @@ pub(super) fn timm_preprocess(
     if config.crop_mode.as_deref().is_some_and(|it| it != "center") {
         return Err("images are cropped in the middle alone".into());
     }
+    if !(config.crop_pct > 0.0 && config.crop_pct <= 1.0) {
+        return Err(format!(
+            "crop_pct {} is not above 0 and at most 1",
+            config.crop_pct
+        ));
+    }
     let fit = Fit::Crop {
         shortest_edge: (size as f64 / config.crop_pct) as usize,
         odd: Odd::Even,
@@ -249,8 +263,11 @@ struct PreprocessorConfig {
     /// Pillow's number of the filter.
     #[serde(default)]
     resample: Option<u8>,
-    #[serde(default, alias = "feature_extractor_type")]
-    image_processor_type: String,
+    /// The class of the processor, by its newer and its older key; files may have both.
+    #[serde(default)]
+    image_processor_type: Option<String>,
+    #[serde(default)]
+    feature_extractor_type: Option<String>,
     #[serde(default = "half")]
     image_mean: [f32; 3],
     #[serde(default = "half")]
@@ -324,15 +341,14 @@ pub fn preprocess(path: &Path) -> Result<Preprocess> {
         (false, Size::Shortest { .. }) => return Err(square()),
         (false, _) => (size, Fit::Squeeze),
     };
+    let class = config
+        .image_processor_type
+        .or(config.feature_extractor_type);
+    let is_bicubic = class.is_some_and(|it| it.starts_with("CLIP") || it.starts_with("Blip"));
     let resample = match config.resample {
         Some(2) => Resample::Bilinear,
         Some(3) => Resample::Bicubic,
-        None if ["CLIP", "Blip"]
-            .into_iter()
-            .any(|it| config.image_processor_type.starts_with(it)) =>
-        {
-            Resample::Bicubic
-        }
+        None if is_bicubic => Resample::Bicubic,
         None => Resample::Bilinear,
         Some(_) => {
             return Err(unsupported(

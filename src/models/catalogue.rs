@@ -15,20 +15,20 @@ pub struct Model {
     /// The commit of that repository.
     pub revision: &'static str,
     /// The files that are needed, smallest first.
-    pub files: &'static [ModelFile],
+    pub files: &'static [ModelFile<'static>],
     /// The Python wheel that holds the same files, if there is one.
     pub wheel: Option<Wheel>,
 }
 
 /// One file of a model.
 #[derive(Clone, Copy, Debug)]
-pub struct ModelFile {
+pub struct ModelFile<'a> {
     /// Its name in the model's folder, in the repository and in the wheel's folder.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Its size in bytes.
     pub size_bytes: u64,
     /// The SHA-256 of its bytes, lower-case hexadecimal.
-    pub sha256: &'static str,
+    pub sha256: &'a str,
 }
 
 /// A Python wheel that holds a model's files.

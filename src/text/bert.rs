@@ -130,11 +130,8 @@ impl Bert {
     pub(super) fn load(weights: &VarBuilder<'_>, config: &BertConfig) -> Result<Self> {
         let dim = config.hidden_size;
         let heads = config.num_attention_heads;
-        if config.hidden_act != Activation::Gelu || heads == 0 || !dim.is_multiple_of(heads) {
-            candle_core::bail!(
-                "BERT with {:?} and {heads} heads of {dim}",
-                config.hidden_act
-            );
+        if heads == 0 || !dim.is_multiple_of(heads) {
+            candle_core::bail!("{heads} attention heads do not divide {dim} dimensions");
         }
         let embeddings = weights.pp("embeddings");
         let table = |rows, key| embeddings.pp(key).get((rows, dim), "weight");

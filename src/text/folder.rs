@@ -26,7 +26,7 @@ use crate::weights::open_clip::{self, OpenClipConfig};
 /// # Errors
 /// If a file cannot be read or is not understood, or asks for what is not known here.
 pub(super) fn parts(folder: &Path, device: &Device) -> Result<Parts> {
-    if folder.join(open_clip::CONFIG).is_file() {
+    if open_clip::is_in(folder) {
         return open_clip_tower(folder, device);
     }
     if let Some(modules) = json_if_any::<Vec<Module>>(&folder.join("modules.json"))? {
@@ -63,8 +63,17 @@ struct Module {
 
 /// `sentence_bert_config.json`.
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct TransformerSettings {
     max_seq_length: Option<usize>,
+    do_lower_case: bool,
+}
+
+/// `tokenizer_config.json`.
+#[derive(Default, Deserialize)]
+struct TokenizerSettings {
+    /// A number beyond all where there is none.
+    model_max_length: Option<f64>,
 }
 
 /// `config_sentence_transformers.json`: texts that stand before those to be embedded.
@@ -122,17 +131,19 @@ impl PoolingSettings {
             .into_iter()
             .filter(|(on, _)| *on)
             .map(|(_, name)| name);
-        self.pooling_mode
-            .as_deref()
-            .into_iter()
-            .chain(flagged)
-            .collect()
+        // Newer files name the mode, and that counts.
+        match self.pooling_mode.as_deref() {
+            Some(mode) => vec![mode],
+            None => flagged.collect(),
+        }
     }
 
-    fn pooling(&self, path: &Path) -> Result<Pooling> {
+    /// `is_last` says whether only scaling to unit length follows.
+    fn pooling(&self, path: &Path, is_last: bool) -> Result<Pooling> {
         match self.modes()[..] {
-            // Rows are scaled to unit length, so that what a mean is divided by does not matter.
-            ["mean" | "mean_sqrt_len_tokens"] => Ok(Pooling::Mean),
+            ["mean"] => Ok(Pooling::Mean),
+            // What a sum is divided by does not matter then.
+            ["mean_sqrt_len_tokens"] if is_last => Ok(Pooling::Mean),
             ["cls"] => Ok(Pooling::First),
             ["max"] => Ok(Pooling::Largest),
             ["lasttoken"] => Ok(Pooling::Last),
@@ -159,64 +170,78 @@ fn sentence_transformer(folder: &Path, modules: &[Module], device: &Device) -> R
         path: path.clone(),
         why,
     };
-    let mut network = None;
-    let mut pooling = None;
-    let mut layers = vec![];
-    let mut files: Vec<PathBuf> = vec![];
-    for module in modules {
+    // Versions differ in where the classes live.
+    let kind = |module: &Module| {
+        module
+            .kind
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let kinds: Vec<String> = modules.iter().map(kind).collect();
+    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    // Rows are scaled to unit length in any case.
+    let (denses, rest) = match &kinds[..] {
+        ["Transformer", "Pooling", rest @ .., "Normalize"] => {
+            (rest, &modules[2..modules.len() - 1])
+        }
+        ["Transformer", "Pooling", rest @ ..] => (rest, &modules[2..]),
+        _ => (&["?"][..], modules),
+    };
+    if denses.iter().any(|kind| *kind != "Dense") {
+        let why = format!(
+            "it consists of {}; known are Transformer, Pooling, any number of Dense and Normalize, in this order",
+            kinds.join(", ")
+        );
+        return Err(unsupported(why));
+    }
+    let below = |module: &Module| {
         if module.path.contains("..") || Path::new(&module.path).is_absolute() {
             return Err(unsupported(format!(
                 "{:?} is no folder below it",
                 module.path
             )));
         }
-        let own = folder.join(&module.path);
-        // Versions differ in where the classes live.
-        match module.kind.rsplit('.').next().unwrap_or_default() {
-            "Transformer" => {
-                let (config, read, checkpoint) = transformer(&own, device)?;
-                files.extend_from_slice(checkpoint.files());
-                network = Some((own, config, read));
-            }
-            "Pooling" => {
-                let path = own.join("config.json");
-                let settings: PoolingSettings = json(&path)?;
-                files.push(path.clone());
-                if !settings.include_prompt {
-                    let why = "pooling without the prompt's tokens is not known".into();
-                    return Err(Error::Unsupported { path, why });
-                }
-                pooling = Some(settings.pooling(&path)?);
-            }
-            "Dense" => {
-                let (layer, outputs, checkpoint) = dense(&own, device)?;
-                files.extend_from_slice(checkpoint.files());
-                layers.push((layer, outputs));
-            }
-            "Normalize" => {}
-            other => {
-                return Err(unsupported(format!(
-                    "a module of kind {other} is not known"
-                )));
-            }
-        }
-    }
-    let (Some((own, config, network)), Some(pooling)) = (network, pooling) else {
-        return Err(unsupported("it names no Transformer or no Pooling".into()));
+        Ok(folder.join(&module.path))
     };
-    let dim = layers
-        .last()
-        .map_or(config.hidden_size, |(_, outputs)| *outputs);
-    let settings: Option<TransformerSettings> =
-        json_if_any(&own.join("sentence_bert_config.json"))?;
-    let max_tokens = settings.unwrap_or_default().max_seq_length;
+    let own = below(&modules[0])?;
+    let (config, network, checkpoint) = transformer(&own, device)?;
+    let mut files = checkpoint.files().to_vec();
+    let pooling_path = below(&modules[1])?.join("config.json");
+    let settings: PoolingSettings = json(&pooling_path)?;
+    if !settings.include_prompt {
+        return Err(Error::Unsupported {
+            path: pooling_path,
+            why: "pooling without the prompt's tokens is not known".into(),
+        });
+    }
+    let pooling = settings.pooling(&pooling_path, denses.is_empty())?;
+    files.push(pooling_path);
+    let (mut layers, mut dim) = (vec![], config.hidden_size);
+    for module in rest {
+        let own = below(module)?;
+        let (layer, outputs, checkpoint) = dense(&own, device)?;
+        files.extend_from_slice(checkpoint.files());
+        files.push(own.join("config.json"));
+        dim = outputs;
+        layers.push(layer);
+    }
+    let settings: TransformerSettings =
+        json_if_any(&own.join("sentence_bert_config.json"))?.unwrap_or_default();
+    let tokens: TokenizerSettings =
+        json_if_any(&own.join("tokenizer_config.json"))?.unwrap_or_default();
+    // A conversion to a whole number stops at the largest.
+    let usual = tokens.model_max_length.map(|most| most as usize);
+    let max_tokens = settings.max_seq_length.or(usual);
     let max_tokens = max_tokens.unwrap_or(usize::MAX).min(config.max_tokens());
     Ok(Parts {
         tokenizer: Tokenizer::open(&own.join("tokenizer.json"), max_tokens)?,
         prompt: default_prompt(folder)?,
+        lower_case: settings.do_lower_case,
         network,
         pooling,
-        layers: layers.into_iter().map(|(layer, _)| layer).collect(),
+        layers,
         identity: identity(folder, &files, dim)?,
     })
 }
@@ -276,7 +301,8 @@ fn clip_tower(folder: &Path, device: &Device) -> Result<Parts> {
             source,
         })?;
     let checkpoint = Checkpoint::open(folder, "model")?;
-    clip_parts(folder, &config, &checkpoint, clip::HUGGING_FACE, device)
+    let layout = clip::layout(&checkpoint);
+    clip_parts(folder, &config, &checkpoint, layout, device)
 }
 
 fn open_clip_tower(folder: &Path, device: &Device) -> Result<Parts> {
@@ -307,6 +333,7 @@ fn clip_parts(
     let tokenizer = ClipTokenizer::open(folder, config.max_position_embeddings)?;
     Ok(Parts {
         prompt: String::new(),
+        lower_case: false,
         network: Network::Clip(Box::new(tower)),
         pooling: Pooling::At(tokenizer.end()),
         layers: vec![Dense::new(projection, After::Identity)],
@@ -315,7 +342,21 @@ fn clip_parts(
     })
 }
 
-/// The folder's name, and what tells its weights, and how they are used, from others.
+/// Files beside the weights that decide what comes out.
+const SETTINGS: [&str; 9] = [
+    "config.json",
+    open_clip::CONFIG,
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// The folder's name, and what tells its weights, and how they are used, from others. `files` are those that make it
+/// up besides its settings.
 ///
 /// # Errors
 /// [`Error::Io`] if a file cannot be read.
@@ -323,9 +364,12 @@ pub(crate) fn identity(folder: &Path, files: &[PathBuf], dim: usize) -> Result<E
     // `.` and `..` have no name of their own.
     let whole = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
     let name = whole.file_name().unwrap_or(whole.as_os_str());
+    let settings = SETTINGS.map(|file| folder.join(file));
+    let settings = settings.into_iter().filter(|path| path.is_file());
+    let files: Vec<PathBuf> = files.iter().cloned().chain(settings).collect();
     Ok(EncoderIdentity {
         name: name.to_string_lossy().into_owned(),
-        sha256: models::fingerprint(files)?,
+        sha256: models::fingerprint(&files)?,
         dim,
     })
 }
@@ -350,6 +394,27 @@ mod tests {
             let found = Tensor::from_vec(found.into_vec(), shape, &Device::Cpu).unwrap();
             fixture.compare_with("embeddings", &found, |it| pool::unit_rows(it).unwrap());
         }
+    }
+
+    #[test]
+    fn the_way_of_pooling_is_read_from_either_form() {
+        let pooling = |json: &str, is_last| {
+            let settings: PoolingSettings = serde_json::from_str(json).unwrap();
+            settings.pooling(Path::new("config.json"), is_last).ok()
+        };
+        let flags = |name: &str| format!(r#"{{"pooling_mode_{name}": true}}"#);
+        assert_eq!(pooling(&flags("max_tokens"), true), Some(Pooling::Largest));
+        assert_eq!(pooling(&flags("lasttoken"), true), Some(Pooling::Last));
+        let root = flags("mean_sqrt_len_tokens");
+        assert_eq!(
+            (pooling(&root, true), pooling(&root, false)),
+            (Some(Pooling::Mean), None)
+        );
+        let both = r#"{"pooling_mode": "cls", "pooling_mode_mean_tokens": true}"#;
+        assert_eq!(pooling(both, true), Some(Pooling::First));
+        let two = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}"#;
+        assert_eq!(pooling(two, true), None);
+        assert_eq!(pooling("{}", true), None);
     }
 
     #[test]
@@ -394,8 +459,11 @@ mod tests {
         assert!(put("config.json", r#"{"model_type": "vit"}"#).contains("no sentence encoder"));
         let unknown = r#"[{"path": "", "type": "sentence_transformers.models.LSTM"}]"#;
         assert!(put("modules.json", unknown).contains("LSTM"));
-        let outside = r#"[{"path": "../x", "type": "sentence_transformers.models.Pooling"}]"#;
+        let outside = r#"[{"path": "../x", "type": "sentence_transformers.models.Transformer"},
+            {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
         assert!(put("modules.json", outside).contains("no folder below"));
-        assert!(put("modules.json", "[]").contains("no Transformer"));
+        let wrong = outside.replace("Pooling", "Dense");
+        assert!(put("modules.json", &wrong).contains("in this order"));
+        assert!(put("modules.json", "[]").contains("in this order"));
     }
 }

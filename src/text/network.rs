@@ -6,6 +6,7 @@ use candle_transformers::models::bert::{BertModel, Config, HiddenAct, PositionEm
 
 use super::bert::{Bert, BertConfig, Kind};
 use super::clip::ClipTextTower;
+use crate::nn::mlp::Activation;
 
 /// A network, loaded.
 pub(super) enum Network {
@@ -23,6 +24,12 @@ impl Network {
     /// # Errors
     /// If a weight is missing or of another shape, or the device is not one for it.
     pub(super) fn bert(config: &BertConfig, vb: VarBuilder<'_>) -> Result<Self> {
+        if config.hidden_act != Activation::Gelu {
+            candle_core::bail!(
+                "hidden_act {:?} is not known here, only gelu is",
+                config.hidden_act
+            );
+        }
         if vb.device().is_cpu() {
             return Ok(Self::Fused(Box::new(Bert::load(&vb, config)?)));
         }

@@ -67,6 +67,8 @@ pub struct SentenceEncoder {
     tokenizer: Tokenizer,
     /// Stands before every text.
     prompt: String,
+    /// Whether texts are brought to lower case first.
+    lower_case: bool,
     network: Network,
     pooling: Pooling,
     /// What a pooled vector goes through before it is scaled.
@@ -83,6 +85,7 @@ pub struct SentenceEncoder {
 pub(super) struct Parts {
     pub(super) tokenizer: Tokenizer,
     pub(super) prompt: String,
+    pub(super) lower_case: bool,
     pub(super) network: Network,
     pub(super) pooling: Pooling,
     pub(super) layers: Vec<Dense>,
@@ -127,6 +130,7 @@ impl SentenceEncoder {
             Parts {
                 tokenizer: Tokenizer::open(&files.path("tokenizer.json")?, max_tokens)?,
                 prompt: String::new(),
+                lower_case: false,
                 network,
                 pooling: Pooling::Mean,
                 layers: vec![],
@@ -156,6 +160,7 @@ impl SentenceEncoder {
         let Parts {
             tokenizer,
             prompt,
+            lower_case,
             network,
             pooling,
             layers,
@@ -169,6 +174,7 @@ impl SentenceEncoder {
             },
             tokenizer,
             prompt,
+            lower_case,
             network,
             pooling,
             layers,
@@ -315,11 +321,12 @@ impl SentenceEncoder {
             .par_iter()
             .map(|text| {
                 let text = text.as_ref();
-                if self.prompt.is_empty() {
-                    self.tokenizer.encode(text)
-                } else {
-                    self.tokenizer.encode(&format!("{}{text}", self.prompt))
+                if self.prompt.is_empty() && !self.lower_case {
+                    return self.tokenizer.encode(text);
                 }
+                let text = format!("{}{text}", self.prompt);
+                let lower = self.lower_case.then(|| text.to_lowercase());
+                self.tokenizer.encode(&lower.unwrap_or(text))
             })
             .collect()
     }
@@ -485,6 +492,7 @@ mod tests {
         let parts = Parts {
             tokenizer: Tokenizer::open(&path, 16).unwrap(),
             prompt: String::new(),
+            lower_case: false,
             network,
             pooling: Pooling::Mean,
             layers: vec![],

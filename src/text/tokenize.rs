@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tokenizers::{PaddingParams, TruncationParams};
+use tokenizers::{PaddingParams, PostProcessor, TruncationParams};
 
 use crate::error::{Error, Result};
 
@@ -43,6 +43,14 @@ impl Tokenizer {
             path: path.to_owned(),
             source,
         };
+        let marks = inner
+            .get_post_processor()
+            .map_or(0, |it| it.added_tokens(false));
+        if max_tokens <= marks {
+            return Err(failed(
+                format!("texts of {max_tokens} tokens have no room beside {marks} marks").into(),
+            ));
+        }
         let truncation = TruncationParams {
             max_length: max_tokens,
             ..Default::default()

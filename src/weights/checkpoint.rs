@@ -36,8 +36,8 @@ struct WeightIndex {
 }
 
 impl Checkpoint {
-    /// Maps the weights in `folder` whose files begin with `stem`: `{stem}.safetensors`, or the files
-    /// that `{stem}.safetensors.index.json` names, or `{stem}.fp16.safetensors`.
+    /// Maps the weights in `folder` whose files begin with `stem`: `{stem}.safetensors`, else the files
+    /// that `{stem}.safetensors.index.json` names, else `{stem}.fp16.safetensors`.
     ///
     /// The files must not be changed in place while they are mapped (see [`super::open`]).
     ///
@@ -49,17 +49,22 @@ impl Checkpoint {
         let plain = folder.join(format!("{stem}.safetensors"));
         let index = folder.join(format!("{stem}.safetensors.index.json"));
         let half = folder.join(format!("{stem}.fp16.safetensors"));
-        for path in [plain, half] {
-            if path.is_file() {
-                return Self::mapped(path.clone(), vec![path]);
-            }
+        if plain.is_file() {
+            return Self::mapped(plain.clone(), vec![plain]);
+        }
+        if !index.is_file() && half.is_file() {
+            return Self::mapped(half.clone(), vec![half]);
         }
         if !index.is_file() {
             let pickled = |name: &str| folder.join(name).is_file();
+            // open_clip's own name lacks a part of ours.
+            let torch = stem.replace("_model", "_pytorch_model");
             return Err(Error::NoWeights {
                 folder: folder.to_owned(),
                 stem: stem.to_owned(),
-                pickled: pickled(&format!("{stem}.bin")) || pickled("pytorch_model.bin"),
+                pickled: [stem, &torch, "pytorch_model"]
+                    .iter()
+                    .any(|stem| pickled(&format!("{stem}.bin"))),
             });
         }
         let text = std::fs::read(&index).map_err(Error::io("read", &index))?;
@@ -78,6 +83,9 @@ impl Checkpoint {
         }
         let files = files.into_iter().map(|file| folder.join(file)).collect();
         let checkpoint = Self::mapped(index.clone(), files)?;
+        if checkpoint.mapped.tensors().len() > checkpoint.names.len() {
+            return Err(other("two files hold a tensor of the same name".into()));
+        }
         let missing = read.weight_map.keys();
         let missing = missing
             .into_iter()
@@ -215,7 +223,8 @@ impl SimpleBackend for Renamed {
             Part::Transposed => tensor.t()?.contiguous(),
             Part::Rows { index, count } => {
                 let rows = tensor.dim(0)? / count;
-                tensor.narrow(0, index * rows, rows)?.contiguous()
+                // A copy: a view would keep all the parts.
+                tensor.narrow(0, index * rows, rows)?.force_contiguous()
             }
         }
     }
@@ -280,6 +289,10 @@ mod tests {
             let error = put(map).err().unwrap();
             assert!(matches!(error, Error::WeightIndex { .. }), "{error:?}");
         }
+        write(&folder.path().join("m-4.safetensors"), &["c", "e"]);
+        let twice = r#"{"c": "m-2.safetensors", "e": "m-4.safetensors"}"#;
+        let error = put(twice).err().unwrap();
+        assert!(matches!(error, Error::WeightIndex { .. }), "{error:?}");
         let error = put(r#"{"a": "m-3.safetensors"}"#).err().unwrap();
         assert!(matches!(error, Error::Io { .. }), "{error:?}");
         let error = put("3").err().unwrap();

@@ -52,6 +52,14 @@ impl Source {
     }
 }
 
+/// `name`, whose beginning is ours in one of `parts`, with theirs instead; as it is if it begins with none.
+pub fn renamed(name: &str, parts: &[(&str, &str)]) -> String {
+    let found = parts
+        .iter()
+        .find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)));
+    found.unwrap_or_else(|| name.to_owned())
+}
+
 /// How a kind of checkpoint names things.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::layout::{Layout, Source};
+use super::layout::{Layout, Source, renamed};
 use crate::error::{Error, Result};
 use crate::files::json;
 
@@ -126,10 +126,17 @@ fn vocab_size() -> usize {
 }
 
 /// Settings that change nothing in what is computed here.
-const HARMLESS: [&str; 3] = ["patch_dropout", "tokenizer_kwargs", "hf_tokenizer_name"];
+const HARMLESS: [&str; 1] = ["patch_dropout"];
 
 /// What pooling is called in the towers that are known: by the class token and by the end of the text.
 const POOLING: [&str; 2] = ["tok", "argmax"];
+
+/// Whether the folder is of open_clip: many hold the same model in Hugging Face's layout as well, and perhaps
+/// only the weights of that.
+pub fn is_in(folder: &Path) -> bool {
+    let has = |name: &str| folder.join(name).is_file();
+    has(CONFIG) && (has(&format!("{STEM}.safetensors")) || !has("config.json"))
+}
 
 impl OpenClipConfig {
     /// Reads the configuration in `folder`.
@@ -250,10 +257,7 @@ fn source(name: &str) -> Source {
     if let Some(rest) = name.strip_prefix("text_model.final_layer_norm.") {
         return Source::whole(format!("ln_final.{rest}"));
     }
-    let part = PARTS
-        .iter()
-        .find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)));
-    Source::whole(part.unwrap_or_else(|| name.to_owned()))
+    Source::whole(renamed(name, &PARTS))
 }
 
 /// `rest` is the block's number and what is meant of it.
@@ -265,11 +269,7 @@ fn in_block(blocks: &str, rest: &str) -> Source {
             return Source::rows(name, index, JOINED.len());
         }
     }
-    let renamed = IN_BLOCK
-        .iter()
-        .find_map(|(ours, theirs)| Some(format!("{theirs}{}", part.strip_prefix(ours)?)));
-    let part = renamed.unwrap_or_else(|| part.to_owned());
-    Source::whole(format!("{blocks}{number}.{part}"))
+    Source::whole(format!("{blocks}{number}.{}", renamed(part, &IN_BLOCK)))
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ fn encoders() -> Vec<EncoderConfig> {
         qkv_bias: true,
         hidden_act: Activation::GeluTanh,
         layer_norm_eps: 1e-5,
+        mask: -200.0,
     });
     let unet = EncoderConfig::UNet(UNetEncoderConfig {
         unet: UNetConfig {

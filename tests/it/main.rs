@@ -10,9 +10,6 @@ mod layers;
 mod sentence;
 mod sides;
 
-/// The image encoders against the same.
-mod encoders;
-
 /// Every variable learns.
 mod gradients;
 

@@ -63,6 +63,8 @@ CLIP_PROCESSOR: Json = {
     "do_normalize": True,
     "do_resize": True,
     "feature_extractor_type": "CLIPFeatureExtractor",
+    # For a while files were written with both names.
+    "image_processor_type": "CLIPImageProcessor",
     "image_mean": CLIP_MEAN,
     "image_std": CLIP_STD,
     "resample": 3,
@@ -348,6 +350,8 @@ def save_clip_tokenizer(folder: Path, pad: str = "<|endoftext|>", fast: bool = T
         name: {"__type": "AddedToken", **value} if isinstance(value, dict) else value
         for name, value in special.items()
     }
+    # Stable Diffusion 2 was published so: of the two files, the map is the one that counts.
+    typed["pad_token"] = "<|endoftext|>"
     write_json(
         folder / "tokenizer_config.json",
         {
@@ -627,7 +631,7 @@ def make_swinv2(folder: Path) -> None:
 def make_swinv2_timm(folder: Path) -> None:
     sizes: Json = {
         "img_size": 64,
-        "window_size": 4,
+        "window_size": 8,
         "embed_dim": 8,
         "depths": (2, 2),
         "num_heads": (2, 4),
@@ -683,6 +687,10 @@ def make_blip(folder: Path) -> None:
         extra={"text_decoder.bert.embeddings.position_ids": position_ids(32)},
     )
     write_json(folder / "preprocessor_config.json", BLIP_PROCESSOR)
+    # It follows from the other half, and files may be silent.
+    published = json.loads((folder / "config.json").read_text())
+    del published["text_config"]["encoder_hidden_size"]
+    write_json(folder / "config.json", published)
 
     model = load_transformers(transformers.BlipForConditionalGeneration, folder)
     pixels = normal(107, 2, 3, 32, 32)
@@ -802,21 +810,23 @@ def old_attention_name(name: str) -> str:
 
 
 def save_diffusion(
-    folder: Path, seed: int, scheduler: Json, unet: Json, vae: Json, text: Json, pad: str
+    folder: Path, seed: int, scheduler: Json, unet: Json, vae: Json, text: Json, first: bool
 ) -> None:
-    """Writes a pipeline's folder with the key and tensor names of the newest releases."""
+    """Writes a pipeline's folder: the first of them with the older names of the text encoder."""
+    pad = "<|endoftext|>" if first else "!"
     write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
     tokenizer = save_clip_tokenizer(folder / "tokenizer", pad, fast=False)
 
     text_config = clip_config({"vocab_size": len(tokenizer), **text}).text_config
     text_encoder = randomise(transformers.CLIPTextModel(text_config), seed)
     save_transformers(text_encoder, folder / "text_encoder")
-    rewrite_weights(
-        folder / "text_encoder" / "model.safetensors",
-        # Saved without the prefix since transformers 5.
-        rename=lambda name: "text_model." + name.removeprefix("text_model."),
-        extra={"text_model.embeddings.position_ids": position_ids(77)},
-    )
+    if first:
+        rewrite_weights(
+            folder / "text_encoder" / "model.safetensors",
+            # Saved without the prefix since transformers 5.
+            rename=lambda name: "text_model." + name.removeprefix("text_model."),
+            extra={"text_model.embeddings.position_ids": position_ids(77)},
+        )
 
     autoencoder = diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -958,7 +968,7 @@ def make_sd1(folder: Path) -> None:
     }
     vae: Json = {"block_out_channels": (8, 16), "norm_num_groups": 4}
     text: Json = {"num_hidden_layers": 2, "hidden_act": "quick_gelu"}
-    save_diffusion(folder, 80, SD1_SCHEDULER, unet, vae, text, pad="<|endoftext|>")
+    save_diffusion(folder, 80, SD1_SCHEDULER, unet, vae, text, first=True)
     publish_config(folder / "unet", SD1_UNET_KEYS)
     rewrite_weights(folder / "vae" / "diffusion_pytorch_model.safetensors", old_attention_name)
 
@@ -985,7 +995,7 @@ def make_sd2(folder: Path) -> None:
     }
     vae: Json = {"block_out_channels": (4, 8), "norm_num_groups": 2}
     text: Json = {"num_hidden_layers": 1, "hidden_act": "gelu"}
-    save_diffusion(folder, 90, SD2_SCHEDULER, unet, vae, text, pad="!")
+    save_diffusion(folder, 90, SD2_SCHEDULER, unet, vae, text, first=False)
     publish_config(folder / "unet", SD2_UNET_KEYS)
     publish_config(folder / "vae", scaling_factor=0.18215)
 
@@ -1047,8 +1057,21 @@ def run_scheduler(scheduler: Any, steps: int, seed: int) -> dict[str, Tensor]:
 # --- Sentences -----------------------------------------------------------------------------------
 
 
+def save_dense(folder: Path, inputs: int, seed: int) -> None:
+    """A layer behind pooling, as LaBSE has it."""
+    layer = randomise(nn.Linear(inputs, 12), seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"linear.{name}": value.half() for name, value in layer.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
+    activation = "torch.nn.modules.activation.Tanh"
+    sizes = {"in_features": inputs, "out_features": 12, "bias": True}
+    write_json(folder / "config.json", {**sizes, "activation_function": activation})
+
+
 def sentence_folder(folder: Path, model: nn.Module, seed: int, pooling: str, unit: bool) -> None:
-    """Adds a model and the files of sentence-transformers to a folder with a tokenizer."""
+    """Adds a model and the files of sentence-transformers to a folder with a tokenizer.
+
+    One that does not end in rows of unit length has a dense layer, a prompt and lower case instead."""
     save_transformers(randomise(model, seed), folder)
     rewrite_weights(
         folder / "model.safetensors",
@@ -1057,6 +1080,9 @@ def sentence_folder(folder: Path, model: nn.Module, seed: int, pooling: str, uni
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     if unit:
         modules.append(("2_Normalize", "Normalize"))  # has no files of its own
+    else:
+        modules.append(("2_Dense", "Dense"))
+        save_dense(folder / "2_Dense", model.config.hidden_size, seed + 1)
     write_json(
         folder / "modules.json",
         [
@@ -1064,9 +1090,12 @@ def sentence_folder(folder: Path, model: nn.Module, seed: int, pooling: str, uni
             for i, (path, kind) in enumerate(modules)
         ],
     )
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 16, "do_lower_case": False})
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 16, "do_lower_case": not unit})
     versions = {"sentence_transformers": "2.0.0", "transformers": "4.6.1", "pytorch": "1.8.1"}
-    write_json(folder / "config_sentence_transformers.json", {"__version__": versions})
+    prompts = {} if unit else {"prompts": {"q": "a query: "}, "default_prompt_name": "q"}
+    write_json(
+        folder / "config_sentence_transformers.json", {"__version__": versions, **prompts}
+    )
     modes = {
         f"pooling_mode_{mode}": mode == pooling
         for mode in ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")

@@ -64,8 +64,8 @@ pub(crate) struct Global {
     )]
     pub(crate) device: DeviceChoice,
 
-    /// What prompts are embedded with: all-MiniLM-L6-v2, or the folder of a sentence-transformers model or of a
-    /// CLIP [default: what the index or the model was made with].
+    /// What prompts are embedded with: all-MiniLM-L6-v2, or the folder of a sentence-transformers model or of a CLIP,
+    /// or its name among the models that were pulled [default: what the index or the model was made with].
     #[arg(
         long,
         global = true,

@@ -3,13 +3,13 @@
 use anyhow::{Context, Result};
 use serde_json::json;
 use unprompt::checker::Checker;
-use unprompt::diffusion::text_to_image::TextToImage;
 use unprompt::evaluate::adherence::{
     Adherence, AdherenceOptions, adherence, reconstructed, rendered,
 };
 use unprompt::pocket::Meaning;
 
-use super::{predictor, sentences};
+use super::located::{self, predictor};
+use super::sentences;
 use crate::args::{AdherenceArgs, Global};
 use crate::output::sheet::{self, Entry};
 use crate::output::stages::Stages;
@@ -21,7 +21,7 @@ const SHEET_IMAGES: usize = 64;
 pub(crate) fn run(args: &AdherenceArgs, global: &Global) -> Result<()> {
     let device = global.device.open()?;
     let sentences = sentences::chosen(global)?;
-    let model = TextToImage::open(&args.model, &device)?;
+    let model = located::diffusion(&args.model, global)?;
     let checker = Checker::open(&args.checker, &device)?;
     let predictor = predictor(&args.predictor, global)?;
     let options = AdherenceOptions {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use unprompt::image::blip::Blip;
 use unprompt::image::decode;
 
-use super::images;
+use super::{images, located};
 use crate::args::{CaptionArgs, Global};
 
 #[derive(Serialize)]
@@ -17,7 +17,7 @@ struct Line {
 }
 
 pub(crate) fn run(args: &CaptionArgs, global: &Global) -> Result<()> {
-    let model = Blip::open(&args.model, &global.device.open()?)?;
+    let model = Blip::open(&located::folder(&args.model), &global.device.open()?)?;
     let mut out = io::stdout().lock();
     images::each(
         &args.images,

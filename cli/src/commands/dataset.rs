@@ -2,16 +2,15 @@
 
 use anyhow::{Result, bail};
 use unprompt::dataset::{DatasetRecipe, PART_IMAGES};
-use unprompt::diffusion::text_to_image::TextToImage;
 
-use super::{command_line, sentences};
+use super::{command_line, located, sentences};
 use crate::args::{DatasetArgs, Global};
 use crate::output::stages::Stages;
 use crate::stop;
 
 pub(crate) fn run(args: &DatasetArgs, global: &Global) -> Result<()> {
     let sentences = sentences::chosen(global)?;
-    let model = TextToImage::open(&args.model, &global.device.open()?)?;
+    let model = located::diffusion(&args.model, global)?;
     let recipe = DatasetRecipe {
         folder: args.out.clone(),
         train: args.train,

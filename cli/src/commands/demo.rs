@@ -14,8 +14,9 @@ use unprompt::text::SentenceEncoder;
 use unprompt_index::Index;
 use unprompt_server::Config;
 
+use super::located::predictor;
+use super::sentences;
 use super::serve::serve;
-use super::{predictor, sentences};
 use crate::args::{DemoArgs, Global};
 use crate::output::sheet::{self, Entry};
 use crate::output::stages::Stages;

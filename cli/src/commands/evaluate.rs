@@ -16,7 +16,8 @@ use unprompt::pocket::{Prompts, Split};
 use unprompt::predictor::{Predictor, files};
 use unprompt::train::checkpoint::write_atomically;
 
-use super::{predictor, sentences};
+use super::located::predictor;
+use super::sentences;
 use crate::args::{EvaluateArgs, Global};
 use crate::output::stages::Stages;
 use crate::output::table;

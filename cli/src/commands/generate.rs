@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use unprompt::diffusion::text_to_image::{Order, TextToImage};
+use unprompt::diffusion::text_to_image::Order;
 use unprompt::metadata::{Embedded, write};
 use unprompt::train::checkpoint::write_atomically;
 
-use super::sentences;
+use super::{located, sentences};
 use crate::args::{GenerateArgs, Global};
 use crate::output::stages::Stages;
 use crate::stop;
@@ -16,7 +16,7 @@ use crate::stop;
 const BATCH_IMAGES: usize = 64;
 
 pub(crate) fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
-    let model = TextToImage::open(&args.model, &global.device.open()?)?;
+    let model = located::diffusion(&args.model, global)?;
     let sentences = match model.sentence_encoder() {
         Some(encoder) => Some(sentences::named(&encoder.name, global)?),
         None => None,

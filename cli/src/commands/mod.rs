@@ -12,6 +12,7 @@ mod generate;
 mod graft;
 mod images;
 mod index;
+mod located;
 mod models;
 mod read;
 mod reverse;
@@ -28,7 +29,7 @@ use anyhow::Result;
 use unprompt::predictor::Predictor;
 use unprompt_index::Filter;
 
-use crate::args::{Cli, Command, Global, HitArgs};
+use crate::args::{Cli, Command, HitArgs};
 
 /// Runs the command that was given.
 pub(crate) fn run(cli: &Cli) -> Result<()> {
@@ -54,10 +55,6 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(args, global),
         Command::Models(command) => models::run(command, global),
     }
-}
-
-fn predictor(name_or_folder: &str, global: &Global) -> Result<Predictor> {
-    Ok(Predictor::open(name_or_folder, &global.device.open()?)?)
 }
 
 /// What a user is told who gets no confidence from a model.

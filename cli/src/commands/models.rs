@@ -1,8 +1,11 @@
 //! `models`: what the model store knows and has.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use unprompt::error::one_line;
 use unprompt::models::ModelStore;
+use unprompt::models::recommended::RECOMMENDED;
 
 use crate::args::{Global, ModelsCommand};
 use crate::output::progress::Download;
@@ -27,15 +30,45 @@ pub(crate) fn run(command: &ModelsCommand, global: &Global) -> Result<()> {
                     model.purpose
                 );
             }
+            say!("\nof others, with the digests that the hub lists:");
+            for model in RECOMMENDED {
+                let name = model.id.rsplit('/').next().unwrap_or(model.id);
+                let place = match store.folder(name) {
+                    Some(folder) => folder.display().to_string(),
+                    None => format!("not here; unprompt models pull {}", model.id),
+                };
+                let (size, license) = (model.size_mb, model.license);
+                say!(
+                    "{}  about {size} MB  {license}  {}\n    {place}",
+                    model.id,
+                    model.purpose
+                );
+            }
         }
-        ModelsCommand::Pull { name } => {
-            let files = store.pull(name, &mut Download::new(global.quiet))?;
-            say!("{}", files.dir().display());
+        ModelsCommand::Pull { name, revision } => {
+            let progress = &mut Download::new(global.quiet);
+            let known = store.list().iter().any(|it| it.model.is_called(name));
+            let folder = if known || !name.contains('/') {
+                store.pull(name, progress)?.dir().to_owned()
+            } else {
+                store.pull_repository(name, revision, progress)?
+            };
+            say!("{}", folder.display());
         }
-        ModelsCommand::Path { name } => match store.find(name)? {
-            Some(files) => say!("{}", files.dir().display()),
+        ModelsCommand::Path { name } => match find(&store, name)? {
+            Some(folder) => say!("{}", folder.display()),
             None => bail!("{name} is not on this machine: unprompt models pull {name}"),
         },
     }
     Ok(())
+}
+
+/// The folder of a model of the catalogue, or of what was fetched from a repository.
+fn find(store: &ModelStore, name: &str) -> Result<Option<PathBuf>> {
+    let known = store.list().iter().any(|it| it.model.is_called(name));
+    let fetched = store.folder(name.rsplit('/').next().unwrap_or(name));
+    match fetched {
+        Some(folder) if !known => Ok(Some(folder)),
+        _ => Ok(store.find(name)?.map(|files| files.dir().to_owned())),
+    }
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use unprompt::diffusion::text_to_image::TextToImage;
 use unprompt::image::decode;
 use unprompt::reverse::verify::{Remade, Verifier};
 use unprompt::reverse::{ReverseAnswer, ReverseOptions, Reverser};
 use unprompt::text::SentenceEncoder;
 use unprompt_index::Index;
 
-use super::{filter, images, predictor, sentences, warn_of_no_fit};
+use super::located::{self, predictor};
+use super::{filter, images, sentences, warn_of_no_fit};
 use crate::args::{Global, ReverseArgs};
 use crate::output::sheet::{self, Entry};
 use crate::output::table;
@@ -101,7 +101,7 @@ struct Proof<'a> {
 
 impl<'a> Proof<'a> {
     fn new(folder: &'a Path, args: &ReverseArgs, global: &Global) -> Result<Self> {
-        let generator = TextToImage::open(&args.diffusion, &global.device.open()?)?;
+        let generator = located::diffusion(&args.diffusion, global)?;
         let options = generator.usual_options();
         let sentences = generator.sentence_encoder();
         let sentences = sentences.map(|it| sentences::named(&it.name, global));

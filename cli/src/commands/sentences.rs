@@ -8,6 +8,7 @@ use unprompt::predictor::{Predictor, published_folder};
 use unprompt::text::SentenceEncoder;
 use unprompt_index::Index;
 
+use super::located;
 use crate::args::Global;
 use crate::output::progress::Download;
 
@@ -16,10 +17,19 @@ const DEFAULT: &str = "all-MiniLM-L6-v2";
 
 /// The one that was asked for, or the default.
 pub(crate) fn chosen(global: &Global) -> Result<SentenceEncoder> {
-    open(
-        global.sentence_encoder.as_deref().unwrap_or(DEFAULT),
-        global,
-    )
+    let Some(name_or_folder) = global.sentence_encoder.as_deref() else {
+        return in_store(DEFAULT, global);
+    };
+    let name = published_folder(name_or_folder).unwrap_or(Path::new(name_or_folder));
+    let listed = ModelStore::from_env()?.list();
+    let known = listed.iter().any(|it| it.model.is_called(name_or_folder));
+    let folder = located::folder(name);
+    // Of a model of the catalogue only the files that are needed are kept, without those that say how.
+    if name.is_dir() || folder.is_dir() && !known {
+        in_folder(&folder, global)
+    } else {
+        in_store(name_or_folder, global)
+    }
 }
 
 /// The one that was asked for, or that of an index.
@@ -42,7 +52,7 @@ pub(crate) fn of_predictor(predictor: &Predictor, global: &Global) -> Result<Sen
 /// That of this name, wherever it may be; the one that was asked for, if this is not the default.
 pub(crate) fn named(name: &str, global: &Global) -> Result<SentenceEncoder> {
     if name == DEFAULT {
-        return open(DEFAULT, global);
+        return in_store(DEFAULT, global);
     }
     if global.sentence_encoder.is_some() {
         return chosen(global);
@@ -56,14 +66,9 @@ pub(crate) fn named(name: &str, global: &Global) -> Result<SentenceEncoder> {
     }
 }
 
-/// A model of the catalogue, which is fetched if need be, or a folder.
-fn open(name_or_folder: &str, global: &Global) -> Result<SentenceEncoder> {
-    let folder = published_folder(name_or_folder).unwrap_or(Path::new(name_or_folder));
-    if folder.is_dir() {
-        return in_folder(folder, global);
-    }
-    let store = ModelStore::from_env()?;
-    let files = store.pull(name_or_folder, &mut Download::new(global.quiet))?;
+/// A model of the catalogue, which is fetched if need be.
+fn in_store(name: &str, global: &Global) -> Result<SentenceEncoder> {
+    let files = ModelStore::from_env()?.pull(name, &mut Download::new(global.quiet))?;
     Ok(SentenceEncoder::load(&files, &global.device.open()?)?)
 }
 

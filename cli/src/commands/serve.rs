@@ -4,7 +4,8 @@ use anyhow::Result;
 use unprompt_index::Index;
 use unprompt_server::{Config, Server};
 
-use super::{predictor, sentences, warn_of_no_fit};
+use super::located::predictor;
+use super::{sentences, warn_of_no_fit};
 use crate::args::{Global, ServeArgs};
 use crate::stop;
 

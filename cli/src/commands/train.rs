@@ -8,7 +8,7 @@ use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
 use unprompt::train::start::{Start, pretrained, published, white_box};
 
-use super::{command_line, sentences};
+use super::{command_line, located, sentences};
 use crate::args::{Global, TrainArgs};
 use crate::output::stages::Stages;
 use crate::stop;
@@ -23,7 +23,7 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
         let start = Start::Predictor { model };
         return Ok((config.encoder, config.preprocess, start));
     }
-    if let Some(folder) = args.weights.clone() {
+    if let Some(folder) = args.weights.as_deref().map(located::folder) {
         let (encoder, preprocess) = published(&folder)?;
         let found = encoder.name();
         if let Some(asked) = args.encoder.as_ref().filter(|it| it.name() != found) {

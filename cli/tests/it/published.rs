@@ -90,6 +90,16 @@ fn a_clip_answers_without_training() {
             .collect()
     };
     assert_eq!(prompts(&here), prompts(&found));
+    let by_name = [
+        "reverse",
+        "clip.idx",
+        "a.png",
+        "--json",
+        "--model",
+        "clip:clip",
+    ];
+    let by_name = json_lines(&with_models(at, by_name).ok()).remove(0);
+    assert_eq!(by_name["prompt"], answer["prompt"]);
 
     // What was made with another encoder is refused.
     let bert = published("bert-sentence");

@@ -30,20 +30,8 @@ impl Ddim {
 }
 
 impl Sampler for Ddim {
-    fn len(&self) -> usize {
-        self.timesteps.len()
-    }
-
-    fn timestep(&self, number: usize) -> f64 {
-        self.timesteps[number]
-    }
-
-    fn start(&self, noise: &Tensor) -> Result<Tensor> {
-        Ok(noise.clone())
-    }
-
-    fn input(&self, latents: &Tensor, _: usize) -> Result<Tensor> {
-        Ok(latents.clone())
+    fn timesteps(&self) -> &[f64] {
+        &self.timesteps
     }
 
     fn step(&mut self, output: &Tensor, latents: &Tensor, number: usize) -> Result<Tensor> {

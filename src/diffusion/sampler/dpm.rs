@@ -43,20 +43,8 @@ impl DpmSolver {
 }
 
 impl Sampler for DpmSolver {
-    fn len(&self) -> usize {
-        self.timesteps.len()
-    }
-
-    fn timestep(&self, number: usize) -> f64 {
-        self.timesteps[number]
-    }
-
-    fn start(&self, noise: &Tensor) -> Result<Tensor> {
-        Ok(noise.clone())
-    }
-
-    fn input(&self, latents: &Tensor, _: usize) -> Result<Tensor> {
-        Ok(latents.clone())
+    fn timesteps(&self) -> &[f64] {
+        &self.timesteps
     }
 
     fn step(&mut self, output: &Tensor, latents: &Tensor, number: usize) -> Result<Tensor> {
@@ -65,7 +53,7 @@ impl Sampler for DpmSolver {
         let clean = self.predicts.clean(output, latents, signal * signal)?;
         // Sigma falls, to zero at last: this is exp(-h) of the paper.
         let ratio = self.sigmas[number + 1] / self.sigmas[number];
-        let is_last = number + 1 == self.len();
+        let is_last = number + 1 == self.timesteps.len();
         let towards = match self.before.as_ref().filter(|_| !is_last) {
             Some(before) => {
                 let width = self.log_ratio(number + 1) - self.log_ratio(number);

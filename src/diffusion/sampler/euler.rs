@@ -20,12 +20,8 @@ impl Euler {
 }
 
 impl Sampler for Euler {
-    fn len(&self) -> usize {
-        self.steps.timesteps.len()
-    }
-
-    fn timestep(&self, number: usize) -> f64 {
-        self.steps.timesteps[number]
+    fn timesteps(&self) -> &[f64] {
+        &self.steps.timesteps
     }
 
     fn start(&self, noise: &Tensor) -> Result<Tensor> {

@@ -55,12 +55,8 @@ impl LinearMultistep {
 }
 
 impl Sampler for LinearMultistep {
-    fn len(&self) -> usize {
-        self.steps.timesteps.len()
-    }
-
-    fn timestep(&self, number: usize) -> f64 {
-        self.steps.timesteps[number]
+    fn timesteps(&self) -> &[f64] {
+        &self.steps.timesteps
     }
 
     fn start(&self, noise: &Tensor) -> Result<Tensor> {

@@ -26,6 +26,9 @@ pub(super) fn search(
     }];
     let mut done: Vec<Beam> = vec![];
     for length in 1..=most {
+        if running.is_empty() {
+            break;
+        }
         let texts: Vec<Vec<u32>> = running.iter().map(|beam| beam.ids.clone()).collect();
         let next = predict(&texts)?;
         let mut candidates = candidates(&running, &next, 2 * beams);

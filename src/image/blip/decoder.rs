@@ -10,13 +10,12 @@ use crate::nn::linear::Linear;
 use crate::nn::mlp::{Activation, Mlp};
 use crate::nn::norm::LayerNorm;
 
-/// Sizes of the decoder; those of `Salesforce/blip-image-captioning-base` where a file is silent.
+/// Sizes of the decoder; the defaults of transformers where a file is silent.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub(super) struct DecoderConfig {
     vocab_size: usize,
     hidden_size: usize,
-    encoder_hidden_size: usize,
     intermediate_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
@@ -32,7 +31,6 @@ impl Default for DecoderConfig {
         Self {
             vocab_size: 30_524,
             hidden_size: 768,
-            encoder_hidden_size: 768,
             intermediate_size: 3072,
             num_hidden_layers: 12,
             num_attention_heads: 8,
@@ -73,7 +71,8 @@ struct Layer {
 }
 
 impl TextDecoder {
-    pub(super) fn new(config: &DecoderConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+    /// `seen` is the length of the tokens of an image.
+    pub(super) fn new(config: &DecoderConfig, seen: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         let (dim, eps) = (config.hidden_size, config.layer_norm_eps);
         let bert = vb.pp("bert");
         let embeddings = bert.pp("embeddings");
@@ -99,7 +98,7 @@ impl TextDecoder {
             places: table(config.max_position_embeddings, "position_embeddings")?,
             norm: LayerNorm::new(dim, eps, embeddings.pp("LayerNorm"))?,
             layers: (0..config.num_hidden_layers)
-                .map(|layer| Layer::new(config, &layers.pp(layer)))
+                .map(|layer| Layer::new(config, seen, &layers.pp(layer)))
                 .collect::<Result<_>>()?,
             transform: Linear::new(dim, dim, transform.pp("dense"))?,
             activation: config.hidden_act,
@@ -149,7 +148,7 @@ impl TextDecoder {
 }
 
 impl Layer {
-    fn new(config: &DecoderConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+    fn new(config: &DecoderConfig, seen: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         let (dim, heads, eps) = (
             config.hidden_size,
             config.num_attention_heads,
@@ -162,12 +161,7 @@ impl Layer {
             attention_norm: norm(attention.clone())?,
             attention: Attention::new(dim, heads, projections(&attention))?,
             image_norm: norm(image.clone())?,
-            image: Attention::to_source(
-                dim,
-                config.encoder_hidden_size,
-                heads,
-                projections(&image),
-            )?,
+            image: Attention::to_source(dim, seen, heads, projections(&image))?,
             mlp: Mlp::new(dim, config.intermediate_size, config.hidden_act, mlp)?,
             mlp_norm: norm(vb.clone())?,
         })

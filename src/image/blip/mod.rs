@@ -10,19 +10,20 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
-use serde::Deserialize;
+use serde_json::Value;
 
 use self::decoder::{DecoderConfig, TextDecoder};
+use super::encoders::EncoderConfig;
 use super::preprocess::Preprocess;
 use super::published::preprocess;
 use super::vit::{Vit, VitConfig};
 use crate::device::in_pieces;
 use crate::error::{Error, Result};
-use crate::files::json;
+use crate::files::{json, overlaid};
 use crate::nn::mlp::Activation;
 use crate::text::tokenize::Tokenizer;
 use crate::weights::checkpoint::Checkpoint;
-use crate::weights::layout::{Layout, Source};
+use crate::weights::layout::{Layout, Source, renamed};
 
 /// Tokens of the longest caption, as `generate` of transformers has it.
 const MAX_TOKENS: usize = 20;
@@ -30,55 +31,31 @@ const MAX_TOKENS: usize = 20;
 /// Images in work at once.
 const BATCH_IMAGES: usize = 8;
 
-/// `config.json`.
-#[derive(Clone, Debug, Deserialize)]
-struct BlipConfig {
-    vision_config: VisionConfig,
-    text_config: DecoderConfig,
-}
-
-/// Sizes of the vision transformer; those of `Salesforce/blip-image-captioning-base` where a file is silent.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-struct VisionConfig {
-    image_size: usize,
-    patch_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    hidden_act: Activation,
-    layer_norm_eps: f64,
-}
-
-impl Default for VisionConfig {
-    fn default() -> Self {
-        Self {
-            image_size: 384,
-            patch_size: 16,
-            hidden_size: 768,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            intermediate_size: 3072,
-            hidden_act: Activation::Gelu,
-            layer_norm_eps: 1e-5,
-        }
+/// Sizes of the vision transformer where a file is silent: the defaults of transformers.
+fn usual_vision() -> VitConfig {
+    VitConfig {
+        image_size: 384,
+        patch_size: 16,
+        hidden_size: 768,
+        num_hidden_layers: 12,
+        num_attention_heads: 12,
+        intermediate_size: 3072,
+        hidden_act: Activation::Gelu,
+        layer_norm_eps: 1e-5,
     }
 }
 
-impl From<VisionConfig> for VitConfig {
-    fn from(config: VisionConfig) -> Self {
-        Self {
-            image_size: config.image_size,
-            patch_size: config.patch_size,
-            hidden_size: config.hidden_size,
-            num_hidden_layers: config.num_hidden_layers,
-            num_attention_heads: config.num_attention_heads,
-            intermediate_size: config.intermediate_size,
-            hidden_act: config.hidden_act,
-            layer_norm_eps: config.layer_norm_eps,
-        }
-    }
+/// The sizes of both halves, as `config.json` has them.
+fn sizes(config: &Value) -> serde_json::Result<(VitConfig, DecoderConfig)> {
+    let vision = overlaid(
+        serde_json::to_value(usual_vision())?,
+        &config["vision_config"],
+    );
+    let text = overlaid(serde_json::json!({}), &config["text_config"]);
+    Ok((
+        serde_json::from_value(vision)?,
+        serde_json::from_value(text)?,
+    ))
 }
 
 /// Both halves, the vision transformer by the names that a ViT has.
@@ -115,14 +92,8 @@ fn source(name: &str) -> Source {
     let Some(own) = name.strip_prefix("vision_model.") else {
         return Source::whole(name);
     };
-    let renamed = |name: &str, parts: &[(&str, &str)]| {
-        parts
-            .iter()
-            .find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)))
-    };
     let Some(rest) = own.strip_prefix("encoder.layer.") else {
-        let part = renamed(own, &PARTS).unwrap_or_else(|| own.to_owned());
-        return Source::whole(format!("vision_model.{part}"));
+        return Source::whole(format!("vision_model.{}", renamed(own, &PARTS)));
     };
     let (number, part) = rest.split_once('.').unwrap_or((rest, ""));
     let block = format!("vision_model.encoder.layers.{number}");
@@ -132,8 +103,7 @@ fn source(name: &str) -> Source {
             return Source::rows(format!("{block}.self_attn.qkv.{rest}"), index, 3);
         }
     }
-    let part = renamed(part, &IN_BLOCK).unwrap_or_else(|| part.to_owned());
-    Source::whole(format!("{block}.{part}"))
+    Source::whole(format!("{block}.{}", renamed(part, &IN_BLOCK)))
 }
 
 /// The model, loaded.
@@ -152,32 +122,27 @@ impl Blip {
     /// [`Error::Unsupported`] if it is another model, else what is wrong with a file.
     pub fn open(folder: &Path, device: &Device) -> Result<Self> {
         let path = folder.join("config.json");
-        let kind: serde_json::Value = json(&path)?;
-        if kind["model_type"] != "blip" {
-            let why = format!("model_type {} is not \"blip\"", kind["model_type"]);
+        let config: Value = json(&path)?;
+        if config["model_type"] != "blip" {
+            let why = format!("model_type {} is not \"blip\"", config["model_type"]);
             return Err(Error::Unsupported { path, why });
         }
-        let config = BlipConfig::deserialize(kind).map_err(|source| Error::ModelConfig {
+        let (vit, text) = sizes(&config).map_err(|source| Error::ModelConfig {
             path: path.clone(),
             source,
         })?;
+        let preprocess = preprocess(&folder.join("preprocessor_config.json"))?;
+        let checked = EncoderConfig::Vit(vit.clone()).check(&preprocess);
+        checked.map_err(|source| Error::Weights { path, source })?;
         let checkpoint = Checkpoint::open(folder, "model")?;
-        let vit = VitConfig::from(config.vision_config);
         let (vision, decoder) = checkpoint.build(LAYOUT, device, |vb| {
+            let decoder = vb.pp("text_decoder");
             Ok((
                 Vit::new(&vit, vb.pp("vision_model"))?,
-                TextDecoder::new(&config.text_config, &vb.pp("text_decoder"))?,
+                TextDecoder::new(&text, vit.hidden_size, &decoder)?,
             ))
         })?;
-        let preprocess = preprocess(&folder.join("preprocessor_config.json"))?;
-        if preprocess.size != vit.image_size {
-            let why = format!(
-                "image_size {} for images of size {}",
-                vit.image_size, preprocess.size
-            );
-            return Err(Error::Unsupported { path, why });
-        }
-        let max_tokens = config.text_config.max_position_embeddings;
+        let max_tokens = text.max_position_embeddings;
         Ok(Self {
             vision,
             decoder,
@@ -211,7 +176,7 @@ impl Blip {
             .map(|image| {
                 let seen = seen.narrow(0, image, 1)?;
                 let (begin, end) = (self.decoder.begin(), self.decoder.end());
-                let most = most.min(self.decoder.places() - 1);
+                let most = most.min(self.decoder.places().saturating_sub(1));
                 let found = beams::search(begin, end, beams, most, |texts| {
                     let (count, length) = (texts.len(), texts[0].len());
                     let ids: Vec<u32> = texts.concat();

@@ -9,6 +9,7 @@ use candle_core::{IndexOp, Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
+use crate::files::overlaid;
 use crate::nn::block::{Block, BlockSizes, CLIP_NAMES};
 use crate::nn::linear::Linear;
 use crate::nn::mlp::Activation;
@@ -67,7 +68,9 @@ impl ClipVisionConfig {
         let Some(own) = config.get("vision_config") else {
             return Self::deserialize(config);
         };
-        let mut read = Self::deserialize(own)?;
+        // Old files repeat the settings, and these count.
+        let own = overlaid(own.clone(), &config["vision_config_dict"]);
+        let mut read: Self = serde_json::from_value(own)?;
         if let Some(dim) = config.get("projection_dim") {
             read.projection_dim = usize::deserialize(dim)?;
         }

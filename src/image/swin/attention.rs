@@ -20,8 +20,8 @@ pub(super) struct WindowSizes {
     pub(super) map: usize,
     /// Width and height of a window in tokens.
     pub(super) window: usize,
-    /// Whether windows are shifted by half.
-    pub(super) shifted: bool,
+    /// Where windows are shifted by half, what is added to the scores of tokens that only the shift brings together.
+    pub(super) shift: Option<f32>,
     /// The window that positions were learnt with, if it was another; else 0.
     pub(super) pretrained: usize,
     /// Length of a token.
@@ -54,7 +54,7 @@ impl WindowAttention {
         if heads == 0 || !dim.is_multiple_of(heads) {
             candle_core::bail!("{heads} attention heads do not divide {dim} dimensions");
         }
-        let windows = Windows::new(sizes.map, sizes.window, sizes.shifted, vb.device())?;
+        let windows = Windows::new(sizes.map, sizes.window, sizes.shift, vb.device())?;
         let inner = vb.pp("self");
         let biased = if with_bias {
             Linear::new

@@ -54,6 +54,18 @@ pub struct SwinConfig {
     pub hidden_act: Activation,
     /// Added to variances.
     pub layer_norm_eps: f64,
+    /// Added to the scores of tokens that share a window only because the shift wraps around: -100 twice in Hugging
+    /// Face's model.
+    #[serde(default = "usual_mask", skip_serializing_if = "is_usual_mask")]
+    pub mask: f32,
+}
+
+fn usual_mask() -> f32 {
+    -200.0
+}
+
+fn is_usual_mask(mask: &f32) -> bool {
+    *mask == usual_mask()
 }
 
 /// Settings that are known in one value alone.
@@ -82,6 +94,7 @@ impl Architecture for SwinConfig {
             qkv_bias: true,
             hidden_act: Activation::GeluTanh,
             layer_norm_eps: 1e-5,
+            mask: usual_mask(),
         }
     }
 
@@ -151,7 +164,7 @@ impl Swin {
                     let sizes = WindowSizes {
                         map,
                         window: config.window_size,
-                        shifted: block % 2 == 1,
+                        shift: (block % 2 == 1).then_some(config.mask),
                         pretrained: *config.pretrained_window_sizes.get(number).unwrap_or(&0),
                         dim,
                         heads: config.num_heads[number],

