@@ -15,7 +15,10 @@ printf 'a red fox\nan old castle at dusk\n' > "$scratch/prompts.txt"
 measure() {
     what=$1
     shift
-    /usr/bin/time -f "%M %e" -o "$scratch/time" "$@" > /dev/null 2> "$scratch/said" || cat "$scratch/said" >&2
+    if ! /usr/bin/time -f "%M %e" -o "$scratch/time" "$@" > /dev/null 2> "$scratch/said"; then
+        cat "$scratch/said" >&2
+        return 1
+    fi
     awk -v what="$what" '{ printf "%-58s %6.0f MiB %7.2f s\n", what, $1 / 1024, $2 }' "$scratch/time"
 }
 for clip in clip-vit-base-patch32 clip-vit-large-patch14 CLIP-ViT-H-14; do

@@ -425,6 +425,15 @@ pub enum Error {
         main: &'static str,
     },
 
+    /// A sentence encoder gave something that is no number.
+    #[error(
+        "what the sentence encoder {encoder} makes of a text is no number: are its weights damaged?"
+    )]
+    NoEmbedding {
+        /// The encoder's name.
+        encoder: String,
+    },
+
     /// A model was trained with another sentence encoder.
     #[error("the model was trained with the sentence encoder {expected}, not with {found}")]
     OtherEncoder {
@@ -508,7 +517,8 @@ pub enum Error {
 
     /// An index holds the embeddings of one sentence encoder, and those of another were given.
     #[error(
-        "the index holds embeddings of {index}, which cannot be compared with those of {model}"
+        "the index holds embeddings of {index}, and the model predicts those of {model}: take the model and the \
+         sentence encoder that belong to the index"
     )]
     EncoderMismatch {
         /// The index's encoder.
@@ -887,13 +897,22 @@ fn shortened(names: &[String]) -> String {
     text
 }
 
+/// What an error says, without the trace of calls that candle adds where one is asked for.
+pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut bare = error.downcast_ref::<candle_core::Error>();
+    while let Some(candle_core::Error::WithBacktrace { inner, .. }) = bare {
+        bare = Some(inner);
+    }
+    bare.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// An error and its causes on one line, each after a colon. A cause whose words its error repeats is
 /// left out.
 pub fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
+    let mut line = words(error);
     let mut next = error.source();
     while let Some(cause) = next {
-        let words = cause.to_string();
+        let words = words(cause);
         if !line.contains(&words) {
             line.push_str(": ");
             line.push_str(&words);

@@ -58,6 +58,20 @@ const SCHEDULE_FIXED: &[(&str, &str)] = &[
     ("interpolation_type", "\"linear\""),
 ];
 
+/// Schedulers that lead other ways to where any sampler leads: their schedules of noise are the same.
+const SAME_FLOW: [&str; 10] = [
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "IPNDMScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "UniPCMultistepScheduler",
+];
+
 /// The files beside the weights.
 const SETTINGS: [&str; 9] = [
     "scheduler/scheduler_config.json",
@@ -216,9 +230,15 @@ fn schedule(path: &Path) -> Result<(NoiseSchedule, SamplerKind)> {
         "EulerDiscreteScheduler" => SamplerKind::Euler,
         "LMSDiscreteScheduler" => SamplerKind::LinearMultistep,
         "DPMSolverMultistepScheduler" => SamplerKind::DpmSolver,
-        other => {
-            tracing::warn!("the scheduler {other} is not known; k_dpmpp_2m stands in for it");
+        other if SAME_FLOW.contains(&other) => {
+            tracing::info!("k_dpmpp_2m stands in for {other}, which is not known");
             SamplerKind::DpmSolver
+        }
+        other => {
+            return Err(Error::Unsupported {
+                path: path.to_owned(),
+                why: format!("the scheduler {other} is not known"),
+            });
         }
     };
     Ok((schedule, sampler))

@@ -21,8 +21,9 @@ use super::unet::config::UNetConfig;
 use super::vae::{CodecConfig, LatentCodec};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
+use crate::models;
+use crate::random;
 use crate::text::{EncoderIdentity, SentenceEncoder};
-use crate::{models, random};
 
 /// Names of the files in a model's folder, as diffusers lays it out.
 pub mod files {

@@ -47,6 +47,9 @@ pub fn build(
     Ok(ingest.finish(observe)?.stats)
 }
 
+/// Digits of a digest that tell encoders of one name apart in a message.
+const DIGITS_SHOWN: usize = 12;
+
 /// The index's name for a sentence encoder.
 fn index_encoder(identity: &EncoderIdentity) -> Encoder {
     let EncoderIdentity { name, sha256, dim } = identity.clone();
@@ -66,12 +69,13 @@ pub fn check_encoder(encoder: &Encoder, identity: &EncoderIdentity) -> Result<()
     if (&encoder.digest, encoder.dim) == (&identity.sha256, identity.dim) {
         return Ok(());
     }
+    let told = |name: &str, dim: usize, digest: &str| {
+        let digest = digest.get(..DIGITS_SHOWN).unwrap_or(digest);
+        format!("{name} ({dim} dimensions, {digest})")
+    };
     let Encoder { name, digest, dim } = encoder;
     Err(Error::EncoderMismatch {
-        index: format!("{name} ({dim} dimensions, SHA-256 {digest})"),
-        model: format!(
-            "{} ({} dimensions, SHA-256 {})",
-            identity.name, identity.dim, identity.sha256
-        ),
+        index: told(name, *dim, digest),
+        model: told(&identity.name, identity.dim, &identity.sha256),
     })
 }

@@ -213,7 +213,7 @@ impl ModelStore {
     /// The folder of this name among those in which models are kept, in or out of the catalogue. Nothing in it is
     /// verified.
     pub fn folder(&self, name: &str) -> Option<PathBuf> {
-        let is_plain = !name.starts_with('.') && !name.contains(['/', '\\']);
+        let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
         let folders = [&self.home].into_iter().chain(&self.others);
         let mut folders = folders.map(|folder| folder.join(name));
         folders.find(|folder| is_plain && folder.is_dir())

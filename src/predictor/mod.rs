@@ -16,7 +16,7 @@ mod model;
 pub mod network;
 pub mod ranking;
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use candle_core::Device;
 use image::RgbImage;
@@ -285,6 +285,18 @@ fn members(bundle: &Bundle) -> Result<Vec<(Member, Bundle)>> {
     if !config.members.iter().all(|it| it.weight >= 0.0) || (sum - 1.0).abs() > 1e-6 {
         return Err(Error::EnsembleWeights {
             path: bundle.path(files::ENSEMBLE),
+        });
+    }
+    let is_below = |member: &Member| {
+        let parts = Path::new(&member.folder).components();
+        parts
+            .into_iter()
+            .all(|part| matches!(part, Component::Normal(_)))
+    };
+    if let Some(member) = config.members.iter().find(|it| !is_below(it)) {
+        return Err(Error::Unsupported {
+            path: bundle.path(files::ENSEMBLE),
+            why: format!("{:?} is no folder below it", member.folder),
         });
     }
     let open = |member: Member| {

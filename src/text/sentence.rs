@@ -395,7 +395,13 @@ impl SentenceEncoder {
                 for layer in &self.layers {
                     rows = layer.forward(&rows)?;
                 }
-                Ok(pool::unit_rows(&rows)?.to_vec2()?)
+                let rows: Vec<Vec<f32>> = pool::unit_rows(&rows)?.to_vec2()?;
+                if rows.iter().flatten().all(|value| value.is_finite()) {
+                    return Ok(rows);
+                }
+                Err(Error::NoEmbedding {
+                    encoder: self.identity.name.clone(),
+                })
             }
             Reading::Tokens => texts
                 .iter()

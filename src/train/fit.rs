@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use xxhash_rust::xxh3::xxh3_64;
@@ -45,6 +45,9 @@ pub struct FitOptions {
     pub seed: u64,
     /// Worker threads on the CPU; each takes an equal part of every batch.
     pub threads: usize,
+    /// Pieces that each worker takes its part of a batch in, one after the other: a step is the same but for
+    /// rounding, unless its examples are told from each other, and needs memory for a piece alone.
+    pub accumulate: usize,
     /// Steps from one checkpoint to the next.
     pub checkpoint_every: usize,
     /// Epochs without a better validation score after which the run ends; `None` to never end early.
@@ -66,6 +69,7 @@ impl Default for FitOptions {
             average: None,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            accumulate: 1,
             checkpoint_every: 250,
             patience: None,
             precision: Precision::Full,
@@ -156,6 +160,7 @@ impl<'a> Fit<'a> {
         for (name, value) in [
             ("batch size", options.batch_size),
             ("epochs", options.epochs),
+            ("pieces of a batch", options.accumulate),
             ("validation examples", task.validation_len()),
         ] {
             if value == 0 {
@@ -429,20 +434,18 @@ impl<'a> Fit<'a> {
                 epoch,
                 rng: self.chance(step, worker),
             };
-            let (parts, gradients) = self.options.precision.within(|| {
-                let Loss { total, parts } = self.task.loss(part, &mut draw)?;
-                Ok::<_, Error>((parts, total.backward()?))
-            })?;
-            let gradients = self
-                .optimiser
-                .vars()
-                .zip(&self.names)
-                .map(|(var, name)| match gradients.get(var) {
-                    Some(gradient) => Ok(gradient.clone()),
-                    None => Err(Error::NoGradient { name: name.clone() }),
-                })
-                .collect::<Result<Vec<_>>>()?;
-            Ok((parts, gradients))
+            let (mut losses, mut sum) = (vec![], None);
+            for piece in part.chunks(part.len().div_ceil(self.options.accumulate)) {
+                let share = piece.len() as f64 / part.len() as f64;
+                let (parts, gradients) = self.gradients(piece, &mut draw)?;
+                workers::add(&mut losses, &parts, share);
+                sum = Some(match sum {
+                    None => (share, gradients),
+                    Some(sum) => (1.0, gradients::combine(&[sum, (share, gradients)])?),
+                });
+            }
+            let (_, gradients) = sum.unwrap_or_default();
+            Ok((losses, gradients))
         })?;
         let gradients = gradients::combine(&parts)?;
         let norm = gradients::norm(&gradients)?;
@@ -455,6 +458,20 @@ impl<'a> Fit<'a> {
             average.update(step)?;
         }
         Ok(Some(losses))
+    }
+
+    /// The parts of the loss on some examples, and its gradient for each variable.
+    fn gradients(&self, examples: &[usize], draw: &mut Draw) -> Result<(Vec<f64>, Vec<Tensor>)> {
+        let (parts, gradients) = self.options.precision.within(|| {
+            let Loss { total, parts } = self.task.loss(examples, draw)?;
+            Ok::<_, Error>((parts, total.backward()?))
+        })?;
+        let of = |(var, name): (&Var, &String)| match gradients.get(var) {
+            Some(gradient) => Ok(gradient.clone()),
+            None => Err(Error::NoGradient { name: name.clone() }),
+        };
+        let vars = self.optimiser.vars().zip(&self.names);
+        Ok((parts, vars.map(of).collect::<Result<_>>()?))
     }
 
     /// The generator of a worker at a step: a function of these and the seed alone.

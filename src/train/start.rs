@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use serde_json::Value;
 
 use super::checkpoint::write_tensors;
 use super::contrast::ContrastTask;
@@ -26,10 +27,11 @@ use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
 use crate::image::published::PublishedEncoder;
 use crate::image::unet::{CaptionerConfig, UNetEncoderConfig};
+use crate::models;
 use crate::predictor::config::PredictorConfig;
 use crate::predictor::files;
 use crate::text::SentenceEncoder;
-use crate::{models, weights};
+use crate::weights;
 
 /// What a predictor's network begins with; what is not named here begins with random numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,11 +86,10 @@ pub fn pretrained(model: &str) -> Result<PredictorConfig> {
 /// # Errors
 /// What [`PublishedEncoder::open`] says.
 pub fn published(folder: &Path) -> Result<(EncoderConfig, Preprocess)> {
-    let PublishedEncoder {
-        mut config,
-        preprocess,
-        ..
-    } = PublishedEncoder::open(folder)?;
+    let checked = PublishedEncoder::open(folder)?;
+    let (mut config, preprocess) = (checked.config.clone(), checked.preprocess.clone());
+    // Sizes that its weights speak against are told before a network of them fills the memory.
+    checked.build(&Device::Cpu, |vb| checked.config.build(vb))?;
     if let EncoderConfig::Clip(clip) = &mut config {
         clip.trunk_widths = vec![PAPER_TRUNK_WIDTH; 2];
     }
@@ -104,6 +105,13 @@ const PAPER_TRUNK_WIDTH: usize = 8192;
 /// If either is not there or is damaged.
 pub fn white_box(model: &str, captioner: &str) -> Result<EncoderConfig> {
     let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
+    let index: Value = model.json(diffusion_files::INDEX)?;
+    if index.get("sentence_encoder").is_none() {
+        return Err(Error::Unsupported {
+            path: model.path(diffusion_files::INDEX),
+            why: "the white box is trained from models that train-diffusion has made".into(),
+        });
+    }
     let captioner = Bundle::open(captioner, files::CONFIG)?;
     let unet: UNetConfig = model.json(diffusion_files::UNET_CONFIG)?;
     let black_box: PredictorConfig = captioner.json(files::CONFIG)?;
@@ -264,6 +272,8 @@ fn tower(
     let options = FitOptions {
         batch_size,
         threads: batch_size / CONTRASTED,
+        // Fewer pairs would be told from each other.
+        accumulate: 1,
         ..options.clone()
     };
     let mut fit = Fit::new(&task, parameters.all(), ground.device, options, identity)?;

@@ -197,3 +197,24 @@ fn mixed_precision_changes_steps_a_little() {
     let share = (difference / size).sqrt();
     assert!(share > 1e-5 && share < 0.2, "{share}");
 }
+
+#[test]
+fn pieces_of_a_batch_come_to_the_same_step() {
+    let after = |accumulate| {
+        let folder = tempfile::tempdir().unwrap();
+        let options = FitOptions {
+            accumulate,
+            ..options()
+        };
+        let (outcome, vars) = train(folder.path(), false, 6, options);
+        assert!(matches!(outcome, Err(Error::Cancelled)));
+        vars
+    };
+    // 16 images a worker: 16, then 6, 6 and 4. A gradient of next to nothing may turn its sign by rounding, and
+    // moves its weight as far as others.
+    for (whole, pieces) in after(1).iter().zip(&after(3)) {
+        let difference = (whole - pieces).unwrap().abs().unwrap();
+        let mean: f32 = difference.mean_all().unwrap().to_scalar().unwrap();
+        assert!(mean < 2e-5, "{mean}");
+    }
+}

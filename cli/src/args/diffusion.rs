@@ -11,7 +11,7 @@ use unprompt::diffusion::text_to_image::GenerateOptions;
 use unprompt::train::diffusion::CodecKind;
 
 use super::run::RunArgs;
-use super::{flag, positive};
+use super::{at_least_one, flag, positive};
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
@@ -157,7 +157,8 @@ pub(crate) struct TrainCheckerArgs {
     pub(crate) out: PathBuf,
 
     /// Passes over the training prompts.
-    #[arg(long, value_name = "N", default_value_t = 5, env = "UNPROMPT_EPOCHS")]
+    #[arg(long, value_name = "N", default_value_t = 5, env = "UNPROMPT_EPOCHS",
+        value_parser = at_least_one())]
     pub(crate) epochs: usize,
 
     #[command(flatten)]
@@ -189,7 +190,8 @@ pub(crate) struct TrainDiffusionArgs {
     pub(crate) autoencoder_epochs: usize,
 
     /// Passes over the training prompts for the U-Net.
-    #[arg(long, value_name = "N", default_value_t = 10, env = "UNPROMPT_EPOCHS")]
+    #[arg(long, value_name = "N", default_value_t = 10, env = "UNPROMPT_EPOCHS",
+        value_parser = at_least_one())]
     pub(crate) epochs: usize,
 
     /// Images of each training prompt; the U-Net sees one after the other.

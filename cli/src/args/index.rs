@@ -83,7 +83,7 @@ pub(crate) struct AddArgs {
     #[arg(long, env = "UNPROMPT_PREDICT", value_parser = flag())]
     pub(crate) predict: bool,
 
-    /// The model that predicts.
+    /// The model that predicts: a built-in one, a folder, or clip:DIR for a CLIP as it is published.
     #[arg(
         long,
         value_name = "NAME|DIR",

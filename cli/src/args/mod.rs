@@ -11,7 +11,7 @@ mod run;
 mod serve;
 mod train;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use unprompt::device::DeviceChoice;
 
@@ -122,6 +122,11 @@ pub(crate) enum Command {
 /// What a flag's environment variable may hold: nothing, 0, false, no and off are no.
 fn flag() -> FalseyValueParser {
     FalseyValueParser::new()
+}
+
+/// A whole number above 0.
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// A number above 0.

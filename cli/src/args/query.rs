@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 use unprompt::data::source::Source;
 use unprompt::search::Mode;
 
-use super::flag;
 use super::serve::address;
+use super::{at_least_one, flag};
 
 /// Arguments of `search`.
 #[derive(Debug, Args)]
@@ -145,7 +145,7 @@ pub(crate) struct ReverseArgs {
     #[command(flatten)]
     pub(crate) hits: HitArgs,
 
-    /// A built-in model's name, or a model's folder.
+    /// A built-in model's name, a model's folder, or clip:DIR for a CLIP as it is published, which needs no training.
     #[arg(
         long,
         value_name = "NAME|DIR",
@@ -222,7 +222,8 @@ pub(crate) struct CaptionArgs {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
 
-    /// The folder of a BLIP captioning model as it is published (Salesforce/blip-image-captioning-*).
+    /// The folder of a BLIP captioning model as it is published (Salesforce/blip-image-captioning-*), or its name among
+    /// those that were pulled.
     #[arg(long, value_name = "DIR", env = "UNPROMPT_CAPTION_MODEL")]
     pub(crate) model: PathBuf,
 
@@ -235,7 +236,8 @@ pub(crate) struct CaptionArgs {
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
-    /// A built-in model's name, or a model's folder; with --predictions any number of them.
+    /// A built-in model's name, a model's folder, or clip:DIR for a published CLIP; with --predictions any number of
+    /// them.
     #[arg(
         long,
         value_name = "NAME|DIR",
@@ -255,7 +257,7 @@ pub(crate) struct EvaluateArgs {
     pub(crate) data: Source,
 
     /// Images with their prompt in the index; as many again have it held out. 500 by default, 1500 to fit on.
-    #[arg(long, value_name = "N", env = "UNPROMPT_IMAGES")]
+    #[arg(long, value_name = "N", env = "UNPROMPT_IMAGES", value_parser = at_least_one())]
     images: Option<usize>,
 
     /// Seed of the draw.

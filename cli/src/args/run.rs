@@ -20,6 +20,11 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "auto", env = "UNPROMPT_PRECISION", value_parser = precision())]
     precision: PrecisionArg,
 
+    /// Take the images of a step in N pieces one after the other: less memory, and the same step but for rounding.
+    #[arg(long, value_name = "N", default_value_t = 1, env = "UNPROMPT_ACCUMULATE",
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
+    accumulate: u16,
+
     /// Go on from the folder's checkpoint.
     #[arg(long, env = "UNPROMPT_RESUME", value_parser = flag())]
     pub(crate) resume: bool,
@@ -36,6 +41,7 @@ impl RunArgs {
         FitOptions {
             seed: self.seed,
             precision: self.precision.0.unwrap_or_else(fastest),
+            accumulate: self.accumulate.into(),
             ..FitOptions::default()
         }
     }

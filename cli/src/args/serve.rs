@@ -28,7 +28,7 @@ pub(crate) struct ServeArgs {
     )]
     bind: SocketAddr,
 
-    /// The model that predicts.
+    /// The model that predicts: a built-in one, a folder, or clip:DIR for a CLIP as it is published.
     #[arg(
         long,
         value_name = "NAME|DIR",

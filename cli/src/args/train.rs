@@ -8,7 +8,7 @@ use unprompt::data::source::Source;
 use unprompt::image::encoders::{ENCODERS, EncoderConfig};
 
 use super::run::RunArgs;
-use super::{flag, positive};
+use super::{at_least_one, flag, positive};
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ pub(crate) struct TrainArgs {
     pub(crate) pretrained: Option<String>,
 
     /// Begin with an encoder as it is published: the folder of a ViT, a SwinV2 or a CLIP of Hugging Face, timm or
-    /// open_clip, in safetensors.
+    /// open_clip, in safetensors, or its name among those that were pulled.
     #[arg(
         long,
         value_name = "DIR",
@@ -79,7 +79,8 @@ pub(crate) struct TrainArgs {
     pub(crate) out: PathBuf,
 
     /// Passes over the training prompts.
-    #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_EPOCHS")]
+    #[arg(long, value_name = "N", default_value_t = 7, env = "UNPROMPT_EPOCHS",
+        value_parser = at_least_one())]
     pub(crate) epochs: usize,
 
     /// Images a step; a tower (clip) is pretrained with 64 at least, of which 32 at a time are told from
@@ -88,7 +89,8 @@ pub(crate) struct TrainArgs {
         long,
         value_name = "N",
         default_value_t = 64,
-        env = "UNPROMPT_BATCH_SIZE"
+        env = "UNPROMPT_BATCH_SIZE",
+        value_parser = at_least_one()
     )]
     pub(crate) batch_size: usize,
 

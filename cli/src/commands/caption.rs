@@ -17,7 +17,7 @@ struct Line {
 }
 
 pub(crate) fn run(args: &CaptionArgs, global: &Global) -> Result<()> {
-    let model = Blip::open(&located::folder(&args.model), &global.device.open()?)?;
+    let model = Blip::open(&located::existing(&args.model)?, &global.device.open()?)?;
     let mut out = io::stdout().lock();
     images::each(
         &args.images,

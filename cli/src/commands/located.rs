@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use serde_json::Value;
 use unprompt::bundle::Bundle;
 use unprompt::diffusion::text_to_image::{TextToImage, files};
 use unprompt::models::ModelStore;
@@ -18,18 +19,52 @@ pub(super) fn folder(name_or_folder: &Path) -> PathBuf {
         return given();
     }
     let store = ModelStore::from_env().ok();
-    let kept = store.and_then(|store| store.folder(name_or_folder.to_str()?));
+    let kept = store.and_then(|store| {
+        let name = name_or_folder.to_str()?.trim_end_matches('/');
+        // Repositories are kept by their last name.
+        let name = match name.split_once('/') {
+            Some((_, name)) if !name.contains('/') => name,
+            _ => name,
+        };
+        store.folder(name)
+    });
     kept.unwrap_or_else(given)
+}
+
+/// The same, which must be there.
+pub(super) fn existing(name_or_folder: &Path) -> Result<PathBuf> {
+    let folder = folder(name_or_folder);
+    if !folder.is_dir() {
+        bail!(
+            "{}: there is no such folder, and no such model has been pulled: unprompt models pull OWNER/NAME",
+            name_or_folder.display()
+        );
+    }
+    Ok(folder)
 }
 
 /// A trained model, a built-in one, or a published CLIP.
 pub(super) fn predictor(name_or_folder: &str, global: &Global) -> Result<Predictor> {
     let device = global.device.open()?;
     let Some(clip) = published_folder(name_or_folder) else {
+        if is_published(Path::new(name_or_folder)) {
+            bail!(
+                "{name_or_folder} is a model as others publish it: clip:{name_or_folder} uses a CLIP as it is, and \
+                 train --weights learns from it"
+            );
+        }
         return Ok(Predictor::open(name_or_folder, &device)?);
     };
-    let name = format!("clip:{}", folder(clip).display());
+    let name = format!("clip:{}", existing(clip)?.display());
     Ok(Predictor::open(&name, &device)?)
+}
+
+/// Whether a folder holds a model of others: its settings do not name an encoder of ours.
+fn is_published(folder: &Path) -> bool {
+    let text = std::fs::read(folder.join("config.json")).unwrap_or_default();
+    let config: Option<Value> = serde_json::from_slice(&text).ok();
+    config.is_some_and(|it| it.is_object() && it.get("encoder").is_none())
+        || folder.join("open_clip_config.json").is_file()
 }
 
 /// A diffusion model: a built-in one, one of ours, or a published one.

@@ -45,8 +45,10 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
     let sentences = match options.mode {
         Mode::Keyword => Err("none is loaded".to_owned()),
         Mode::Hybrid | Mode::Vector if needs_no_encoder => Err("none is loaded".to_owned()),
-        Mode::Vector => Ok(sentences::of_index(&index, global)?),
-        Mode::Hybrid => sentences::of_index(&index, global).map_err(|error| status::line(&error)),
+        Mode::Vector => Ok(sentences::of_index(&index, None, global)?),
+        Mode::Hybrid => {
+            sentences::of_index(&index, None, global).map_err(|error| status::line(&error))
+        }
     };
     let sentences = sentences.as_ref().map_err(String::as_str);
     let mut warned = false;

@@ -17,32 +17,42 @@ const DEFAULT: &str = "all-MiniLM-L6-v2";
 
 /// The one that was asked for, or the default.
 pub(crate) fn chosen(global: &Global) -> Result<SentenceEncoder> {
-    let Some(name_or_folder) = global.sentence_encoder.as_deref() else {
+    let Some(name_or_folder) = asked(global) else {
         return in_store(DEFAULT, global);
     };
     let name = published_folder(name_or_folder).unwrap_or(Path::new(name_or_folder));
     let listed = ModelStore::from_env()?.list();
     let known = listed.iter().any(|it| it.model.is_called(name_or_folder));
-    let folder = located::folder(name);
     // Of a model of the catalogue only the files that are needed are kept, without those that say how.
-    if name.is_dir() || folder.is_dir() && !known {
-        in_folder(&folder, global)
-    } else {
+    if known && !name.is_dir() {
         in_store(name_or_folder, global)
+    } else {
+        in_folder(&located::existing(name)?, global)
     }
 }
 
-/// The one that was asked for, or that of an index.
-pub(crate) fn of_index(index: &Index, global: &Global) -> Result<SentenceEncoder> {
-    match global.sentence_encoder {
-        Some(_) => chosen(global),
-        None => named(&index.encoder().name, global),
+/// The one that was asked for, or that of an index. If the model that answers is a published CLIP, it is that.
+pub(crate) fn of_index(
+    index: &Index,
+    model: Option<&str>,
+    global: &Global,
+) -> Result<SentenceEncoder> {
+    match (asked(global), model.and_then(published_folder)) {
+        (Some(_), _) => chosen(global),
+        (None, Some(clip)) => in_folder(&located::folder(clip), global),
+        (None, None) => named(&index.encoder().name, global),
     }
+}
+
+/// What was asked for.
+fn asked(global: &Global) -> Option<&str> {
+    let given = global.sentence_encoder.as_deref();
+    given.filter(|name| !name.is_empty())
 }
 
 /// The one that was asked for, or that whose embeddings a model predicts.
 pub(crate) fn of_predictor(predictor: &Predictor, global: &Global) -> Result<SentenceEncoder> {
-    match (&global.sentence_encoder, published_folder(predictor.name())) {
+    match (asked(global), published_folder(predictor.name())) {
         (Some(_), _) => chosen(global),
         (None, Some(folder)) => in_folder(folder, global),
         (None, None) => named(&predictor.sentence_encoder().name, global),
@@ -54,7 +64,7 @@ pub(crate) fn named(name: &str, global: &Global) -> Result<SentenceEncoder> {
     if name == DEFAULT {
         return in_store(DEFAULT, global);
     }
-    if global.sentence_encoder.is_some() {
+    if asked(global).is_some() {
         return chosen(global);
     }
     match ModelStore::from_env()?.folder(name) {

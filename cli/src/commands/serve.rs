@@ -26,7 +26,11 @@ pub(super) fn serve(config: Config, model: &str, global: &Global) -> Result<()> 
         warn_of_no_fit(&predictor);
     }
     let index = Index::open(&config.index)?;
-    let server = Server::bind(config, predictor, sentences::of_index(&index, global)?)?;
+    let server = Server::bind(
+        config,
+        predictor,
+        sentences::of_index(&index, Some(model), global)?,
+    )?;
     let handle = server.handle();
     stop::then(move || handle.stop())?;
     say!("http://{}/", server.address());

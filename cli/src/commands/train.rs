@@ -23,7 +23,8 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
         let start = Start::Predictor { model };
         return Ok((config.encoder, config.preprocess, start));
     }
-    if let Some(folder) = args.weights.as_deref().map(located::folder) {
+    if let Some(folder) = args.weights.as_deref() {
+        let folder = located::existing(folder)?;
         let (encoder, preprocess) = published(&folder)?;
         let found = encoder.name();
         if let Some(asked) = args.encoder.as_ref().filter(|it| it.name() != found) {

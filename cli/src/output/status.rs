@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use unprompt::error::words;
+
 /// `index check` found damage; it has been reported already.
 #[derive(Debug)]
 pub(crate) struct DamageFound;
@@ -62,9 +64,9 @@ impl<'a> Failure<'a> {
 
 /// An error with its causes, leaving out those whose words it has said already.
 pub(crate) fn line(error: &anyhow::Error) -> String {
-    let mut line = error.to_string();
+    let mut line = words(error.as_ref());
     for cause in error.chain().skip(1) {
-        let words = cause.to_string();
+        let words = words(cause);
         if !line.contains(&words) {
             line.push_str(": ");
             line.push_str(&words);

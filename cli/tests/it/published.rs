@@ -101,6 +101,20 @@ fn a_clip_answers_without_training() {
     let by_name = json_lines(&with_models(at, by_name).ok()).remove(0);
     assert_eq!(by_name["prompt"], answer["prompt"]);
 
+    // Its own text tower serves where texts are needed beside it.
+    fs::create_dir(at.join("pictures")).unwrap();
+    picture(&at.join("pictures"), "b.png");
+    let add = ["index", "add", "clip.idx", "pictures", "--predict"];
+    let said = unprompt(at, add.into_iter().chain(["--model", &model])).ok();
+    assert!(said.contains("1 with a predicted prompt"), "{said}");
+
+    let bare = ["reverse", "clip.idx", "a.png", "--model", &clip];
+    let said = unprompt(at, bare).failed(1);
+    assert!(said.contains("clip:"), "{said}");
+    let nowhere = ["reverse", "clip.idx", "a.png", "--model", "clip:nowhere"];
+    let said = unprompt(at, nowhere).failed(1);
+    assert!(said.contains("models pull"), "{said}");
+
     // What was made with another encoder is refused.
     let bert = published("bert-sentence");
     build("bert.idx", &bert);
@@ -231,4 +245,16 @@ fn published_encoders_are_trained_on() {
     ];
     let said = unprompt(at, wrong.into_iter().chain(["--out", "wrong"])).failed(1);
     assert!(said.contains("holds a vit, not a swin"), "{said}");
+    let sd = published("sd1");
+    let white_box = [
+        "train",
+        "--data",
+        "pocket:64",
+        "--encoder",
+        "unet",
+        "--diffusion",
+        &sd,
+    ];
+    let said = unprompt(at, white_box.into_iter().chain(["--out", "wrong"])).failed(1);
+    assert!(said.contains("train-diffusion has made"), "{said}");
 }

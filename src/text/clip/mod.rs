@@ -99,7 +99,12 @@ impl ClipTextConfig {
 
 /// `CLIPModel`, `CLIPTextModel` and `CLIPTextModelWithProjection`: this tower and the other's weights.
 pub(crate) const HUGGING_FACE: Layout = Layout {
-    others: &["vision_model.", "visual_projection.", "logit_scale"],
+    others: &[
+        "vision_model.",
+        "visual_projection.",
+        "text_projection.",
+        "logit_scale",
+    ],
     tables: &["embeddings.position_ids"],
     ..Layout::SAME
 };

@@ -65,7 +65,8 @@ pub(super) fn add(args: &AddArgs, global: &Global) -> Result<()> {
     let sources = &args.sources;
     let index = Index::open(&args.index)?;
     let before = index.stats()?;
-    let sentences = encoder(sources, || sentences::of_index(&index, global))?;
+    let model = args.predict.then_some(args.model.as_str());
+    let sentences = encoder(sources, || sentences::of_index(&index, model, global))?;
     let sentences = Arc::new(sentences);
     let predictions = if args.predict {
         let sentences = sentences.clone();
