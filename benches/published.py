@@ -113,10 +113,8 @@ def stable_diffusion(folder: Path, half: bool) -> None:
         layers_per_block=2,
     )
     save(vae, folder / "vae", half)
-    text = transformers.CLIPTextConfig(
-        **widths(768, 12, 12), hidden_act="quick_gelu", projection_dim=768
-    )
-    save(transformers.CLIPTextModelWithProjection(text), folder / "text_encoder", half)
+    text = transformers.CLIPTextConfig(**widths(768, 12, 12), hidden_act="quick_gelu")
+    save(transformers.CLIPTextModel(text), folder / "text_encoder", half)
 
 
 MODELS: dict[str, Callable[[Path], None]] = {
