@@ -220,7 +220,7 @@ impl NoiseSchedule {
                 let step = (parts - 1 - number) * (all / parts) + self.config.steps_offset;
                 (step as f64).min(last)
             }
-            // Here the last of the steps is never taken.
+            // A further step would be before the first: it is never among these.
             TimestepSpacing::Trailing => {
                 let step = all as f64 - (number * all) as f64 / count as f64;
                 (step.round_ties_even() - 1.0).max(0.0)

@@ -360,7 +360,7 @@ impl ModelStore {
     }
 }
 
-/// What tells the weights in `files` from all others: the SHA-256 of the file or, of several, of their digests
+/// What tells `files` from all others: the SHA-256 of the file or, of several, of their digests
 /// in order; lower-case hexadecimal. Files that have been read before and have not changed since are not read
 /// again.
 ///

@@ -97,7 +97,8 @@ pub(super) struct Parts {
 pub struct EncoderIdentity {
     /// The model's name, for people: it does not tell encoders apart.
     pub name: String,
-    /// The SHA-256 of its weights and, of encoders in folders, of how they are pooled: lower-case hexadecimal.
+    /// The SHA-256 of its weights; of encoders in folders that of weights, settings and tokenizer: lower-case
+    /// hexadecimal.
     pub sha256: String,
     /// The length of its vectors.
     pub dim: usize,

@@ -107,11 +107,6 @@ impl Checkpoint {
         })
     }
 
-    /// The file, or the index of several.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// All its files of tensors.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
@@ -131,7 +126,7 @@ impl Checkpoint {
     }
 
     /// Its tensors in single precision by the names that our network has for them.
-    pub fn builder(&self, layout: Layout, device: &Device) -> VarBuilder<'static> {
+    fn builder(&self, layout: Layout, device: &Device) -> VarBuilder<'static> {
         let renamed = Renamed {
             mapped: Arc::clone(&self.mapped),
             taken: Arc::clone(&self.taken),
@@ -144,7 +139,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::UnknownWeights`] if it has not, and the layout does not say that this may be.
-    pub fn check_used(&self, layout: &Layout) -> Result<()> {
+    fn check_used(&self, layout: &Layout) -> Result<()> {
         let taken = self.taken.lock().unwrap_or_else(|error| error.into_inner());
         let left = self.names.difference(&taken);
         let left: Vec<String> = left.filter(|it| !layout.passes_over(it)).cloned().collect();
