@@ -10,7 +10,7 @@ mod files;
 
 mod numeric;
 
-mod matmul;
+pub mod matmul;
 
 mod random;
 

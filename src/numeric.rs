@@ -7,8 +7,9 @@
 /// So many numbers are folded side by side.
 const LANES: usize = 16;
 
-/// Runs `work` with the widest vector instructions of this processor. Functions that it calls take
-/// part only if they are `#[inline(always)]`.
+/// Runs `work` with the widest vector instructions of this processor. A closure and functions that it calls
+/// take part only if they are `#[inline(always)]`: without it, larger ones stay on their own, compiled for any
+/// processor.
 #[inline(always)]
 pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
@@ -167,18 +168,37 @@ mod tests {
                 a.iter().map(|&x| f64::from(x)),
                 b.iter().map(|&x| f64::from(x)),
             );
-            close(vectorised(|| sum(&a)), wide_a.clone().sum());
             close(
-                vectorised(|| sum_of(&a, |x| x * x)),
+                vectorised(
+                    #[inline(always)]
+                    || sum(&a),
+                ),
+                wide_a.clone().sum(),
+            );
+            close(
+                vectorised(
+                    #[inline(always)]
+                    || sum_of(&a, |x| x * x),
+                ),
                 wide_a.clone().map(|x| x * x).sum(),
             );
             close(
-                vectorised(|| dot(&a, &b)),
+                vectorised(
+                    #[inline(always)]
+                    || dot(&a, &b),
+                ),
                 wide_a.zip(wide_b).map(|(x, y)| x * y).sum(),
             );
             let both = || a.iter().zip(&b);
             let exact: f64 = both().map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
-            assert!((vectorised(|| dot_in_double(&a, &b)) - exact).abs() < 1e-12);
+            assert!(
+                (vectorised(
+                    #[inline(always)]
+                    || dot_in_double(&a, &b)
+                ) - exact)
+                    .abs()
+                    < 1e-12
+            );
             assert_eq!(
                 largest(&a),
                 a.iter().copied().fold(f32::NEG_INFINITY, f32::max)

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use unprompt::indexing;
+use unprompt::matmul::Precision;
 use unprompt_benches::{median, prompts, sentence_encoder};
 use unprompt_index::{EntryId, Index, KeywordQuery, VectorOptions};
 
@@ -22,7 +23,7 @@ const EFS: [usize; 6] = [10, 20, 40, 80, 160, 320];
 const RUNS: usize = 3;
 
 fn main() -> Result<()> {
-    let sentences = sentence_encoder()?;
+    let sentences = sentence_encoder(Precision::Full)?;
     let mut texts = prompts(ENTRIES + QUERIES);
     let queries = texts.split_off(ENTRIES);
     let folder = tempfile::tempdir()?;

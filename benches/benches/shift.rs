@@ -22,6 +22,7 @@ use unprompt::data::pairs::{Pairs, Sides};
 use unprompt::data::split::Splitter;
 use unprompt::device::DeviceChoice;
 use unprompt::diffusion::text_to_image::{GenerateOptions, Order, TextToImage};
+use unprompt::matmul::Precision;
 use unprompt::pocket::{PocketPrompt, Prompts, Split};
 use unprompt::predictor::Predictor;
 use unprompt::text::{Embeddings, SentenceEncoder, mean_cosine};
@@ -124,7 +125,7 @@ fn main() -> Result<()> {
         println!("give a folder of `unprompt dataset`, and models that were trained on it");
         return Ok(());
     };
-    let sentences = sentence_encoder()?;
+    let sentences = sentence_encoder(Precision::Full)?;
     let mut splitter = Splitter {
         sentences: &sentences,
         kept_in: None,

@@ -17,6 +17,7 @@ use unprompt::data::leaders::NEAR_DUPLICATE;
 use unprompt::data::row::Row;
 use unprompt::data::split::Splitter;
 use unprompt::indexing::Ingest;
+use unprompt::matmul::Precision;
 use unprompt::pocket::Split;
 use unprompt_benches::{SEED, prompts_of, sentence_encoder};
 use unprompt_index::{BuildOptions, Index, VectorOptions};
@@ -28,7 +29,7 @@ fn main() -> Result<()> {
     println!(
         "prompts, split, test prompts, with a near-duplicate to train on, cosine to the nearest, seconds"
     );
-    let sentences = sentence_encoder()?;
+    let sentences = sentence_encoder(Precision::Full)?;
     for file in std::env::args().skip(1).filter(|it| it != "--bench") {
         let prompts = prompts_of(Path::new(&file))?;
         let texts: Vec<&str> = prompts.iter().map(String::as_str).collect();

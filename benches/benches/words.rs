@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use unprompt::data::vocabulary::{MAX_WORDS, Vocabulary};
+use unprompt::matmul::Precision;
 use unprompt::pocket::{Prompts, Split, grammar};
 use unprompt::text::{Embeddings, SentenceEncoder};
 use unprompt_benches::{SEED, prompts_of, sentence_encoder};
@@ -28,7 +29,7 @@ const LEARNT: usize = 8000;
 const PENALTY: f64 = 0.1;
 
 fn main() -> Result<()> {
-    let sentences = sentence_encoder()?;
+    let sentences = sentence_encoder(Precision::Full)?;
     println!(
         "prompts, learnt from, vocabulary, words a prompt, F1 of words read off the embedding"
     );

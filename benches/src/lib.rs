@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use unprompt::data::read::{ReadOptions, read};
 use unprompt::data::records::Records;
 use unprompt::device::DeviceChoice;
+use unprompt::matmul::Precision;
 use unprompt::models::ModelStore;
 use unprompt::pocket::{Prompts, Split};
 use unprompt::text::SentenceEncoder;
@@ -48,9 +49,10 @@ pub fn prompts_of(path: &Path) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// If no source has it.
-pub fn sentence_encoder() -> Result<SentenceEncoder> {
+pub fn sentence_encoder(precision: Precision) -> Result<SentenceEncoder> {
     let files = ModelStore::from_env()?.pull("all-MiniLM-L6-v2", &mut ())?;
-    Ok(SentenceEncoder::load(&files, &DeviceChoice::Cpu.open()?)?)
+    let device = DeviceChoice::Cpu.open()?;
+    Ok(SentenceEncoder::load(&files, &device, precision)?)
 }
 
 /// Median time of `runs` calls: one slow call, of which a shared machine has many, does not count.

@@ -68,7 +68,12 @@ pub(super) fn bisecting(
         .map(|cluster| {
             let centroid = unit(&cluster.mean);
             let nearest = cluster.members.iter().copied().max_by(|&a, &b| {
-                let along = |row| numeric::vectorised(|| numeric::dot(rows.row(row), &centroid));
+                let along = |row| {
+                    numeric::vectorised(
+                        #[inline(always)]
+                        || numeric::dot(rows.row(row), &centroid),
+                    )
+                };
                 along(a).total_cmp(&along(b)).then(b.cmp(&a))
             });
             (centroid, nearest.unwrap_or_default() as usize)
@@ -112,7 +117,12 @@ impl Rows<'_> {
         members
             .par_iter()
             .with_min_len(1024)
-            .map(|&member| numeric::vectorised(|| numeric::dot(self.row(member), direction)))
+            .map(|&member| {
+                numeric::vectorised(
+                    #[inline(always)]
+                    || numeric::dot(self.row(member), direction),
+                )
+            })
             .collect()
     }
 }
@@ -214,7 +224,12 @@ fn split(rows: &Rows<'_>, cluster: &Cluster, rng: &mut ChaCha8Rng) -> Option<(Cl
 /// Whether each member is nearer to `one` than to `other`.
 fn deal(rows: &Rows<'_>, members: &[u32], one: &[f32], other: &[f32]) -> Vec<bool> {
     let direction: Vec<f32> = one.iter().zip(other).map(|(a, b)| a - b).collect();
-    let square = |row: &[f32]| numeric::vectorised(|| numeric::dot(row, row));
+    let square = |row: &[f32]| {
+        numeric::vectorised(
+            #[inline(always)]
+            || numeric::dot(row, row),
+        )
+    };
     let middle = (square(one) - square(other)) / 2.0;
     rows.along(members, &direction)
         .iter()
@@ -223,7 +238,11 @@ fn deal(rows: &Rows<'_>, members: &[u32], one: &[f32], other: &[f32]) -> Vec<boo
 }
 
 fn unit(mean: &[f32]) -> Vec<f32> {
-    let norm = numeric::vectorised(|| numeric::dot(mean, mean)).sqrt();
+    let norm = numeric::vectorised(
+        #[inline(always)]
+        || numeric::dot(mean, mean),
+    )
+    .sqrt();
     mean.iter()
         .map(|x| x / norm.max(f32::MIN_POSITIVE))
         .collect()

@@ -186,16 +186,19 @@ impl Adaptation {
         assert_eq!(prediction.len(), self.dim, "numbers of a prediction");
         let mut sum = self.base.clone();
         let points = self.points.chunks_exact(self.dim);
-        numeric::vectorised(|| {
-            for (point, weights) in points.zip(self.weights.chunks_exact(self.dim)) {
-                let less = self
-                    .kernel
-                    .less_one(numeric::dot_in_double(prediction, point));
-                for (sum, weight) in sum.iter_mut().zip(weights) {
-                    *sum += less * f64::from(*weight);
+        numeric::vectorised(
+            #[inline(always)]
+            || {
+                for (point, weights) in points.zip(self.weights.chunks_exact(self.dim)) {
+                    let less = self
+                        .kernel
+                        .less_one(numeric::dot_in_double(prediction, point));
+                    for (sum, weight) in sum.iter_mut().zip(weights) {
+                        *sum += less * f64::from(*weight);
+                    }
                 }
-            }
-        });
+            },
+        );
         sum
     }
 }

@@ -15,8 +15,17 @@ pub use precision::Precision;
 
 /// The right factor of one or more products, made ready for them once.
 pub(crate) struct Factor<'a> {
-    matrix: Matrix<'a>,
-    panels: Option<mixed::Panels>,
+    rows: usize,
+    columns: usize,
+    ready: Ready<'a>,
+}
+
+/// What products are made of.
+enum Ready<'a> {
+    Single(Matrix<'a>),
+    /// (columns, rows), row by row.
+    Kept(Vec<f32>),
+    Mixed(mixed::Panels),
 }
 
 /// Right factors with a side below this are not worth rounding.
@@ -25,13 +34,41 @@ const SHORTEST_MIXED: usize = 8;
 impl<'a> Factor<'a> {
     /// Makes `matrix` ready in the thread's precision.
     pub(crate) fn new(matrix: Matrix<'a>) -> Self {
-        let long = matrix.rows.min(matrix.columns) >= SHORTEST_MIXED;
-        let mixed = long && Precision::of_thread() == Precision::Mixed;
+        let ready = match Precision::of_thread() {
+            Precision::Mixed if is_long(matrix) => Ready::Mixed(mixed::Panels::new(matrix)),
+            _ => Ready::Single(matrix),
+        };
         Self {
-            matrix,
-            panels: mixed.then(|| mixed::Panels::new(matrix)),
+            rows: matrix.rows,
+            columns: matrix.columns,
+            ready,
         }
     }
+}
+
+impl Factor<'static> {
+    /// Makes the weights of a layer ready for good: (outputs, `inputs`) as they are published, of which the factor
+    /// is the transpose.
+    ///
+    /// # Panics
+    /// If they are not whole rows of `inputs`.
+    pub(crate) fn kept(weights: Vec<f32>, inputs: usize, precision: Precision) -> Self {
+        let outputs = weights.len() / inputs;
+        let matrix = Matrix::new(&weights, outputs, inputs).transposed();
+        let ready = match precision {
+            Precision::Mixed if is_long(matrix) => Ready::Mixed(mixed::Panels::new(matrix)),
+            _ => Ready::Kept(weights),
+        };
+        Self {
+            rows: inputs,
+            columns: outputs,
+            ready,
+        }
+    }
+}
+
+fn is_long(matrix: Matrix<'_>) -> bool {
+    matrix.rows.min(matrix.columns) >= SHORTEST_MIXED
 }
 
 /// Adds `a b` to `out`, which holds a matrix row by row.
@@ -51,8 +88,8 @@ pub(crate) fn write_product(out: &mut [f32], a: Matrix<'_>, b: &Factor<'_>) {
 }
 
 fn product(out: &mut [f32], a: Matrix<'_>, b: &Factor<'_>, add: bool) {
-    assert_eq!(a.columns, b.matrix.rows, "the inner sizes of a product");
-    let size = a.rows.checked_mul(b.matrix.columns);
+    assert_eq!(a.columns, b.rows, "the inner sizes of a product");
+    let size = a.rows.checked_mul(b.columns);
     assert_eq!(Some(out.len()), size, "the size of a product");
     if out.is_empty() {
         return;
@@ -63,9 +100,13 @@ fn product(out: &mut [f32], a: Matrix<'_>, b: &Factor<'_>, add: bool) {
         }
         return;
     }
-    match &b.panels {
-        Some(panels) => mixed::product(out, a, panels, add),
-        None => single::product(out, a, b.matrix, add),
+    match &b.ready {
+        Ready::Single(matrix) => single::product(out, a, *matrix, add),
+        Ready::Kept(weights) => {
+            let matrix = Matrix::new(weights, b.columns, b.rows).transposed();
+            single::product(out, a, matrix, add);
+        }
+        Ready::Mixed(panels) => mixed::product(out, a, panels, add),
     }
 }
 
@@ -98,8 +139,13 @@ mod tests {
             let (a, b) = (values(m * k, 0.7), values(k * n, 1.3));
             let (a_t, b_t) = (flipped(&a, m, k), flipped(&b, k, n));
             for a_side in [Matrix::new(&a, m, k), Matrix::new(&a_t, k, m).transposed()] {
-                for b_side in [Matrix::new(&b, k, n), Matrix::new(&b_t, n, k).transposed()] {
-                    let b_side = Factor::new(b_side);
+                let kept = Factor::kept(b_t.clone(), k, Precision::of_thread());
+                let transposed = Matrix::new(&b_t, n, k).transposed();
+                for b_side in [
+                    Factor::new(Matrix::new(&b, k, n)),
+                    Factor::new(transposed),
+                    kept,
+                ] {
                     let mut written = vec![f32::NAN; m * n];
                     write_product(&mut written, a_side, &b_side);
                     let mut added = vec![0.5; m * n];

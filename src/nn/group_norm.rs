@@ -147,28 +147,33 @@ impl CustomOp3 for Norm {
         same_length(channels, weight.len(), self.name())?;
         same_length(channels, bias.len(), self.name())?;
         let mut out = vec![0f32; x.len()];
-        vectorised(|| {
-            for (out, x) in out.chunks_exact_mut(image).zip(x.chunks_exact(image)) {
-                let Moments {
-                    mut mean,
-                    mut scale,
-                } = self.0.moments(x, channels);
-                // y = scale x + shift, with the shift in the means' place.
-                for (((mean, scale), weight), bias) in
-                    mean.iter_mut().zip(&mut scale).zip(weight).zip(bias)
-                {
-                    *scale *= weight;
-                    *mean = bias - *mean * *scale;
-                }
-                let rows = out.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
-                for (out, x) in rows {
-                    for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(&scale).zip(&mean) {
-                        let y = x * scale + shift;
-                        *out = if self.0.silu { Silu::value(y) } else { y };
+        vectorised(
+            #[inline(always)]
+            || {
+                for (out, x) in out.chunks_exact_mut(image).zip(x.chunks_exact(image)) {
+                    let Moments {
+                        mut mean,
+                        mut scale,
+                    } = self.0.moments(x, channels);
+                    // y = scale x + shift, with the shift in the means' place.
+                    for (((mean, scale), weight), bias) in
+                        mean.iter_mut().zip(&mut scale).zip(weight).zip(bias)
+                    {
+                        *scale *= weight;
+                        *mean = bias - *mean * *scale;
+                    }
+                    let rows = out.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
+                    for (out, x) in rows {
+                        for (((out, x), scale), shift) in
+                            out.iter_mut().zip(x).zip(&scale).zip(&mean)
+                        {
+                            let y = x * scale + shift;
+                            *out = if self.0.silu { Silu::value(y) } else { y };
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -220,57 +225,61 @@ impl CustomOp3 for NormGrad {
         let (dx, rest) = all.split_at_mut(x.len());
         let (dweight, dbias) = rest.split_at_mut(channels);
         let count = (image / self.0.groups.max(1)) as f32;
-        vectorised(|| {
-            let images = dx
-                .chunks_exact_mut(image)
-                .zip(x.chunks_exact(image))
-                .zip(grad.chunks_exact(image));
-            for ((dx, x), grad) in images {
-                let Moments { mean, scale } = self.0.moments(x, channels);
-                // Sums over positions of the gradient, and of it times the normalised input. All rows
-                // are cut to one length, or the compiler would check every index.
-                let mut sums = vec![0f32; channels];
-                let mut products = vec![0f32; channels];
-                let (weight, bias) = (&weight[..channels], &bias[..channels]);
-                let (mean, scale) = (&mean[..channels], &scale[..channels]);
-                let rows = dx
-                    .chunks_exact_mut(channels)
-                    .zip(x.chunks_exact(channels))
-                    .zip(grad.chunks_exact(channels));
-                for ((dx, x), grad) in rows {
-                    let (dx, x, grad) = (&mut dx[..channels], &x[..channels], &grad[..channels]);
-                    let (sums, products) = (&mut sums[..channels], &mut products[..channels]);
+        vectorised(
+            #[inline(always)]
+            || {
+                let images = dx
+                    .chunks_exact_mut(image)
+                    .zip(x.chunks_exact(image))
+                    .zip(grad.chunks_exact(image));
+                for ((dx, x), grad) in images {
+                    let Moments { mean, scale } = self.0.moments(x, channels);
+                    // Sums over positions of the gradient, and of it times the normalised input. All rows
+                    // are cut to one length, or the compiler would check every index.
+                    let mut sums = vec![0f32; channels];
+                    let mut products = vec![0f32; channels];
+                    let (weight, bias) = (&weight[..channels], &bias[..channels]);
+                    let (mean, scale) = (&mean[..channels], &scale[..channels]);
+                    let rows = dx
+                        .chunks_exact_mut(channels)
+                        .zip(x.chunks_exact(channels))
+                        .zip(grad.chunks_exact(channels));
+                    for ((dx, x), grad) in rows {
+                        let (dx, x, grad) =
+                            (&mut dx[..channels], &x[..channels], &grad[..channels]);
+                        let (sums, products) = (&mut sums[..channels], &mut products[..channels]);
+                        for c in 0..channels {
+                            let normed = (x[c] - mean[c]) * scale[c];
+                            let slope = if self.0.silu {
+                                Silu::slope(normed * weight[c] + bias[c])
+                            } else {
+                                1.0
+                            };
+                            let grad = grad[c] * slope;
+                            dx[c] = grad;
+                            sums[c] += grad;
+                            products[c] += grad * normed;
+                        }
+                    }
                     for c in 0..channels {
-                        let normed = (x[c] - mean[c]) * scale[c];
-                        let slope = if self.0.silu {
-                            Silu::slope(normed * weight[c] + bias[c])
-                        } else {
-                            1.0
-                        };
-                        let grad = grad[c] * slope;
-                        dx[c] = grad;
-                        sums[c] += grad;
-                        products[c] += grad * normed;
+                        dbias[c] += sums[c];
+                        dweight[c] += products[c];
+                        sums[c] *= weight[c];
+                        products[c] *= weight[c];
+                    }
+                    self.0.share(&mut sums, |sum| sum / count);
+                    self.0.share(&mut products, |sum| sum / count);
+                    let (sums, products) = (&sums[..channels], &products[..channels]);
+                    for (dx, x) in dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                        let (dx, x) = (&mut dx[..channels], &x[..channels]);
+                        for c in 0..channels {
+                            let normed = (x[c] - mean[c]) * scale[c];
+                            dx[c] = scale[c] * (dx[c] * weight[c] - sums[c] - normed * products[c]);
+                        }
                     }
                 }
-                for c in 0..channels {
-                    dbias[c] += sums[c];
-                    dweight[c] += products[c];
-                    sums[c] *= weight[c];
-                    products[c] *= weight[c];
-                }
-                self.0.share(&mut sums, |sum| sum / count);
-                self.0.share(&mut products, |sum| sum / count);
-                let (sums, products) = (&sums[..channels], &products[..channels]);
-                for (dx, x) in dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    let (dx, x) = (&mut dx[..channels], &x[..channels]);
-                    for c in 0..channels {
-                        let normed = (x[c] - mean[c]) * scale[c];
-                        dx[c] = scale[c] * (dx[c] * weight[c] - sums[c] - normed * products[c]);
-                    }
-                }
-            }
-        });
+            },
+        );
         let length = all.len();
         Ok((CpuStorage::F32(all), Shape::from(length)))
     }

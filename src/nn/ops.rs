@@ -117,16 +117,19 @@ impl CustomOp1 for Softmax {
         let x = values(storage, layout, self.name())?;
         let n = row_length(layout);
         let mut out = vec![0f32; x.len()];
-        vectorised(|| {
-            for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-                let max = numeric::largest(x);
-                for (out, &x) in out.iter_mut().zip(x) {
-                    *out = numeric::exp(x - max);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+                    let max = numeric::largest(x);
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        *out = numeric::exp(x - max);
+                    }
+                    let scale = 1.0 / numeric::sum(out);
+                    out.iter_mut().for_each(|out| *out *= scale);
                 }
-                let scale = 1.0 / numeric::sum(out);
-                out.iter_mut().for_each(|out| *out *= scale);
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -160,14 +163,17 @@ impl CustomOp2 for SoftmaxGrad {
             .chunks_exact_mut(n)
             .zip(y.chunks_exact(n))
             .zip(g.chunks_exact(n));
-        vectorised(|| {
-            for ((out, y), g) in rows {
-                let dot = numeric::dot(y, g);
-                for ((out, y), g) in out.iter_mut().zip(y).zip(g) {
-                    *out = y * (g - dot);
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((out, y), g) in rows {
+                    let dot = numeric::dot(y, g);
+                    for ((out, y), g) in out.iter_mut().zip(y).zip(g) {
+                        *out = y * (g - dot);
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }
@@ -197,14 +203,17 @@ impl CustomOp3 for LayerNorm {
         same_length(n, weight.len(), self.name())?;
         same_length(n, bias.len(), self.name())?;
         let mut out = vec![0f32; x.len()];
-        vectorised(|| {
-            for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-                let (mean, scale) = moments(x, self.eps);
-                for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
-                    *out = (x - mean) * scale * weight + bias;
+        vectorised(
+            #[inline(always)]
+            || {
+                for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+                    let (mean, scale) = moments(x, self.eps);
+                    for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+                        *out = (x - mean) * scale * weight + bias;
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -257,27 +266,30 @@ impl CustomOp3 for LayerNormGrad {
             .chunks_exact_mut(n)
             .zip(x.chunks_exact(n))
             .zip(grad.chunks_exact(n));
-        vectorised(|| {
-            for ((dx, x), grad) in rows {
-                let (mean, scale) = moments(x, self.eps);
-                for (normed, x) in normed.iter_mut().zip(x) {
-                    *normed = (x - mean) * scale;
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((dx, x), grad) in rows {
+                    let (mean, scale) = moments(x, self.eps);
+                    for (normed, x) in normed.iter_mut().zip(x) {
+                        *normed = (x - mean) * scale;
+                    }
+                    let sums = dweight.iter_mut().zip(dbias.iter_mut());
+                    for (((dweight, dbias), grad), normed) in sums.zip(grad).zip(&normed) {
+                        *dweight += grad * normed;
+                        *dbias += grad;
+                    }
+                    for ((dx, grad), weight) in dx.iter_mut().zip(grad).zip(weight) {
+                        *dx = grad * weight;
+                    }
+                    let mean_grad = numeric::sum(dx) / n as f32;
+                    let mean_grad_normed = numeric::dot(dx, &normed) / n as f32;
+                    for (dx, normed) in dx.iter_mut().zip(&normed) {
+                        *dx = scale * (*dx - mean_grad - normed * mean_grad_normed);
+                    }
                 }
-                let sums = dweight.iter_mut().zip(dbias.iter_mut());
-                for (((dweight, dbias), grad), normed) in sums.zip(grad).zip(&normed) {
-                    *dweight += grad * normed;
-                    *dbias += grad;
-                }
-                for ((dx, grad), weight) in dx.iter_mut().zip(grad).zip(weight) {
-                    *dx = grad * weight;
-                }
-                let mean_grad = numeric::sum(dx) / n as f32;
-                let mean_grad_normed = numeric::dot(dx, &normed) / n as f32;
-                for (dx, normed) in dx.iter_mut().zip(&normed) {
-                    *dx = scale * (*dx - mean_grad - normed * mean_grad_normed);
-                }
-            }
-        });
+            },
+        );
         let length = out.len();
         Ok((CpuStorage::F32(out), Shape::from(length)))
     }
@@ -362,13 +374,16 @@ impl CustomOp1 for SumRows {
         let n = self.n.max(1);
         let mut out = vec![0f32; self.blocks * self.n];
         let block = (x.len() / self.blocks.max(1)).max(1);
-        vectorised(|| {
-            for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(block)) {
-                for row in x.chunks_exact(n) {
-                    out.iter_mut().zip(row).for_each(|(out, x)| *out += x);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(block)) {
+                    for row in x.chunks_exact(n) {
+                        out.iter_mut().zip(row).for_each(|(out, x)| *out += x);
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), Shape::from((self.blocks, self.n))))
     }
 }

@@ -171,7 +171,10 @@ impl<C: Curve> CustomOp1 for Pointwise<C> {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = values(storage, layout, self.name())?;
-        let out = vectorised(|| x.iter().map(|&x| C::value(x)).collect());
+        let out = vectorised(
+            #[inline(always)]
+            || x.iter().map(|&x| C::value(x)).collect(),
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -197,12 +200,15 @@ impl<C: Curve> CustomOp2 for PointwiseGrad<C> {
     ) -> Result<(CpuStorage, Shape)> {
         let x = values(x, layout, self.name())?;
         let grad = values(grad, grad_layout, self.name())?;
-        let out = vectorised(|| {
-            x.iter()
-                .zip(grad)
-                .map(|(&x, &grad)| grad * C::slope(x))
-                .collect()
-        });
+        let out = vectorised(
+            #[inline(always)]
+            || {
+                x.iter()
+                    .zip(grad)
+                    .map(|(&x, &grad)| grad * C::slope(x))
+                    .collect()
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }

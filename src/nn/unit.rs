@@ -41,14 +41,17 @@ impl CustomOp1 for UnitRows {
         let x = values(storage, layout, self.name())?;
         let n = row_length(layout);
         let mut out = vec![0f32; x.len()];
-        vectorised(|| {
-            for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-                let scale = reciprocal_length(x);
-                for (out, x) in out.iter_mut().zip(x) {
-                    *out = x * scale;
+        vectorised(
+            #[inline(always)]
+            || {
+                for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+                    let scale = reciprocal_length(x);
+                    for (out, x) in out.iter_mut().zip(x) {
+                        *out = x * scale;
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -82,15 +85,18 @@ impl CustomOp2 for UnitRowsGrad {
             .chunks_exact_mut(n)
             .zip(x.chunks_exact(n))
             .zip(grad.chunks_exact(n));
-        vectorised(|| {
-            for ((out, x), grad) in rows {
-                let scale = reciprocal_length(x);
-                let along = numeric::dot(grad, x) * scale * scale;
-                for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
-                    *out = (grad - x * along) * scale;
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((out, x), grad) in rows {
+                    let scale = reciprocal_length(x);
+                    let along = numeric::dot(grad, x) * scale * scale;
+                    for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
+                        *out = (grad - x * along) * scale;
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }

@@ -1,17 +1,22 @@
-//! BERT (Devlin 2019) and MPNet (Song 2020) for inference on the CPU, one thread a call: token numbers
-//! (batch, tokens) in, token states (batch, tokens, dim) out. All texts of a batch have the same length,
-//! so there is no mask.
+//! BERT (Devlin 2019) and MPNet (Song 2020) for inference on the CPU, one thread a call: texts as token
+//! numbers in, the states of all their tokens out.
 //!
-//! The same model as candle-transformers' `BertModel`, from the same keys and with the same results
-//! (tested below); queries, keys and values are one matrix product, and what lies between products is
-//! fused in [`kernels`](super::kernels). Other devices take `BertModel` itself.
+//! Texts of any lengths are packed one after the other: every matrix product takes the tokens of all, no
+//! token is padding, and each text attends to itself alone. The same model as candle-transformers'
+//! `BertModel`, from the same keys and with the same results (tested below); queries, keys and values are
+//! one product, weights are made ready for products once, and what lies between products is fused in
+//! [`kernels`](super::kernels). Other devices take `BertModel` itself.
 
-use candle_core::{D, Result, Tensor};
+use std::cell::RefCell;
+
+use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
 use serde::Deserialize;
 
-use super::kernels::{AddBias, AddNorm, BiasGelu, ScaledSoftmax};
+use super::attention::{self, Attention};
+use super::kernels::{AddNorm, add_bias, bias_gelu};
 use super::mpnet::RelativePositions;
+use crate::matmul::{Factor, Matrix, Precision, write_product};
 use crate::nn::mlp::Activation;
 use crate::weights::layout::Layout;
 
@@ -115,31 +120,58 @@ impl Kind {
 
 /// The model, loaded.
 pub(super) struct Bert {
+    dim: usize,
     /// (vocabulary, dim)
-    words: Tensor,
+    words: Vec<f32>,
     /// (positions, dim): the vector of the position, plus that of a text that stands alone.
-    places: Tensor,
+    places: Vec<f32>,
     first_place: usize,
     norm: AddNorm,
     relative: Option<RelativePositions>,
     layers: Vec<Layer>,
 }
 
+thread_local! {
+    /// What a thread's forward passes write to, kept from pass to pass.
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
+/// Memory of a forward pass.
+#[derive(Default)]
+struct Buffers {
+    /// (tokens, 3 * dim)
+    parts: Vec<f32>,
+    /// (tokens, dim)
+    mixed: Vec<f32>,
+    /// (tokens, dim)
+    attended: Vec<f32>,
+    /// (tokens, inner)
+    wide: Vec<f32>,
+    attention: attention::Scratch,
+}
+
 impl Bert {
-    /// Takes the weights by the published keys.
-    pub(super) fn load(weights: &VarBuilder<'_>, config: &BertConfig) -> Result<Self> {
+    /// Takes the weights by the published keys; products will be of this precision.
+    pub(super) fn load(
+        weights: &VarBuilder<'_>,
+        config: &BertConfig,
+        precision: Precision,
+    ) -> Result<Self> {
         let dim = config.hidden_size;
         let heads = config.num_attention_heads;
         if heads == 0 || !dim.is_multiple_of(heads) {
-            candle_core::bail!("{heads} attention heads do not divide {dim} dimensions");
+            bail!("{heads} attention heads do not divide {dim} dimensions");
         }
         let embeddings = weights.pp("embeddings");
-        let table = |rows, key| embeddings.pp(key).get((rows, dim), "weight");
+        let table = |rows, key| numbers(&embeddings.pp(key), (rows, dim), "weight");
         let mut places = table(config.max_position_embeddings, "position_embeddings")?;
         let relative = match config.model_type {
             Kind::Bert => {
                 let kinds = table(config.type_vocab_size, "token_type_embeddings")?;
-                places = places.broadcast_add(&kinds.narrow(0, 0, 1)?)?;
+                let Some(alone) = kinds.get(..dim) else {
+                    bail!("there is no kind of tokens");
+                };
+                add_bias(&mut places, alone);
                 None
             }
             Kind::Mpnet => Some(RelativePositions::load(
@@ -150,140 +182,205 @@ impl Bert {
         };
         let layers = weights.pp("encoder.layer");
         Ok(Self {
+            dim,
             words: table(config.vocab_size, "word_embeddings")?,
             places,
             first_place: config.first_place(),
             norm: load_norm(vec![0.0; dim], &embeddings.pp("LayerNorm"), config)?,
             relative,
             layers: (0..config.num_hidden_layers)
-                .map(|layer| Layer::load(&layers.pp(layer), config))
+                .map(|layer| Layer::load(&layers.pp(layer), config, precision))
                 .collect::<Result<_>>()?,
         })
     }
 
-    /// `ids` is (batch, tokens), u32; out is (batch, tokens, dim).
-    pub(super) fn forward(&self, ids: &Tensor) -> Result<Tensor> {
-        let (batch, tokens) = ids.dims2()?;
-        // (batch * tokens, dim), here and between the layers.
-        let mut states = self.words.index_select(&ids.flatten_all()?, 0)?;
-        let places = self.places.narrow(0, self.first_place, tokens)?;
-        states.inplace_op2(&places, &self.norm)?;
-        let relative = self.relative.as_ref();
-        let bias = relative.map(|it| it.bias(tokens)).transpose()?;
-        for layer in &self.layers {
-            states = layer.forward(&states, batch, tokens, bias.as_ref())?;
-        }
-        states.reshape((batch, tokens, ()))
+    /// Numbers a token's state has.
+    pub(super) fn dim(&self) -> usize {
+        self.dim
     }
+
+    /// The states of all tokens, text after text: (tokens of all texts, dim).
+    ///
+    /// # Errors
+    /// If a number is that of no token, or a text is too long.
+    pub(super) fn forward(&self, texts: &[&[u32]]) -> Result<Vec<f32>> {
+        let tokens: usize = texts.iter().map(|text| text.len()).sum();
+        let mut states = Vec::with_capacity(tokens * self.dim);
+        let mut places = Vec::with_capacity(tokens * self.dim);
+        for text in texts {
+            for &token in *text {
+                states.extend_from_slice(self.row(&self.words, token as usize)?);
+            }
+            for place in 0..text.len() {
+                places.extend_from_slice(self.row(&self.places, self.first_place + place)?);
+            }
+        }
+        self.norm.apply(&mut states, &places);
+        let bias = |text: &&[u32]| self.relative.as_ref().map(|it| it.bias(text.len()));
+        let biases: Vec<Option<Vec<f32>>> = texts.iter().map(bias).collect();
+        let texts: Vec<Text<'_>> = texts
+            .iter()
+            .zip(&biases)
+            .map(|(text, bias)| Text {
+                tokens: text.len(),
+                bias: bias.as_deref(),
+            })
+            .collect();
+        BUFFERS.with_borrow_mut(|buffers| {
+            for layer in &self.layers {
+                layer.forward(&mut states, &texts, buffers);
+            }
+        });
+        Ok(states)
+    }
+
+    /// A row of a table.
+    fn row<'a>(&self, table: &'a [f32], row: usize) -> Result<&'a [f32]> {
+        match table.get(row * self.dim..(row + 1) * self.dim) {
+            Some(row) => Ok(row),
+            None => bail!(
+                "number {row} of {} rows of embeddings",
+                table.len() / self.dim
+            ),
+        }
+    }
+}
+
+/// A text of a batch.
+struct Text<'a> {
+    tokens: usize,
+    /// (heads, tokens, tokens)
+    bias: Option<&'a [f32]>,
 }
 
 struct Layer {
     heads: usize,
-    /// (dim, 3 * dim): queries, keys and values.
-    attend: Tensor,
-    attend_bias: AddBias,
-    softmax: ScaledSoftmax,
-    /// (dim, dim)
-    mix: Tensor,
+    /// From dim to 3 * dim: queries, keys and values.
+    attend: Linear,
+    /// From dim to dim; its bias is the norm's.
+    mix: Linear,
     mix_norm: AddNorm,
-    /// (dim, inner)
-    widen: Tensor,
-    widen_gelu: BiasGelu,
-    /// (inner, dim)
-    narrow: Tensor,
+    /// From dim to inner.
+    widen: Linear,
+    /// From inner to dim; its bias is the norm's.
+    narrow: Linear,
     narrow_norm: AddNorm,
 }
 
 impl Layer {
-    fn load(weights: &VarBuilder<'_>, config: &BertConfig) -> Result<Self> {
+    fn load(weights: &VarBuilder<'_>, config: &BertConfig, precision: Precision) -> Result<Self> {
         let (dim, inner) = (config.hidden_size, config.intermediate_size);
         let names = config.model_type.names();
         let parts = names.attend.map(|key| weights.pp(key));
         let mut matrices = Vec::new();
         let mut biases = Vec::new();
         for part in &parts {
-            matrices.push(part.get((dim, dim), "weight")?);
-            biases.extend(vector(part, dim, "bias")?);
+            matrices.extend(numbers(part, (dim, dim), "weight")?);
+            biases.extend(numbers(part, dim, "bias")?);
         }
         let (mix, mix_norm) = (weights.pp(names.mix), weights.pp(names.mix_norm));
         let (widen, output) = (weights.pp("intermediate.dense"), weights.pp("output"));
         let narrow = output.pp("dense");
-        let head_dim = (dim / config.num_attention_heads) as f32;
+        let linear = |weights: Vec<f32>, bias: Vec<f32>, inputs| Linear {
+            outputs: weights.len() / inputs,
+            weights: Factor::kept(weights, inputs, precision),
+            inputs,
+            bias,
+        };
         Ok(Self {
             heads: config.num_attention_heads,
-            attend: Tensor::cat(&matrices, 0)?.t()?,
-            attend_bias: AddBias(biases),
-            softmax: ScaledSoftmax(1.0 / head_dim.sqrt()),
-            mix: mix.get((dim, dim), "weight")?.t()?,
-            mix_norm: load_norm(vector(&mix, dim, "bias")?, &mix_norm, config)?,
-            widen: widen.get((inner, dim), "weight")?.t()?,
-            widen_gelu: BiasGelu(vector(&widen, inner, "bias")?),
-            narrow: narrow.get((dim, inner), "weight")?.t()?,
+            attend: linear(matrices, biases, dim),
+            mix: linear(numbers(&mix, (dim, dim), "weight")?, vec![], dim),
+            mix_norm: load_norm(numbers(&mix, dim, "bias")?, &mix_norm, config)?,
+            widen: linear(
+                numbers(&widen, (inner, dim), "weight")?,
+                numbers(&widen, inner, "bias")?,
+                dim,
+            ),
+            narrow: linear(numbers(&narrow, (dim, inner), "weight")?, vec![], inner),
             narrow_norm: load_norm(
-                vector(&narrow, dim, "bias")?,
+                numbers(&narrow, dim, "bias")?,
                 &output.pp("LayerNorm"),
                 config,
             )?,
         })
     }
 
-    /// (batch * tokens, dim) in and out; `bias`, (heads, tokens, tokens), is added to the scores.
-    fn forward(
-        &self,
-        states: &Tensor,
-        batch: usize,
-        tokens: usize,
-        bias: Option<&Tensor>,
-    ) -> Result<Tensor> {
-        let attended = states.matmul(&self.attend)?;
-        attended.inplace_op1(&self.attend_bias)?;
-        // (3, batch, heads, tokens, head_dim)
-        let parts = attended
-            .reshape((batch, tokens, 3, self.heads, ()))?
-            .permute((2, 0, 3, 1, 4))?
-            .contiguous()?;
-        let (queries, keys, values) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
-        // (batch, heads, tokens, tokens)
-        let mut shares = queries.matmul(&keys.transpose(D::Minus2, D::Minus1)?)?;
-        if let Some(bias) = bias {
-            // The softmax scales what it is given, and the bias is not to be scaled.
-            let unscaled = (bias * (1.0 / f64::from(self.softmax.0)))?;
-            shares = shares.broadcast_add(&unscaled)?;
+    /// (tokens of all texts, dim) becomes the layer's output.
+    fn forward(&self, states: &mut Vec<f32>, texts: &[Text<'_>], buffers: &mut Buffers) {
+        let dim = self.mix.outputs;
+        let Buffers {
+            parts,
+            mixed,
+            attended,
+            wide,
+            attention,
+        } = buffers;
+        self.attend.write(parts, states);
+        add_bias(parts, &self.attend.bias);
+        mixed.resize(states.len(), 0.0);
+        let (mut parts, mut out) = (&parts[..], &mut mixed[..]);
+        for text in texts {
+            let own;
+            (own, parts) = parts.split_at(text.tokens * 3 * dim);
+            let to;
+            (to, out) = out.split_at_mut(text.tokens * dim);
+            let own = Attention {
+                parts: own,
+                heads: self.heads,
+                bias: text.bias,
+            };
+            own.mix(to, dim, attention);
         }
-        shares.inplace_op1(&self.softmax)?;
-        let mixed = shares.matmul(&values)?.transpose(1, 2)?.contiguous()?;
-        let mixed = mixed.reshape((batch * tokens, ()))?.matmul(&self.mix)?;
-        mixed.inplace_op2(states, &self.mix_norm)?;
+        self.mix.write(attended, mixed);
+        self.mix_norm.apply(attended, states);
 
-        let wide = mixed.matmul(&self.widen)?;
-        wide.inplace_op1(&self.widen_gelu)?;
-        let out = wide.matmul(&self.narrow)?;
-        out.inplace_op2(&mixed, &self.narrow_norm)?;
-        Ok(out)
+        self.widen.write(wide, attended);
+        bias_gelu(wide, &self.widen.bias);
+        self.narrow.write(states, wide);
+        self.narrow_norm.apply(states, attended);
+    }
+}
+
+/// A matrix, with the bias that is to be added to its products.
+struct Linear {
+    weights: Factor<'static>,
+    inputs: usize,
+    outputs: usize,
+    bias: Vec<f32>,
+}
+
+impl Linear {
+    /// Makes `out` (rows, outputs) of `rows`, (rows, inputs); without the bias.
+    fn write(&self, out: &mut Vec<f32>, rows: &[f32]) {
+        let count = rows.len() / self.inputs;
+        out.resize(count * self.outputs, 0.0);
+        write_product(out, Matrix::new(rows, count, self.inputs), &self.weights);
     }
 }
 
 fn load_norm(bias: Vec<f32>, weights: &VarBuilder<'_>, config: &BertConfig) -> Result<AddNorm> {
     let dim = config.hidden_size;
-    let (scale, shift) = (
-        vector(weights, dim, "weight")?,
-        vector(weights, dim, "bias")?,
-    );
     Ok(AddNorm {
         bias,
-        scale,
-        shift,
+        scale: numbers(weights, dim, "weight")?,
+        shift: numbers(weights, dim, "bias")?,
         eps: config.layer_norm_eps as f32,
     })
 }
 
-fn vector(weights: &VarBuilder<'_>, len: usize, key: &str) -> Result<Vec<f32>> {
-    weights.get(len, key)?.to_vec1()
+/// All numbers of a tensor.
+fn numbers<S: Into<candle_core::Shape>>(
+    weights: &VarBuilder<'_>,
+    shape: S,
+    key: &str,
+) -> Result<Vec<f32>> {
+    weights.get(shape.into(), key)?.flatten_all()?.to_vec1()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::{DType, Device, Tensor};
     use candle_nn::VarMap;
     use candle_transformers::models::bert::{BertModel, Config};
 
@@ -322,39 +419,47 @@ pub(super) mod tests {
             layer_norm_eps: config.layer_norm_eps,
             relative_attention_num_buckets: buckets(),
         };
-        let ours = Bert::load(&weights, &ours).unwrap();
+        let ours = Bert::load(&weights, &ours, Precision::Full).unwrap();
         (theirs, ours, config)
     }
 
     #[test]
     fn gives_what_candles_gives() {
         let (theirs, ours, config) = small();
-        for (batch, tokens) in [(1, 1), (1, 7), (3, 16), (4, 2)] {
-            let ids: Vec<u32> = (0..batch * tokens)
-                .map(|n| (n * 17 % config.vocab_size) as u32)
-                .collect();
-            let ids = Tensor::from_vec(ids, (batch, tokens), &Device::Cpu).unwrap();
+        let texts: Vec<Vec<u32>> = [1, 7, 16, 2, 16, 9]
+            .iter()
+            .map(|tokens| {
+                (0..*tokens)
+                    .map(|n| (n * 17 + tokens) % config.vocab_size as u32)
+                    .collect()
+            })
+            .collect();
+        let packed: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let found = ours.forward(&packed).unwrap();
+        let mut found = found.as_slice();
+        for text in &texts {
+            let ids = Tensor::new(&text[..], &Device::Cpu)
+                .unwrap()
+                .unsqueeze(0)
+                .unwrap();
             let expected = theirs
                 .forward(&ids, &ids.zeros_like().unwrap(), None)
                 .unwrap();
-            let found = ours.forward(&ids).unwrap();
-            assert_eq!(found.dims(), expected.dims());
-            let worst = (found - expected)
-                .unwrap()
-                .abs()
-                .unwrap()
-                .max_all()
-                .unwrap();
-            assert!(worst.to_scalar::<f32>().unwrap() < 1e-4, "{worst}");
+            let expected: Vec<f32> = expected.flatten_all().unwrap().to_vec1().unwrap();
+            let own;
+            (own, found) = found.split_at(expected.len());
+            for (found, expected) in own.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+            }
         }
+        assert!(found.is_empty());
     }
 
     #[test]
     fn token_numbers_beyond_the_vocabulary_are_errors() {
         let (_, ours, config) = small();
-        let ids = Tensor::new(&[[config.vocab_size as u32]], &Device::Cpu).unwrap();
-        assert!(ours.forward(&ids).is_err());
-        let long = Tensor::zeros((1, 17), DType::U32, &Device::Cpu).unwrap();
-        assert!(ours.forward(&long).is_err());
+        assert!(ours.forward(&[&[config.vocab_size as u32]]).is_err());
+        assert!(ours.forward(&[&[0; 17]]).is_err());
+        assert!(ours.forward(&[&[], &[1]]).unwrap().len() == 24);
     }
 }

@@ -15,6 +15,7 @@ use super::sentence::{EncoderIdentity, Parts};
 use super::tokenize::Tokenizer;
 use crate::error::{Error, Result};
 use crate::files::{json, json_if_any, settings};
+use crate::matmul::Precision;
 use crate::models;
 use crate::nn::dense::{After, Dense};
 use crate::weights::checkpoint::Checkpoint;
@@ -25,12 +26,12 @@ use crate::weights::open_clip::{self, OpenClipConfig};
 ///
 /// # Errors
 /// If a file cannot be read or is not understood, or asks for what is not known here.
-pub(super) fn parts(folder: &Path, device: &Device) -> Result<Parts> {
+pub(super) fn parts(folder: &Path, device: &Device, precision: Precision) -> Result<Parts> {
     if open_clip::is_in(folder) {
         return open_clip_tower(folder, device);
     }
     if let Some(modules) = json_if_any::<Vec<Module>>(&folder.join("modules.json"))? {
-        return sentence_transformer(folder, &modules, device);
+        return sentence_transformer(folder, &modules, device, precision);
     }
     let path = folder.join("config.json");
     let config: HuggingFace = json(&path)?;
@@ -164,7 +165,12 @@ struct DenseSettings {
     activation_function: String,
 }
 
-fn sentence_transformer(folder: &Path, modules: &[Module], device: &Device) -> Result<Parts> {
+fn sentence_transformer(
+    folder: &Path,
+    modules: &[Module],
+    device: &Device,
+    precision: Precision,
+) -> Result<Parts> {
     let path = folder.join("modules.json");
     let unsupported = |why: String| Error::Unsupported {
         path: path.clone(),
@@ -206,7 +212,7 @@ fn sentence_transformer(folder: &Path, modules: &[Module], device: &Device) -> R
         Ok(folder.join(&module.path))
     };
     let own = below(&modules[0])?;
-    let (config, network, checkpoint) = transformer(&own, device)?;
+    let (config, network, checkpoint) = transformer(&own, device, precision)?;
     let mut files = checkpoint.files().to_vec();
     let pooling_path = below(&modules[1])?.join("config.json");
     let settings: PoolingSettings = json(&pooling_path)?;
@@ -247,14 +253,19 @@ fn sentence_transformer(folder: &Path, modules: &[Module], device: &Device) -> R
 }
 
 /// A BERT or MPNet.
-fn transformer(folder: &Path, device: &Device) -> Result<(BertConfig, Network, Checkpoint)> {
+fn transformer(
+    folder: &Path,
+    device: &Device,
+    precision: Precision,
+) -> Result<(BertConfig, Network, Checkpoint)> {
     let config: BertConfig = settings(&folder.join("config.json"), bert::FIXED)?;
     let checkpoint = Checkpoint::open(folder, "model")?;
     let prefix = ["bert", "mpnet"]
         .into_iter()
         .find(|prefix| checkpoint.has_below(&format!("{prefix}.")));
     let network = checkpoint.build(config.layout(), device, |vb| {
-        Network::bert(&config, prefix.map_or(vb.clone(), |prefix| vb.pp(prefix)))
+        let vb = prefix.map_or(vb.clone(), |prefix| vb.pp(prefix));
+        Network::bert(&config, vb, precision)
     })?;
     Ok((config, network, checkpoint))
 }
@@ -386,7 +397,8 @@ mod tests {
     fn embeddings_are_the_references() {
         for name in ["bert-sentence", "bert-sentence-cls", "mpnet-sentence"] {
             let fixture = Fixture::open(name);
-            let encoder = SentenceEncoder::open(fixture.folder(), &Device::Cpu).unwrap();
+            let encoder =
+                SentenceEncoder::open(fixture.folder(), &Device::Cpu, Precision::Full).unwrap();
             assert_eq!(encoder.identity().name, name);
             let texts: Vec<String> = fixture.json("texts.json");
             let found = encoder.embed(&texts).unwrap();
@@ -438,8 +450,10 @@ mod tests {
                 let states = ClipTextTower::new(&config, &vb)?.states(&ids)?;
                 let texts: Vec<Vec<u32>> = ids.to_vec2()?;
                 let end = texts.iter().flatten().copied().max().unwrap_or_default();
-                let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-                let ends = Pooling::At(end).pool(&states, &texts)?;
+                let ends = texts.iter().enumerate();
+                let ends =
+                    ends.map(|(number, text)| Pooling::At(end).pool(&states.get(number)?, text));
+                let ends = Tensor::stack(&ends.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
                 candle_nn::Module::forward(&clip::projection(&config, &vb)?, &ends)
             });
             fixture.compare("text_embeds", &embeds);
@@ -451,7 +465,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let put = |file: &str, text: &str| {
             std::fs::write(folder.path().join(file), text).unwrap();
-            let error = SentenceEncoder::open(folder.path(), &Device::Cpu)
+            let error = SentenceEncoder::open(folder.path(), &Device::Cpu, Precision::Full)
                 .err()
                 .unwrap();
             error.to_string()

@@ -2,6 +2,7 @@
 //! ([`tokenize`]), encoded by BERT, MPNet or [`clip`]'s text tower, pooled and scaled to unit length ([`pool`]).
 //! [`SentenceEncoder`] does all of it, for many texts at once.
 
+mod attention;
 mod batch;
 mod bert;
 pub mod clip;
@@ -22,7 +23,10 @@ pub use states::TokenStates;
 
 /// The cosine of two unit vectors, in [-1, 1]; larger is nearer.
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    numeric::vectorised(|| numeric::dot(a, b))
+    numeric::vectorised(
+        #[inline(always)]
+        || numeric::dot(a, b),
+    )
 }
 
 /// The mean cosine of pairs of unit vectors; 0 without pairs.

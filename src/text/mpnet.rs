@@ -1,7 +1,7 @@
 //! The relative positions of MPNet (Song 2020), which are those of T5 (Raffel 2020, s. 2.1): what is added
 //! to the score of two tokens depends on how far apart they stand, in buckets that widen with distance.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
 
 /// From here on all distances share a bucket.
@@ -9,8 +9,10 @@ const MAX_DISTANCE: f64 = 128.0;
 
 /// A number a head for each bucket.
 pub(super) struct RelativePositions {
+    buckets: usize,
+    heads: usize,
     /// (buckets, heads)
-    table: Tensor,
+    table: Vec<f32>,
 }
 
 impl RelativePositions {
@@ -20,24 +22,28 @@ impl RelativePositions {
             candle_core::bail!("{buckets} buckets of relative positions");
         }
         let table = weights.get((buckets, heads), "weight")?;
-        Ok(Self { table })
+        Ok(Self {
+            buckets,
+            heads,
+            table: table.flatten_all()?.to_vec1()?,
+        })
     }
 
-    /// What is added to the scores of texts of `tokens` tokens: (heads, tokens, tokens).
-    pub(super) fn bias(&self, tokens: usize) -> Result<Tensor> {
-        let (buckets, heads) = self.table.dims2()?;
-        let pairs = (0..tokens).flat_map(|from| (0..tokens).map(move |to| (from, to)));
-        let pairs: Vec<u32> = pairs.map(|(from, to)| bucket(from, to, buckets)).collect();
-        let pairs = Tensor::from_vec(pairs, tokens * tokens, self.table.device())?;
-        self.table
-            .index_select(&pairs, 0)?
-            .t()?
-            .reshape((heads, tokens, tokens))
+    /// What is added to the scores of a text of so many tokens: (heads, tokens, tokens).
+    pub(super) fn bias(&self, tokens: usize) -> Vec<f32> {
+        let mut bias = vec![0.0; self.heads * tokens * tokens];
+        for pair in 0..tokens * tokens {
+            let bucket = bucket(pair / tokens, pair % tokens, self.buckets);
+            for head in 0..self.heads {
+                bias[head * tokens * tokens + pair] = self.table[bucket * self.heads + head];
+            }
+        }
+        bias
     }
 }
 
 /// Half of the buckets are for what stands behind; half of each half for one distance each.
-fn bucket(from: usize, to: usize, buckets: usize) -> u32 {
+fn bucket(from: usize, to: usize, buckets: usize) -> usize {
     let half = buckets / 2;
     let exact = half / 2;
     let distance = from.abs_diff(to);
@@ -48,7 +54,7 @@ fn bucket(from: usize, to: usize, buckets: usize) -> u32 {
         (exact + (share * (half - exact) as f64) as usize).min(half - 1)
     };
     let side = if to > from { half } else { 0 };
-    (side + within) as u32
+    side + within
 }
 
 #[cfg(test)]

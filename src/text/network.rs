@@ -4,26 +4,32 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config, HiddenAct, PositionEmbeddingType};
 
+use super::batch::Packing;
 use super::bert::{Bert, BertConfig, Kind};
 use super::clip::ClipTextTower;
+use crate::matmul::Precision;
 use crate::nn::mlp::Activation;
 
 /// A network, loaded.
 pub(super) enum Network {
-    /// BERT and MPNet on the CPU, where all texts of a batch have the same length.
-    Fused(Box<Bert>),
+    /// BERT and MPNet on the CPU, which packs texts of any lengths.
+    Packed(Box<Bert>),
     /// BERT on other devices, with a mask where texts are padded.
-    General(Box<BertModel>),
+    Padded(Box<BertModel>),
     /// CLIP's text tower, on any device, where all texts of a batch have the same length.
     Clip(Box<ClipTextTower>),
 }
 
 impl Network {
-    /// Reads a BERT or, on the CPU alone, an MPNet.
+    /// Reads a BERT or, on the CPU alone, an MPNet. On the CPU its products are of this precision.
     ///
     /// # Errors
     /// If a weight is missing or of another shape, or the device is not one for it.
-    pub(super) fn bert(config: &BertConfig, vb: VarBuilder<'_>) -> Result<Self> {
+    pub(super) fn bert(
+        config: &BertConfig,
+        vb: VarBuilder<'_>,
+        precision: Precision,
+    ) -> Result<Self> {
         if config.hidden_act != Activation::Gelu {
             candle_core::bail!(
                 "hidden_act {:?} is not known here, only gelu is",
@@ -31,51 +37,65 @@ impl Network {
             );
         }
         if vb.device().is_cpu() {
-            return Ok(Self::Fused(Box::new(Bert::load(&vb, config)?)));
+            return Ok(Self::Packed(Box::new(Bert::load(&vb, config, precision)?)));
         }
         if config.model_type != Kind::Bert {
             candle_core::bail!("sentence encoders of MPNet kind run on the CPU: --device cpu");
         }
-        Ok(Self::General(Box::new(BertModel::load(
+        Ok(Self::Padded(Box::new(BertModel::load(
             vb,
             &general(config),
         )?)))
     }
 
-    /// Whether texts of a batch may have different lengths.
-    pub(super) fn pads(&self) -> bool {
-        matches!(self, Self::General(_))
+    /// Which texts may share a batch.
+    pub(super) fn packing(&self) -> Packing {
+        match self {
+            Self::Packed(_) => Packing::Packed,
+            Self::Padded(_) => Packing::Padded,
+            Self::Clip(_) => Packing::Equal,
+        }
     }
 
-    /// The states of all tokens: (batch, longest text, dim), of which those behind a text's end mean nothing.
+    /// The states of each text's tokens: (its tokens, dim).
     ///
     /// # Errors
     /// If a number is that of no token, or a text is too long.
-    pub(super) fn states(&self, texts: &[&[u32]], device: &Device) -> Result<Tensor> {
-        let longest = texts
-            .iter()
-            .map(|text| text.len())
-            .max()
-            .unwrap_or_default();
-        let shape = (texts.len(), longest);
-        let mut ids = vec![0u32; texts.len() * longest];
-        for (text, row) in texts.iter().zip(ids.chunks_exact_mut(longest.max(1))) {
-            row[..text.len()].copy_from_slice(text);
-        }
-        let ids = Tensor::from_vec(ids, shape, device)?;
-        match self {
-            Self::Fused(bert) => bert.forward(&ids),
-            Self::Clip(tower) => tower.states(&ids),
-            Self::General(bert) => {
-                let real = texts.iter().flat_map(|text| {
-                    let len = text.len();
-                    (0..longest).map(move |at| u32::from(at < len))
+    pub(super) fn states(&self, texts: &[&[u32]], device: &Device) -> Result<Vec<Tensor>> {
+        let states = match self {
+            Self::Packed(bert) => {
+                let states = bert.forward(texts)?;
+                let states = Tensor::from_vec(states, ((), bert.dim()), device)?;
+                let mut start = 0;
+                let own = texts.iter().map(|text| {
+                    start += text.len();
+                    states.narrow(0, start - text.len(), text.len())
                 });
-                let mask = Tensor::from_vec(real.collect(), shape, device)?;
-                bert.forward(&ids, &ids.zeros_like()?, Some(&mask))
+                return own.collect();
             }
-        }
+            Self::Clip(tower) => tower.states(&padded(texts, |text, at| text[at], device)?)?,
+            Self::Padded(bert) => {
+                let ids = padded(texts, |text, at| text[at], device)?;
+                let mask = padded(texts, |_, _| 1, device)?;
+                bert.forward(&ids, &ids.zeros_like()?, Some(&mask))?
+            }
+        };
+        let own = texts.iter().enumerate();
+        own.map(|(number, text)| states.get(number)?.narrow(0, 0, text.len()))
+            .collect()
     }
+}
+
+/// A number for each token, (texts, longest), and zeros behind a text's end.
+fn padded(texts: &[&[u32]], of: impl Fn(&[u32], usize) -> u32, device: &Device) -> Result<Tensor> {
+    let lengths = texts.iter().map(|text| text.len());
+    let longest = lengths.max().unwrap_or_default();
+    let mut numbers = vec![0; texts.len() * longest];
+    for (text, row) in texts.iter().zip(numbers.chunks_exact_mut(longest.max(1))) {
+        let places = row.iter_mut().enumerate().take(text.len());
+        places.for_each(|(at, to)| *to = of(text, at));
+    }
+    Tensor::from_vec(numbers, (texts.len(), longest), device)
 }
 
 /// candle's form of a configuration, without what only training needs.

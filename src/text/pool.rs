@@ -21,33 +21,23 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// One vector a text: (batch, dim). `states` is (batch, tokens, dim); `texts` holds the numbers of each
-    /// text's tokens, of which those behind its length are padding.
+    /// One vector, (dim), of the states of a text's tokens, (tokens, dim); `text` holds the tokens' numbers.
     ///
     /// # Errors
     ///
     /// If the shapes do not fit.
-    pub fn pool(self, states: &Tensor, texts: &[&[u32]]) -> Result<Tensor> {
-        let (_, tokens, _) = states.dims3()?;
-        if self == Self::Mean && texts.iter().all(|text| text.len() == tokens) {
-            return states.mean(1);
-        }
-        let of = |(number, text): (usize, &&[u32])| {
-            let own = states.i(number)?.narrow(0, 0, text.len())?;
-            let at = |place: usize| own.i(place);
-            match self {
-                Self::Mean => own.mean(0),
-                Self::First => at(0),
-                Self::Largest => own.max(0),
-                Self::Last => at(text.len().saturating_sub(1)),
-                Self::At(end) => {
-                    let place = text.iter().position(|&token| token == end);
-                    at(place.unwrap_or(text.len().saturating_sub(1)))
-                }
+    pub fn pool(self, states: &Tensor, text: &[u32]) -> Result<Tensor> {
+        let last = text.len().saturating_sub(1);
+        match self {
+            Self::Mean => states.mean(0),
+            Self::First => states.i(0),
+            Self::Largest => states.max(0),
+            Self::Last => states.i(last),
+            Self::At(end) => {
+                let place = text.iter().position(|&token| token == end);
+                states.i(place.unwrap_or(last))
             }
-        };
-        let rows: Vec<Tensor> = texts.iter().enumerate().map(of).collect::<Result<_>>()?;
-        Tensor::stack(&rows, 0)
+        }
     }
 }
 
@@ -68,21 +58,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_has_no_say() {
-        let states = [[[1f32, 2.0], [3.0, 6.0]], [[5.0, -1.0], [1e9, -1e9]]];
-        let states = Tensor::new(&states, &Device::Cpu).unwrap();
+    fn tokens_become_a_vector_each_way() {
+        let states = Tensor::new(&[[1f32, 2.0], [3.0, 6.0], [5.0, -2.0]], &Device::Cpu).unwrap();
         let pooled = |pooling: Pooling| {
-            let pooled = pooling.pool(&states, &[&[7, 8], &[7]]).unwrap();
-            pooled.to_vec2::<f32>().unwrap()
+            let pooled = pooling.pool(&states, &[7, 8, 9]).unwrap();
+            pooled.to_vec1::<f32>().unwrap()
         };
-        assert_eq!(pooled(Pooling::Mean), [[2.0, 4.0], [5.0, -1.0]]);
-        assert_eq!(pooled(Pooling::First), [[1.0, 2.0], [5.0, -1.0]]);
-        assert_eq!(pooled(Pooling::Largest), [[3.0, 6.0], [5.0, -1.0]]);
-        assert_eq!(pooled(Pooling::Last), [[3.0, 6.0], [5.0, -1.0]]);
-        assert_eq!(pooled(Pooling::At(7)), [[1.0, 2.0], [5.0, -1.0]]);
-        let first = states.narrow(0, 0, 1).unwrap();
-        let mean = Pooling::Mean.pool(&first, &[&[7, 8]]).unwrap();
-        assert_eq!(mean.to_vec2::<f32>().unwrap(), [[2.0, 4.0]]);
+        assert_eq!(pooled(Pooling::Mean), [3.0, 2.0]);
+        assert_eq!(pooled(Pooling::First), [1.0, 2.0]);
+        assert_eq!(pooled(Pooling::Largest), [5.0, 6.0]);
+        assert_eq!(pooled(Pooling::Last), [5.0, -2.0]);
+        assert_eq!(pooled(Pooling::At(8)), [3.0, 6.0]);
+        assert_eq!(pooled(Pooling::At(1)), [5.0, -2.0]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::schedule::CosineSchedule;
 use super::task::{Draw, Loss, Task};
 use super::workers::{self, Workers};
 use crate::error::{Error, Result};
-pub use crate::matmul::Precision;
+use crate::matmul::Precision;
 
 /// Settings of a run. Defaults are for the pocket ViT.
 #[derive(Clone, Debug, PartialEq)]

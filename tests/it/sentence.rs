@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use candle_core::Device;
 use unprompt::Error;
+use unprompt::matmul::Precision;
 use unprompt::text::Embeddings;
 
 use crate::support::{cosine, encoder, fixture};
@@ -69,7 +70,8 @@ fn threads_change_nothing() {
     let whole = encoder().embed(&texts()).unwrap();
     let files = store.find("all-MiniLM-L6-v2").unwrap().unwrap();
     for threads in [1, 3] {
-        let encoder = unprompt::text::SentenceEncoder::load(&files, &Device::Cpu).unwrap();
+        let encoder =
+            unprompt::text::SentenceEncoder::load(&files, &Device::Cpu, Precision::Full).unwrap();
         let encoder = encoder
             .with_threads(NonZeroUsize::new(threads).unwrap())
             .unwrap();

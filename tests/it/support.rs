@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use unprompt::device::DeviceChoice;
+use unprompt::matmul::Precision;
 use unprompt::models::ModelStore;
 use unprompt::text::SentenceEncoder;
 
@@ -28,7 +29,7 @@ pub(crate) fn new_encoder() -> SentenceEncoder {
         Err(error) => panic!("{error}"),
     };
     let device = DeviceChoice::Cpu.open().expect("the cpu");
-    SentenceEncoder::load(&files, &device).expect("the encoder")
+    SentenceEncoder::load(&files, &device, Precision::Full).expect("the encoder")
 }
 
 /// The cosine of two vectors of whatever length.

@@ -6,6 +6,7 @@ mod diffusion;
 mod ensemble;
 mod index;
 mod models;
+mod precision;
 mod query;
 mod run;
 mod serve;
@@ -21,6 +22,7 @@ pub(crate) use diffusion::{AdherenceArgs, GenerateArgs, TrainCheckerArgs, TrainD
 pub(crate) use ensemble::{EnsembleArgs, GraftArgs};
 pub(crate) use index::{AddArgs, BuildArgs, DeleteArgs, IndexCommand, SourceArgs};
 pub(crate) use models::{EmbedArgs, ModelsCommand};
+pub(crate) use precision::PrecisionArg;
 pub(crate) use query::{
     CaptionArgs, DemoArgs, EvaluateArgs, FusionArg, HitArgs, ReadArgs, ReverseArgs, SearchArgs,
 };
@@ -73,6 +75,18 @@ pub(crate) struct Global {
         value_name = "NAME|DIR"
     )]
     pub(crate) sentence_encoder: Option<String>,
+
+    /// How precise products of matrices are on the processor, in training and in embedding prompts: full is single
+    /// precision, mixed rounds their factors to bfloat16; auto is mixed where the processor has instructions for it,
+    /// without which it is slow. A training run is gone on with as it began.
+    #[arg(
+        long,
+        global = true,
+        default_value = "auto",
+        env = "UNPROMPT_PRECISION",
+        value_parser = PrecisionArg::parser()
+    )]
+    pub(crate) precision: PrecisionArg,
 }
 
 #[derive(Debug, Subcommand)]

@@ -79,9 +79,19 @@ pub(crate) fn named(name: &str, global: &Global) -> Result<SentenceEncoder> {
 /// A model of the catalogue, which is fetched if need be.
 fn in_store(name: &str, global: &Global) -> Result<SentenceEncoder> {
     let files = ModelStore::from_env()?.pull(name, &mut Download::new(global.quiet))?;
-    Ok(SentenceEncoder::load(&files, &global.device.open()?)?)
+    let device = global.device.open()?;
+    Ok(SentenceEncoder::load(
+        &files,
+        &device,
+        global.precision.on(&device),
+    )?)
 }
 
 fn in_folder(folder: &Path, global: &Global) -> Result<SentenceEncoder> {
-    Ok(SentenceEncoder::open(folder, &global.device.open()?)?)
+    let device = global.device.open()?;
+    Ok(SentenceEncoder::open(
+        folder,
+        &device,
+        global.precision.on(&device),
+    )?)
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         batch_size: args.batch_size,
         learning_rate: args.learning_rate,
         patience: args.patience,
-        ..args.run.fit(&device)
+        ..args.run.fit(global.precision.on(&device))
     };
     let (encoder, preprocess, start) = start(args, &fit)?;
     let plain = args.out.join("plain");

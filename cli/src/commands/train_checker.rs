@@ -31,7 +31,7 @@ pub(crate) fn run(args: &TrainCheckerArgs, global: &Global) -> Result<()> {
         fit: FitOptions {
             epochs: args.epochs,
             learning_rate: 2e-3,
-            ..args.run.fit(&device)
+            ..args.run.fit(global.precision.on(&device))
         },
     };
     if !global.quiet {

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
             learning_rate: 2e-3,
             weight_decay: 0.0,
             average: Some(0.998),
-            ..args.run.fit(&device)
+            ..args.run.fit(global.precision.on(&device))
         },
         unet: FitOptions {
             epochs: args.epochs,
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &TrainDiffusionArgs, global: &Global) -> Result<()> {
             learning_rate: args.learning_rate,
             weight_decay: 0.01,
             average: Some(0.9995),
-            ..args.run.fit(&device)
+            ..args.run.fit(global.precision.on(&device))
         },
     };
     if !global.quiet {

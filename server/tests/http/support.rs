@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use unprompt::data::row::Row;
 use unprompt::device::Device;
 use unprompt::indexing::Ingest;
+use unprompt::matmul::Precision;
 use unprompt::models::ModelStore;
 use unprompt::predictor::Predictor;
 use unprompt::text::SentenceEncoder;
@@ -30,7 +31,7 @@ pub(crate) const PROMPTS: [&str; 4] = [
 pub(crate) fn sentences() -> SentenceEncoder {
     let store = ModelStore::from_env().unwrap();
     let files = store.pull("all-MiniLM-L6-v2", &mut ()).unwrap();
-    SentenceEncoder::load(&files, &Device::Cpu).unwrap()
+    SentenceEncoder::load(&files, &Device::Cpu, Precision::Full).unwrap()
 }
 
 /// Adds a prompt with an image to the index at `dir`, which may have to be made.

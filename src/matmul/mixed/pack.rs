@@ -4,20 +4,27 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::super::Matrix;
+use super::amx;
 use super::round::Rounding;
-use super::tile;
 
 /// Numbers in a vector register.
 pub(super) const LANES: usize = 16;
 
-/// Vectors of a panel at most.
+/// Vectors of a panel at most: as many as tiles of vectors sum at once.
 const MOST_VECTORS: usize = 4;
+
+/// The same for tile registers: twice as wide ones would not stay in the nearest cache beside the rows that
+/// go past them.
+const MOST_VECTORS_OF_TILES: usize = 2;
 
 /// So many panels' memory is kept by a thread at most.
 const MOST_SPARE: usize = 4;
 
 /// Larger memory than this, of 4 MiB, is not kept.
 const MOST_PAIRS: usize = 1 << 20;
+
+/// Rows beyond the left factor's last that tiles may read.
+pub(super) const SPARE_ROWS: usize = 16;
 
 thread_local! {
     /// Memory of panels that are gone: products of a step are of few sizes.
@@ -52,6 +59,8 @@ pub(in super::super) struct Panels {
     pairs: Vec<u32>,
     inner: usize,
     columns: usize,
+    /// Of a panel at most.
+    vectors: usize,
 }
 
 /// Some columns of the right factor, for each pair as many vectors.
@@ -71,6 +80,11 @@ impl Panels {
             pairs: memory(inner * width),
             inner,
             columns: b.columns,
+            vectors: if amx::is_there() {
+                MOST_VECTORS_OF_TILES
+            } else {
+                MOST_VECTORS
+            },
         };
         let layout: Vec<_> = panels.layout().collect();
         let mut rest = panels.pairs.as_mut_slice();
@@ -95,7 +109,7 @@ impl Panels {
     fn layout(&self) -> impl Iterator<Item = (Range<usize>, usize)> + use<> {
         let columns = self.columns;
         let vectors = columns.div_ceil(LANES);
-        let panels = vectors.div_ceil(MOST_VECTORS);
+        let panels = vectors.div_ceil(self.vectors);
         (0..panels).map(move |panel| {
             let (start, end) = (panel * vectors / panels, (panel + 1) * vectors / panels);
             (start * LANES..(end * LANES).min(columns), end - start)
@@ -155,7 +169,7 @@ fn by_columns(b: Matrix<'_>, columns: Range<usize>, width: usize, to: &mut [u32]
 }
 
 /// The left factor: the pair `number` of a row stands at `row * row_stride + number * pair_stride`.
-/// There are [`tile::MOST_ROWS`] more rows than the matrix has, of any numbers.
+/// There are [`SPARE_ROWS`] more rows than the matrix has, of any numbers.
 pub(super) struct Left<'a> {
     pub(super) pairs: &'a [u32],
     pub(super) rows: usize,
@@ -169,20 +183,23 @@ impl<'a> Left<'a> {
     pub(super) fn new(a: Matrix<'_>, memory: &'a mut Vec<u32>) -> Self {
         let rounding = Rounding::fastest();
         let inner = a.columns.div_ceil(2);
-        let rows = a.rows + tile::MOST_ROWS;
-        if memory.len() < rows * inner {
-            memory.resize(rows * inner, 0);
+        let rows = a.rows + SPARE_ROWS;
+        // An odd number of cache lines, so that the same place in 16 rows is in as many sets of the cache.
+        let row_stride = (inner.div_ceil(LANES) | 1) * LANES;
+        let size = rows * row_stride;
+        if memory.len() < size {
+            memory.resize(size, 0);
         }
-        let pairs = &mut memory[..rows * inner];
+        let pairs = &mut memory[..size];
         let (row_stride, pair_stride) = if a.is_by_rows() {
             let from = a.values.chunks_exact(a.columns);
-            for (to, from) in pairs.chunks_exact_mut(inner).zip(from) {
-                (rounding.along)(from, to);
+            for (to, from) in pairs.chunks_exact_mut(row_stride).zip(from) {
+                (rounding.along)(from, &mut to[..inner]);
             }
-            (inner, 1)
+            (row_stride, 1)
         } else {
             let zeros = vec![0f32; if a.columns % 2 == 1 { a.rows } else { 0 }];
-            for (number, to) in pairs.chunks_exact_mut(rows).enumerate() {
+            for (number, to) in pairs.chunks_exact_mut(rows).enumerate().take(inner) {
                 let (first, second) = two_rows(a.values, a.rows, number);
                 (rounding.across)(first, second.unwrap_or(&zeros), to);
             }

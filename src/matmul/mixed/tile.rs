@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use super::pack::{LANES, Left, Panel};
-
-/// Rows of the tallest tile.
-pub(super) const MOST_ROWS: usize = 14;
+use super::pack::{LANES, Left, Panel, SPARE_ROWS};
 
 /// Whether [`multiply`] takes vector instructions.
 pub(super) fn is_fast() -> bool {
@@ -92,7 +89,7 @@ mod avx512 {
     ) {
         // 14 to 24 sums, beside a panel's vectors and a number of the left factor: 32 registers.
         match panel.vectors {
-            1 => tiles::<MOST_ROWS, 1>(out, width, left, &panel, block, add),
+            1 => tiles::<14, 1>(out, width, left, &panel, block, add),
             2 => tiles::<12, 2>(out, width, left, &panel, block, add),
             3 => tiles::<8, 3>(out, width, left, &panel, block, add),
             _ => tiles::<6, 4>(out, width, left, &panel, block, add),
@@ -108,9 +105,9 @@ mod avx512 {
         block: Range<usize>,
         add: bool,
     ) {
-        assert!(ROWS <= MOST_ROWS && VECTORS == panel.vectors && !block.is_empty());
+        assert!(ROWS <= SPARE_ROWS && VECTORS == panel.vectors && !block.is_empty());
         assert!(block.end * VECTORS * LANES <= panel.pairs.len());
-        let last_row = left.rows + MOST_ROWS - 1;
+        let last_row = left.rows + SPARE_ROWS - 1;
         let last = last_row * left.row_stride + (block.end - 1) * left.pair_stride;
         assert!(last < left.pairs.len());
         assert!(panel.columns.end <= width && left.rows * width <= out.len());
@@ -127,7 +124,7 @@ mod avx512 {
             let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
             for pair in block.clone() {
                 // SAFETY: `pair` is below `block.end`, so that the vectors end within the panel (second
-                // assertion), and rows up to `row + ROWS - 1`, less than `left.rows + MOST_ROWS`, stand
+                // assertion), and rows up to `row + ROWS - 1`, less than `left.rows + SPARE_ROWS`, stand
                 // at most at `last` (third assertion).
                 unsafe {
                     let b = panel.pairs.as_ptr().add(pair * VECTORS * LANES);
