@@ -9,7 +9,10 @@ use std::ops::Range;
 use super::pack::{Left, Panel};
 
 /// Pairs that one instruction sums, and rows or columns of a tile.
-pub(super) const TILE: usize = 16;
+const TILE: usize = 16;
+
+/// Rows or columns of the four tiles that are summed at a time.
+const BLOCK: usize = 2 * TILE;
 
 /// The thread's tile registers, shaped as [`Tiles::multiply`] wants them.
 pub(super) struct Tiles {
@@ -82,17 +85,6 @@ mod x86_64 {
         rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
     };
 
-    /// Where a tile's sums stand, for the instructions.
-    #[repr(C)]
-    #[derive(Clone, Copy)]
-    struct Sums {
-        at: *mut f32,
-        row_bytes: usize,
-    }
-
-    /// Sums that are not wanted, or not all of them.
-    type Aside = [f32; TILE * TILE];
-
     pub(in super::super) fn is_there() -> bool {
         *IS_THERE
     }
@@ -132,75 +124,55 @@ mod x86_64 {
             assert!(last_row * left.row_stride + end <= left.pairs.len());
             assert!(panel.columns.end <= width && left.rows * width <= out.len());
             assert!(panel.columns.len() <= panel_width);
-            let mut asides = [[0f32; TILE * TILE]; 4];
-            for row in (0..left.rows).step_by(2 * TILE) {
+            // Sums that do not fill four tiles are put aside, and from there to their places.
+            let mut aside = [0f32; BLOCK * BLOCK];
+            for row in (0..left.rows).step_by(BLOCK) {
                 for vector in (0..panel.vectors).step_by(2) {
-                    // A tile beyond the last is the last once more, its sums put aside.
-                    let rows = [
-                        row,
-                        if row + TILE < left.rows {
-                            row + TILE
-                        } else {
-                            row
-                        },
-                    ];
-                    let next = (vector + 1).min(panel.vectors - 1);
-                    let vectors = [vector, next];
-                    let place = |tile: usize| {
-                        let (row, vector) = (rows[tile / 2], vectors[tile % 2]);
-                        let twice = (tile / 2 == 1 && row == rows[0])
-                            || (tile % 2 == 1 && vector == vectors[0]);
-                        let column = panel.columns.start + vector * TILE;
-                        let live_rows = TILE.min(left.rows - row);
-                        let live_columns = TILE.min(panel.columns.end.saturating_sub(column));
-                        (row * width + column, live_rows, live_columns, twice)
+                    // Instead of a tile beyond the last, the first once more.
+                    let second = |first: usize, by: usize, end: usize| {
+                        if first + by < end { first + by } else { first }
                     };
-                    let sums: [Sums; 4] = std::array::from_fn(|tile| {
-                        let (start, rows, columns, twice) = place(tile);
-                        if rows == TILE && columns == TILE && !twice {
-                            return Sums {
-                                at: out[start..].as_mut_ptr(),
-                                row_bytes: width * size_of::<f32>(),
-                            };
-                        }
-                        let aside = &mut asides[tile];
-                        if add && !twice {
-                            for (row, to) in aside.chunks_exact_mut(TILE).enumerate().take(rows) {
-                                let from = &out[start + row * width..][..columns];
-                                to[..columns].copy_from_slice(from);
-                            }
-                        }
-                        Sums {
-                            at: aside.as_mut_ptr(),
-                            row_bytes: TILE * size_of::<f32>(),
-                        }
-                    });
+                    let rows = [row, second(row, TILE, left.rows)];
+                    let vectors = [vector, second(vector, 1, panel.vectors)];
                     let a = rows.map(|row| &left.pairs[row * left.row_stride + block.start..]);
                     let b = vectors.map(|it| &panel.pairs[block.start * panel_width + it * TILE..]);
+                    let column = panel.columns.start + vector * TILE;
+                    let live_rows = BLOCK.min(left.rows - row);
+                    let live_columns = BLOCK.min(panel.columns.end.saturating_sub(column));
+                    let own = &mut out[row * width + column..];
+                    let is_whole = live_rows == BLOCK && live_columns == BLOCK;
+                    let (sums, stride) = if is_whole {
+                        (own.as_mut_ptr(), width)
+                    } else {
+                        if add {
+                            for (row, aside) in
+                                aside.chunks_exact_mut(BLOCK).enumerate().take(live_rows)
+                            {
+                                let own = &own[row * width..][..live_columns];
+                                aside[..live_columns].copy_from_slice(own);
+                            }
+                        }
+                        (aside.as_mut_ptr(), BLOCK)
+                    };
                     // SAFETY: the constructor saw that there are registers and shaped them. Of the left
                     // factor, rows up to `last_row` are read, `pairs` from `block.start` on of each: within
                     // it by the second assertion. Of the panel, as many rows, 16 pairs from column
                     // `it * 16` on, below `panel_width`: within it by the first. Sums are read and written
-                    // in `asides`, or in 16 rows below `left.rows` of `out`, 16 columns of the panel each:
+                    // in `aside`, or in 32 rows below `left.rows` of `out`, 32 columns of the panel each:
                     // within it by the third.
                     unsafe {
                         add_tiles(
-                            &sums,
-                            a.map(<[u32]>::as_ptr),
-                            left.row_stride,
-                            b.map(<[u32]>::as_ptr),
-                            panel_width,
+                            (sums, stride),
+                            (a.map(<[u32]>::as_ptr), left.row_stride),
+                            (b.map(<[u32]>::as_ptr), panel_width),
                             pairs / TILE,
                             add,
                         );
                     }
-                    for (tile, aside) in asides.iter().enumerate() {
-                        let (start, rows, columns, twice) = place(tile);
-                        if twice || (rows == TILE && columns == TILE) {
-                            continue;
-                        }
-                        for (row, from) in aside.chunks_exact(TILE).enumerate().take(rows) {
-                            out[start + row * width..][..columns].copy_from_slice(&from[..columns]);
+                    if !is_whole {
+                        for (row, aside) in aside.chunks_exact(BLOCK).enumerate().take(live_rows) {
+                            let own = &mut own[row * width..][..live_columns];
+                            own.copy_from_slice(&aside[..live_columns]);
                         }
                     }
                 }
@@ -216,19 +188,17 @@ mod x86_64 {
         }
     }
 
-    /// Adds the products of two tiles of rows with two of columns to four of sums, or writes them there.
+    /// Adds the products of two tiles of rows with two of columns to four of sums, or writes them there. Each
+    /// pointer comes with how many numbers or pairs apart the rows lie there.
     ///
     /// # Safety
-    /// The tile registers must be shaped. From `a`, 16 rows of `16 * steps` pairs, `a_stride` pairs apart,
-    /// must be readable, from `b` `16 * steps` rows of 16 pairs, `b_stride` apart, and the four tiles of `sums`
-    /// must be one's own.
+    /// The tile registers must be shaped. From each of `a`, 16 rows of `16 * steps` pairs must be readable, from
+    /// each of `b` `16 * steps` rows of 16 pairs, and 32 rows of 32 numbers at `sums` must be one's own.
     #[inline]
     unsafe fn add_tiles(
-        sums: &[Sums; 4],
-        a: [*const u32; 2],
-        a_stride: usize,
-        b: [*const u32; 2],
-        b_stride: usize,
+        (sums, stride): (*mut f32, usize),
+        (a, a_stride): ([*const u32; 2], usize),
+        (b, b_stride): ([*const u32; 2], usize),
         steps: usize,
         add: bool,
     ) {
@@ -237,18 +207,10 @@ mod x86_64 {
             asm!(
                 "test {add:e}, {add:e}",
                 "jz 2f",
-                "mov {at}, [{sums}]",
-                "mov {by}, [{sums} + 8]",
-                "tileloadd tmm0, [{at} + {by}]",
-                "mov {at}, [{sums} + 16]",
-                "mov {by}, [{sums} + 24]",
-                "tileloadd tmm1, [{at} + {by}]",
-                "mov {at}, [{sums} + 32]",
-                "mov {by}, [{sums} + 40]",
-                "tileloadd tmm2, [{at} + {by}]",
-                "mov {at}, [{sums} + 48]",
-                "mov {by}, [{sums} + 56]",
-                "tileloadd tmm3, [{at} + {by}]",
+                "tileloadd tmm0, [{top} + {stride}]",
+                "tileloadd tmm1, [{top} + {stride} + 64]",
+                "tileloadd tmm2, [{bottom} + {stride}]",
+                "tileloadd tmm3, [{bottom} + {stride} + 64]",
                 "jmp 3f",
                 "2:",
                 "tilezero tmm0",
@@ -270,20 +232,14 @@ mod x86_64 {
                 "add {b1}, {b_step}",
                 "dec {steps}",
                 "jnz 3b",
-                "mov {at}, [{sums}]",
-                "mov {by}, [{sums} + 8]",
-                "tilestored [{at} + {by}], tmm0",
-                "mov {at}, [{sums} + 16]",
-                "mov {by}, [{sums} + 24]",
-                "tilestored [{at} + {by}], tmm1",
-                "mov {at}, [{sums} + 32]",
-                "mov {by}, [{sums} + 40]",
-                "tilestored [{at} + {by}], tmm2",
-                "mov {at}, [{sums} + 48]",
-                "mov {by}, [{sums} + 56]",
-                "tilestored [{at} + {by}], tmm3",
-                sums = in(reg) sums.as_ptr(),
+                "tilestored [{top} + {stride}], tmm0",
+                "tilestored [{top} + {stride} + 64], tmm1",
+                "tilestored [{bottom} + {stride}], tmm2",
+                "tilestored [{bottom} + {stride} + 64], tmm3",
                 add = in(reg) u64::from(add),
+                top = in(reg) sums,
+                bottom = in(reg) sums.add(TILE * stride),
+                stride = in(reg) stride * size_of::<f32>(),
                 a0 = inout(reg) a[0] => _,
                 a1 = inout(reg) a[1] => _,
                 a_stride = in(reg) a_stride * size_of::<u32>(),
@@ -292,8 +248,6 @@ mod x86_64 {
                 b_stride = in(reg) b_stride * size_of::<u32>(),
                 b_step = in(reg) b_stride * size_of::<u32>() * TILE,
                 steps = inout(reg) steps => _,
-                at = out(reg) _,
-                by = out(reg) _,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),
