@@ -24,7 +24,7 @@ use crate::vector::code::{Code, encode};
 use crate::vector::flat::Vectors;
 use crate::vector::hnsw::layout::Graph;
 use crate::vector::hnsw::links::{Links, NO_NODE, UpperLinks};
-use crate::vector::hnsw::search::Pool;
+use crate::vector::hnsw::search::{Pool, Width};
 use crate::wire::{self, HeaderWriter};
 
 /// Numbers in the vectors that a graph is walked with.
@@ -126,7 +126,7 @@ fn walk(bytes: Vec<u8>) {
         }
     }
     for (ef, accept) in [(1, None), (8, None), (5, Some(&even)), (1000, None)] {
-        let found = graph.search(rows, &[0.6, 0.8, 0.0, 0.0], ef, accept, &pool);
+        let found = graph.search(rows, &[0.6, 0.8, 0.0, 0.0], Width { k: ef, ef }, accept, &pool);
         let Ok(found) = found else { continue };
         assert!(found.len() <= ef);
         assert!(found.is_sorted_by(|a, b| a > b), "sorted, and none twice");
