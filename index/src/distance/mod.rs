@@ -88,7 +88,13 @@ mod tests {
             let b: Vec<i8> = (0..len).map(|i| (i * 11 % 255 - 127) as i8).collect();
             let exact: i64 = a.iter().zip(&b).map(|(x, y)| *x as i64 * *y as i64).sum();
             let largest = vec![-127; a.len()];
-            for (name, simd::Kernels { dot_i8, dots_i8, .. }) in simd::kernels() {
+            for (
+                name,
+                simd::Kernels {
+                    dot_i8, dots_i8, ..
+                },
+            ) in simd::kernels()
+            {
                 assert_eq!(dot_i8(&a, &b) as i64, exact, "{name}, {len}");
                 let table = [a.as_slice(), &b, &a].concat();
                 let mut dots = [0; 2];

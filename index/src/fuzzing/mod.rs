@@ -126,7 +126,13 @@ fn walk(bytes: Vec<u8>) {
         }
     }
     for (ef, accept) in [(1, None), (8, None), (5, Some(&even)), (1000, None)] {
-        let found = graph.search(rows, &[0.6, 0.8, 0.0, 0.0], Width { k: ef, ef }, accept, &pool);
+        let found = graph.search(
+            rows,
+            &[0.6, 0.8, 0.0, 0.0],
+            Width { k: ef, ef },
+            accept,
+            &pool,
+        );
         let Ok(found) = found else { continue };
         assert!(found.len() <= ef);
         assert!(found.is_sorted_by(|a, b| a > b), "sorted, and none twice");

@@ -229,7 +229,11 @@ impl Neighbours for Base<'_> {
     #[inline]
     fn prefetch(&self, node: u32) {
         let start = node as usize * self.width;
-        distance::prefetch(self.slots.get(start..start + self.width).unwrap_or_default());
+        distance::prefetch(
+            self.slots
+                .get(start..start + self.width)
+                .unwrap_or_default(),
+        );
     }
 }
 

@@ -1,6 +1,6 @@
-//! The best nodes of a walk in one sorted array, those to expand among them, as in Vamana (Jayaram
-//! Subramanya et al., NeurIPS 2019): for the few hundred that a walk keeps, moving a part of an
-//! array that stays in the nearest cache is faster than two heaps.
+//! The best nodes of a walk in one sorted array, those to expand among them, as Vamana keeps them
+//! (Jayaram Subramanya et al., NeurIPS 2019): where there are a few hundred, to move a part of an
+//! array is faster than two heaps.
 
 use crate::vector::Candidate;
 
@@ -33,7 +33,11 @@ fn row(key: u64) -> u32 {
 fn candidate(key: u64) -> Candidate {
     let ordered = (key >> 32) as u32;
     let negative = ordered >> 31 == 0;
-    let bits = if negative { !ordered } else { ordered & !(1 << 31) };
+    let bits = if negative {
+        !ordered
+    } else {
+        ordered & !(1 << 31)
+    };
     Candidate {
         score: f32::from_bits(bits),
         row: row(key),
@@ -127,7 +131,10 @@ mod tests {
             assert!(!offer(0.3, 3), "too bad");
             assert_eq!(list.peek(), Some(0));
             assert_eq!((list.expand(), list.expand()), (Some(0), Some(1)));
-            assert!(list.offer(Candidate { score: 0.45, row: 4 }));
+            assert!(list.offer(Candidate {
+                score: 0.45,
+                row: 4
+            }));
             let rows: Vec<u32> = list.candidates().map(|it| it.row).collect();
             assert_eq!(rows, [0, 1, 4]);
             assert_eq!((list.expand(), list.expand()), (Some(4), None));

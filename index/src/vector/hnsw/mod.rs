@@ -58,7 +58,13 @@ mod tests {
         let (_, graph) = graph(values);
         let pool = Pool::new(values.len() / DIM);
         let hits = graph
-            .search(Rows::of(values, DIM), query, Width { k: ef, ef }, None, &pool)
+            .search(
+                Rows::of(values, DIM),
+                query,
+                Width { k: ef, ef },
+                None,
+                &pool,
+            )
             .unwrap();
         hits.iter().map(|candidate| candidate.row).collect()
     }
@@ -93,7 +99,13 @@ mod tests {
         let pool = Pool::new(1200);
         let rows = Rows::of(&values, DIM);
         let all = graph
-            .search(rows, &[1.0, 0.0, 0.0, 0.0], Width { k: 1200, ef: 1200 }, None, &pool)
+            .search(
+                rows,
+                &[1.0, 0.0, 0.0, 0.0],
+                Width { k: 1200, ef: 1200 },
+                None,
+                &pool,
+            )
             .unwrap();
         assert_eq!(all.len(), 1200);
     }
@@ -108,7 +120,9 @@ mod tests {
             let mut found = 0;
             for query in 0..100 {
                 let query = rows.get(query * 7 + 1).unwrap();
-                let walked = graph.search(rows, query, Width { k: 10, ef: 32 }, Some(&accept), &pool).unwrap();
+                let walked = graph
+                    .search(rows, query, Width { k: 10, ef: 32 }, Some(&accept), &pool)
+                    .unwrap();
                 assert!(
                     walked
                         .iter()

@@ -184,9 +184,10 @@ pub(crate) struct Width {
     pub(crate) ef: usize,
 }
 
-/// How many scales of the query's code a candidate may seem to be behind the `k`th and is ranked
-/// all the same. The estimates of two rows differ by 0.6 scales more or less than the rows do (see
-/// [`Code`]; one standard deviation, as two codes of similar scale give it), so this is six.
+/// How many scales of the query's code a candidate may seem to be behind the `k`th and is ranked all
+/// the same. Numbers of a code are off by 0.29 scales in the mean square, so that the difference of
+/// two estimates is off by about half a scale where all scales are alike (see [`Code`]): eight times
+/// as much as that is not exceeded in practice.
 const ERRORS: f32 = 4.0;
 
 /// Who is linked to whom on one layer.
@@ -269,7 +270,8 @@ impl Fresh {
     /// Takes those of `nodes` that have not been visited.
     fn take(&mut self, nodes: &[u32], visited: &mut Visited) {
         self.nodes.clear();
-        self.nodes.extend(nodes.iter().filter(|&&node| visited.insert(node)));
+        self.nodes
+            .extend(nodes.iter().filter(|&&node| visited.insert(node)));
     }
 
     /// How near they are to `query`.
