@@ -23,6 +23,7 @@ use crate::manifest::{Manifest, hex};
 use crate::vector::code::{Code, encode};
 use crate::vector::flat::Vectors;
 use crate::vector::hnsw::layout::Graph;
+use crate::vector::hnsw::links::Neighbours;
 use crate::vector::hnsw::links::{Links, NO_NODE, UpperLinks};
 use crate::vector::hnsw::search::{Pool, Width};
 use crate::wire::{self, HeaderWriter};
@@ -120,7 +121,7 @@ fn walk(bytes: Vec<u8>) {
     let pool = Pool::new(graph.len());
     let even: RoaringBitmap = (0..nodes).step_by(2).collect();
     for node in (0..nodes.min(300)).chain([nodes, NO_NODE]) {
-        let _ = graph.base().neighbours(node);
+        let _ = graph.base().of(node);
         for layer in 0..=graph.upper_layers() {
             let _ = graph.upper(layer, node);
         }

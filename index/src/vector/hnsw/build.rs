@@ -172,7 +172,9 @@ impl Builder<'_> {
             if let Some(&best) = found.first() {
                 start = best;
             }
-            lists.push(select(self.rows, &found, self.links.m)?);
+            // As many as there are slots, where the paper takes `m` on layer 0 as well: more is found
+            // at the same pace.
+            lists.push(select(self.rows, &found, self.links.width(layer))?);
         }
         lists.reverse();
         Ok(Placed { node, lists })

@@ -7,8 +7,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::links::{self, Links, NO_NODE};
-use super::search::Neighbours;
+use super::links::{self, Links, NO_NODE, Neighbours};
 use crate::distance;
 use crate::error::{Error, Result};
 use crate::vector::flat::MAX_ROWS;

@@ -1,6 +1,5 @@
 //! The links of a graph in memory, between builder and file.
 
-use super::search::Neighbours;
 use crate::distance;
 use crate::error::Result;
 
@@ -80,6 +79,15 @@ impl Links {
             Err(_) => &mut [],
         }
     }
+}
+
+/// Who is linked to whom on one layer.
+pub(super) trait Neighbours {
+    /// The neighbours of a node.
+    fn of(&self, node: u32) -> Result<&[u32]>;
+
+    /// Asks for what [`Neighbours::of`] will read.
+    fn prefetch(&self, node: u32);
 }
 
 /// One layer of links that are being made.

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use roaring::RoaringBitmap;
 
 use super::layout::Graph;
+use super::links::Neighbours;
 use super::list::List;
 use crate::distance;
 use crate::error::{Error, Result};
@@ -189,15 +190,6 @@ pub(crate) struct Width {
 /// two estimates is off by about half a scale where all scales are alike (see [`Code`]): eight times
 /// as much as that is not exceeded in practice.
 const ERRORS: f32 = 4.0;
-
-/// Who is linked to whom on one layer.
-pub(super) trait Neighbours {
-    /// The neighbours of a node.
-    fn of(&self, node: u32) -> Result<&[u32]>;
-
-    /// Asks for what [`Neighbours::of`] will read.
-    fn prefetch(&self, node: u32);
-}
 
 /// Where steps from `start` to ever nearer neighbours end.
 pub(super) fn descend<'a>(
