@@ -23,8 +23,7 @@ use crate::manifest::{Manifest, hex};
 use crate::vector::code::{Code, encode};
 use crate::vector::flat::Vectors;
 use crate::vector::hnsw::layout::Graph;
-use crate::vector::hnsw::links::Neighbours;
-use crate::vector::hnsw::links::{Links, NO_NODE, UpperLinks};
+use crate::vector::hnsw::links::{Links, NO_NODE, Neighbours, UpperLinks};
 use crate::vector::hnsw::search::{Pool, Width};
 use crate::wire::{self, HeaderWriter};
 
