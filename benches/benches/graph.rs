@@ -2,8 +2,8 @@
 //! recall, also among the rows that a filter selects?
 //!
 //! `cargo bench -p unprompt-benches --bench graph -- --vectors base.f32 --queries query.f32 --dim 384`
-//! reads rows of little-endian f32 of length 1; `benches/peers/hnswlib_race.py` prints the same
-//! table for hnswlib from the same files. Without files, vectors are made around random centres, which
+//! reads rows of little-endian f32 of length 1; `benches/peers/vector_race.py` prints the same
+//! table for hnswlib, faiss, usearch and SVS from the same files. Without files, vectors are made around random centres, which
 //! only tells two versions of this crate apart.
 //!
 //! The time of building is that of the graph alone: writing vectors and words is left out. Processor
@@ -27,7 +27,9 @@ use unprompt_index::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const K: usize = 10;
-const EFS: [usize; 10] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
+const EFS: [usize; 13] = [10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+/// Recalls at which the rate is read off between two values of ef.
+const RECALLS: [f64; 2] = [0.95, 0.99];
 const RUNS: usize = 5;
 /// Shares of the rows that filters select.
 const SHARES: [f64; 4] = [0.5, 0.1, 0.01, 0.001];
@@ -140,13 +142,30 @@ fn search(race: &Race, index: &Index) -> Result<()> {
     let exact = start.elapsed().as_secs_f64();
     println!("exact: {:.0} queries/s", race.count() as f64 / exact);
     println!("ef  recall@{K}  queries/s");
+    let mut table = Vec::with_capacity(EFS.len());
     for ef in EFS {
         let found = race.all(index, Some(ef), false, None)?;
         let time = median(RUNS, || race.all(index, Some(ef), false, None)).as_secs_f64();
-        let rate = race.count() as f64 / time;
-        println!("{ef:<3} {:.4}     {rate:>8.0}", recall(&found, &truth));
+        let (recall, rate) = (recall(&found, &truth), race.count() as f64 / time);
+        println!("{ef:<3} {recall:.4}     {rate:>8.0}");
+        table.push((recall, rate));
+    }
+    for recall in RECALLS {
+        match rate_at(&table, recall) {
+            Some(rate) => println!("at recall@{K} {recall}: {rate:.0} queries/s"),
+            None => println!("at recall@{K} {recall}: never"),
+        }
     }
     Ok(())
+}
+
+/// Queries a second at a recall between two of the table, whose logarithm is taken to be linear there.
+fn rate_at(table: &[(f64, f64)], recall: f64) -> Option<f64> {
+    table.windows(2).find_map(|pair| {
+        let [(low, fast), (high, slow)] = [pair[0], pair[1]];
+        let share = (recall - low) / (high - low);
+        (low < recall && recall <= high).then(|| fast.powf(1.0 - share) * slow.powf(share))
+    })
 }
 
 /// With the default ef; the filter is evaluated anew for each query.

@@ -22,6 +22,14 @@ pub(crate) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     (simd::BEST.dot_i8)(a, b)
 }
 
+/// As [`dot_i8`], of `query` with some rows of a table, each as long as it is, into `dots`, which
+/// has a place for each of them. Whether all these rows are there; if not, `dots` is of no use.
+#[inline]
+pub(crate) fn dots_i8(query: &[i8], table: &[i8], rows: &[u32], dots: &mut [i32]) -> bool {
+    debug_assert_eq!(rows.len(), dots.len());
+    (simd::BEST.dots_i8)(query, table, rows, dots)
+}
+
 /// Asks for the cache lines of `row`, which will be read soon.
 #[inline]
 pub(crate) fn prefetch<T>(row: &[T]) {
@@ -80,8 +88,21 @@ mod tests {
             let b: Vec<i8> = (0..len).map(|i| (i * 11 % 255 - 127) as i8).collect();
             let exact: i64 = a.iter().zip(&b).map(|(x, y)| *x as i64 * *y as i64).sum();
             let largest = vec![-127; a.len()];
-            for (name, simd::Kernels { dot_i8, .. }) in simd::kernels() {
+            for (
+                name,
+                simd::Kernels {
+                    dot_i8, dots_i8, ..
+                },
+            ) in simd::kernels()
+            {
                 assert_eq!(dot_i8(&a, &b) as i64, exact, "{name}, {len}");
+                let table = [a.as_slice(), &b, &a].concat();
+                let mut dots = [0; 2];
+                assert!(dots_i8(&a, &table, &[1, 1], &mut dots));
+                assert_eq!(dots.map(i64::from), [exact; 2], "{name}, {len}");
+                let absent = dots_i8(&a, &table, &[0, 3], &mut dots);
+                assert_eq!(absent, len == 0, "{name}, {len}");
+                assert_eq!(dots_i8(&a, &table, &[u32::MAX, 0], &mut dots), len == 0);
                 assert_eq!(dot_i8(&largest, &largest), 127 * 127 * len, "{name}, {len}");
             }
             assert_eq!(dot_i8(&a, &b) as i64, exact);

@@ -43,3 +43,37 @@ pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     let product = |(x, y): (&i8, &i8)| i32::from(*x) * i32::from(*y);
     a.iter().zip(b).map(product).sum()
 }
+
+/// Rows that are asked for before the first is needed.
+const AHEAD: usize = 8;
+
+/// What `dot` makes of a query and each of some rows of a table, into `dots`; whether all these
+/// rows are there.
+#[inline(always)]
+pub(super) fn dots_i8(
+    query: &[i8],
+    table: &[i8],
+    rows: &[u32],
+    dots: &mut [i32],
+    dot: impl Fn(&[i8], &[i8]) -> i32,
+    prefetch: impl Fn(&[i8]),
+) -> bool {
+    let len = query.len();
+    let row = |row: u32| {
+        let start = row as usize * len;
+        table.get(start..start + len)
+    };
+    for numbers in rows.iter().take(AHEAD).filter_map(|&it| row(it)) {
+        prefetch(numbers);
+    }
+    for (place, (&it, sum)) in rows.iter().zip(dots).enumerate() {
+        if let Some(numbers) = rows.get(place + AHEAD).and_then(|&it| row(it)) {
+            prefetch(numbers);
+        }
+        let Some(numbers) = row(it) else {
+            return false;
+        };
+        *sum = dot(numbers, query);
+    }
+    true
+}

@@ -23,8 +23,8 @@ use crate::manifest::{Manifest, hex};
 use crate::vector::code::{Code, encode};
 use crate::vector::flat::Vectors;
 use crate::vector::hnsw::layout::Graph;
-use crate::vector::hnsw::links::{Links, NO_NODE, UpperLinks};
-use crate::vector::hnsw::search::Pool;
+use crate::vector::hnsw::links::{Links, NO_NODE, Neighbours, UpperLinks};
+use crate::vector::hnsw::search::{Pool, Width};
 use crate::wire::{self, HeaderWriter};
 
 /// Numbers in the vectors that a graph is walked with.
@@ -120,13 +120,19 @@ fn walk(bytes: Vec<u8>) {
     let pool = Pool::new(graph.len());
     let even: RoaringBitmap = (0..nodes).step_by(2).collect();
     for node in (0..nodes.min(300)).chain([nodes, NO_NODE]) {
-        let _ = graph.base().neighbours(node);
+        let _ = graph.base().of(node);
         for layer in 0..=graph.upper_layers() {
             let _ = graph.upper(layer, node);
         }
     }
     for (ef, accept) in [(1, None), (8, None), (5, Some(&even)), (1000, None)] {
-        let found = graph.search(rows, &[0.6, 0.8, 0.0, 0.0], ef, accept, &pool);
+        let found = graph.search(
+            rows,
+            &[0.6, 0.8, 0.0, 0.0],
+            Width { k: ef, ef },
+            accept,
+            &pool,
+        );
         let Ok(found) = found else { continue };
         assert!(found.len() <= ef);
         assert!(found.is_sorted_by(|a, b| a > b), "sorted, and none twice");

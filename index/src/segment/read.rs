@@ -22,7 +22,7 @@ use crate::mmap::Mmap;
 use crate::record::ImageRecord;
 use crate::vector::flat::Vectors;
 use crate::vector::hnsw::layout::Graph;
-use crate::vector::hnsw::search::{Pool, check_pair};
+use crate::vector::hnsw::search::{Pool, Width, check_pair};
 
 /// A filter is answered by comparing with each of its `matches` rows, not by a walk, when
 /// `matches^2 <= EXACT_FACTOR * ef * rows`: a walk looks at some `ef * rows / matches` candidates
@@ -294,7 +294,8 @@ impl Segment {
             }
             None if walk.exact => scan(&mut (0..self.rows() as u32)),
             accept => {
-                let found = self.graph.search(rows, query, ef, accept, &self.pool)?;
+                let width = Width { k: walk.k, ef };
+                let found = self.graph.search(rows, query, width, accept, &self.pool)?;
                 let mut found = found.into_iter();
                 found.try_for_each(|candidate| offer(candidate.score, candidate.row))
             }

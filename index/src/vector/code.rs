@@ -1,8 +1,6 @@
 //! Rows in 8 bits a number, for walks: a quarter of the bytes to fetch, and fetching is what a walk
 //! spends its time on. What a walk has found is compared again by the rows themselves.
 
-use crate::distance;
-
 /// The largest number of a code; -128 is not used, so that codes can be negated.
 const MAX: f32 = 127.0;
 
@@ -17,14 +15,6 @@ pub(crate) struct Code<'a> {
     pub(crate) scale: f32,
 }
 
-impl Code<'_> {
-    /// The dot product of the two vectors, nearly. It does not depend on their order.
-    #[inline]
-    pub(crate) fn dot(self, other: Code<'_>) -> f32 {
-        distance::dot_i8(self.numbers, other.numbers) as f32 * (self.scale * other.scale)
-    }
-}
-
 /// Appends the numbers of a vector's code; gives the scale.
 pub(crate) fn encode(vector: &[f32], numbers: &mut Vec<i8>) -> f32 {
     let scale = vector.iter().fold(0.0, |max: f32, x| max.max(x.abs())) / MAX;
@@ -36,6 +26,7 @@ pub(crate) fn encode(vector: &[f32], numbers: &mut Vec<i8>) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distance::dot_i8;
 
     #[test]
     fn a_code_is_within_half_a_scale_and_of_the_right_sign() {
@@ -46,12 +37,9 @@ mod tests {
             let off = (x - *number as f32 * scale).abs();
             assert!(off <= scale * 0.5001, "{x} as {number} times {scale}");
         }
-        let code = Code {
-            numbers: &numbers,
-            scale,
-        };
+        let dot = dot_i8(&numbers, &numbers) as f32 * (scale * scale);
         let exact: f32 = vector.iter().map(|x| x * x).sum();
-        assert!((code.dot(code) - exact).abs() < 0.01 * exact);
+        assert!((dot - exact).abs() < 0.01 * exact);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Candidate;
 use super::code::{Code, encode};
-use crate::distance::{dot, prefetch};
+use crate::distance::{dot, dot_i8, dots_i8};
 use crate::error::{Error, Result};
 use crate::id::PromptId;
 use crate::mmap::Mmap;
@@ -321,13 +321,27 @@ impl<'a> Rows<'a> {
         Ok(Code { numbers, scale })
     }
 
-    /// Asks for a row's code, which will be wanted soon.
+    /// The dot products of the codes of some rows with that of a query, without their scales.
+    pub(crate) fn dots(&self, rows: &[u32], query: Code<'_>, dots: &mut Vec<i32>) -> Result<()> {
+        dots.clear();
+        dots.resize(rows.len(), 0);
+        if dots_i8(query.numbers, self.codes, rows, dots) {
+            return Ok(());
+        }
+        let why = "there is no such row".to_owned();
+        Err(Error::corrupt(self.path, "codes", why))
+    }
+
+    /// A row with its cosine, nearly, to a query whose code has this dot product with the row's.
     #[inline]
-    pub(crate) fn prefetch_code(&self, row: u32) -> Result<()> {
-        let (numbers, scale) = self.code_parts(row)?;
-        prefetch(numbers);
-        prefetch(std::slice::from_ref(scale));
-        Ok(())
+    pub(crate) fn candidate(&self, row: u32, dot: i32, query: Code<'_>) -> Result<Candidate> {
+        let scale = self.scales.get(row as usize).copied().unwrap_or(f32::NAN);
+        let score = dot as f32 * (scale * query.scale);
+        if score.is_finite() {
+            return Ok(Candidate { score, row });
+        }
+        let why = format!("the scale of row {row} is not a number");
+        Err(Error::corrupt(self.path, "codes", why))
     }
 
     #[inline]
@@ -342,12 +356,8 @@ impl<'a> Rows<'a> {
     /// As [`Rows::score`], by the code of the row: near enough to walk by.
     #[inline]
     pub(crate) fn estimate(&self, row: u32, query: Code<'_>) -> Result<Candidate> {
-        let score = self.code(row)?.dot(query);
-        if score.is_finite() {
-            return Ok(Candidate { score, row });
-        }
-        let why = format!("the scale of row {row} is not a number");
-        Err(Error::corrupt(self.path, "codes", why))
+        let (numbers, _) = self.code_parts(row)?;
+        self.candidate(row, dot_i8(numbers, query.numbers), query)
     }
 }
 

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 
 use super::connect::connect;
-use super::links::{Links, NO_NODE, UpperLinks};
+use super::links::{Layer, Links, NO_NODE, UpperLinks};
 use super::order::{level, order};
 use super::search::{Pool, descend, nearest};
 use super::select::select;
@@ -163,13 +163,18 @@ impl Builder<'_> {
         for layer in (0..=level).rev() {
             let found = self.pool.with(|scratch| {
                 let ef = self.links.ef_construction;
-                let list = |node| Ok(self.links.list(layer, node));
-                nearest(self.rows, query, &[start], ef, scratch, list, |_| true)
+                let layer = Layer {
+                    links: &self.links,
+                    layer,
+                };
+                nearest(self.rows, query, &[start], ef, scratch, &layer)
             })?;
             if let Some(&best) = found.first() {
                 start = best;
             }
-            lists.push(select(self.rows, &found, self.links.m)?);
+            // As many as there are slots, where the paper takes `m` on layer 0 as well: more is found
+            // at the same pace.
+            lists.push(select(self.rows, &found, self.links.width(layer))?);
         }
         lists.reverse();
         Ok(Placed { node, lists })

@@ -3,7 +3,7 @@
 //! A neighbour whose list is full drops links, so that a node can lose every link that leads to
 //! it; where many rows are equal, some do.
 
-use super::links::{Links, NO_NODE};
+use super::links::{Layer, Links, NO_NODE};
 use super::search::{Scratch, Visited, nearest};
 use crate::error::Result;
 use crate::vector::flat::Rows;
@@ -30,16 +30,8 @@ pub(super) fn connect(links: &mut Links, rows: Rows<'_>) -> Result<()> {
         }
         let query = rows.code(node)?;
         let start = rows.estimate(links.entry, query)?;
-        let list = |node| Ok(links.list(0, node));
-        let near = nearest(
-            rows,
-            query,
-            &[start],
-            EF_CONNECT,
-            &mut scratch,
-            list,
-            |_| true,
-        )?;
+        let layer = Layer { links, layer: 0 };
+        let near = nearest(rows, query, &[start], EF_CONNECT, &mut scratch, &layer)?;
         let free = near
             .iter()
             .find(|host| links.list(0, host.row).len() < links.width(0));

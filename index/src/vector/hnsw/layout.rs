@@ -7,7 +7,8 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::links::{self, Links, NO_NODE};
+use super::links::{self, Links, NO_NODE, Neighbours};
+use crate::distance;
 use crate::error::{Error, Result};
 use crate::vector::flat::MAX_ROWS;
 use crate::wire::{self, HeaderReader, HeaderWriter};
@@ -177,7 +178,7 @@ impl<B: AsRef<[u8]>> Graph<B> {
         self.upper.len()
     }
 
-    /// Layer 0, for [`Base::neighbours`].
+    /// Layer 0, for [`Neighbours::of`].
     pub(crate) fn base(&self) -> Base<'_> {
         let slots = wire::section(self.bytes.as_ref(), HEADER_LEN, self.offsets.base_len);
         Base {
@@ -213,15 +214,25 @@ pub(crate) struct Base<'a> {
     path: &'a Path,
 }
 
-impl<'a> Base<'a> {
+impl Neighbours for Base<'_> {
     /// The neighbours of a node, every one a node.
     #[inline]
-    pub(crate) fn neighbours(&self, node: u32) -> Result<&'a [u32]> {
+    fn of(&self, node: u32) -> Result<&[u32]> {
         let damaged = |why: String| Error::corrupt(self.path, "layer 0", why);
         let start = node as usize * self.width;
         let row = self.slots.get(start..start + self.width);
         let row = row.ok_or_else(|| damaged(format!("there is no node {node}")))?;
         used(row, self.slots.len() / self.width).map_err(damaged)
+    }
+
+    #[inline]
+    fn prefetch(&self, node: u32) {
+        let start = node as usize * self.width;
+        distance::prefetch(
+            self.slots
+                .get(start..start + self.width)
+                .unwrap_or_default(),
+        );
     }
 }
 
@@ -268,12 +279,12 @@ mod tests {
             (graph.len(), graph.entry(), graph.upper_layers()),
             (3, Some(2), 1)
         );
-        assert_eq!(graph.base().neighbours(0).unwrap(), [1, 2]);
-        assert!(graph.base().neighbours(1).unwrap().is_empty());
+        assert_eq!(graph.base().of(0).unwrap(), [1, 2]);
+        assert!(graph.base().of(1).unwrap().is_empty());
         assert_eq!(graph.upper(0, 2).unwrap(), [0]);
         assert!(graph.upper(0, 1).is_err(), "not on that layer");
         assert!(graph.upper(1, 0).is_err(), "no such layer");
-        assert!(graph.base().neighbours(3).is_err() && graph.base().neighbours(u32::MAX).is_err());
+        assert!(graph.base().of(3).is_err() && graph.base().of(u32::MAX).is_err());
     }
 
     #[test]
@@ -289,7 +300,7 @@ mod tests {
         bad[HEADER_LEN..HEADER_LEN + 4].copy_from_slice(&3u32.to_le_bytes());
         let graph = open(&bad).unwrap();
         assert!(matches!(
-            graph.base().neighbours(0),
+            graph.base().of(0),
             Err(Error::Corrupt {
                 section: "layer 0",
                 ..

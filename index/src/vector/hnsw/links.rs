@@ -1,5 +1,8 @@
 //! The links of a graph in memory, between builder and file.
 
+use crate::distance;
+use crate::error::Result;
+
 /// Ends a row that has fewer neighbours than slots; as entry point: there is no node.
 pub(crate) const NO_NODE: u32 = u32::MAX;
 
@@ -74,6 +77,35 @@ impl Links {
         match upper.nodes.binary_search(&node) {
             Ok(place) => &mut upper.links[place * width..][..width],
             Err(_) => &mut [],
+        }
+    }
+}
+
+/// Who is linked to whom on one layer.
+pub(super) trait Neighbours {
+    /// The neighbours of a node.
+    fn of(&self, node: u32) -> Result<&[u32]>;
+
+    /// Asks for what [`Neighbours::of`] will read.
+    fn prefetch(&self, node: u32);
+}
+
+/// One layer of links that are being made.
+pub(super) struct Layer<'a> {
+    pub(super) links: &'a Links,
+    /// The lowest is 0.
+    pub(super) layer: usize,
+}
+
+impl Neighbours for Layer<'_> {
+    fn of(&self, node: u32) -> Result<&[u32]> {
+        Ok(self.links.list(self.layer, node))
+    }
+
+    fn prefetch(&self, node: u32) {
+        if self.layer == 0 {
+            let width = self.links.width(0);
+            distance::prefetch(&self.links.base[node as usize * width..][..width]);
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod build;
 mod connect;
 pub(crate) mod layout;
 pub(crate) mod links;
+mod list;
 mod order;
 pub(crate) mod search;
 mod select;
@@ -19,7 +20,7 @@ mod tests {
     use super::build::{Parameters, build};
     use super::layout::Graph;
     use super::links::Links;
-    use super::search::Pool;
+    use super::search::{Pool, Width};
     use crate::vector::flat::Rows;
 
     const DIM: usize = 4;
@@ -57,7 +58,13 @@ mod tests {
         let (_, graph) = graph(values);
         let pool = Pool::new(values.len() / DIM);
         let hits = graph
-            .search(Rows::of(values, DIM), query, ef, None, &pool)
+            .search(
+                Rows::of(values, DIM),
+                query,
+                Width { k: ef, ef },
+                None,
+                &pool,
+            )
             .unwrap();
         hits.iter().map(|candidate| candidate.row).collect()
     }
@@ -92,7 +99,13 @@ mod tests {
         let pool = Pool::new(1200);
         let rows = Rows::of(&values, DIM);
         let all = graph
-            .search(rows, &[1.0, 0.0, 0.0, 0.0], 1200, None, &pool)
+            .search(
+                rows,
+                &[1.0, 0.0, 0.0, 0.0],
+                Width { k: 1200, ef: 1200 },
+                None,
+                &pool,
+            )
             .unwrap();
         assert_eq!(all.len(), 1200);
     }
@@ -107,7 +120,9 @@ mod tests {
             let mut found = 0;
             for query in 0..100 {
                 let query = rows.get(query * 7 + 1).unwrap();
-                let walked = graph.search(rows, query, 32, Some(&accept), &pool).unwrap();
+                let walked = graph
+                    .search(rows, query, Width { k: 10, ef: 32 }, Some(&accept), &pool)
+                    .unwrap();
                 assert!(
                     walked
                         .iter()

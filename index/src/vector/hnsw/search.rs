@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use roaring::RoaringBitmap;
 
 use super::layout::Graph;
+use super::links::Neighbours;
+use super::list::List;
 use crate::distance;
 use crate::error::{Error, Result};
 use crate::vector::Candidate;
@@ -69,18 +71,27 @@ impl Visited {
 #[derive(Debug)]
 pub(crate) struct Scratch {
     visited: Visited,
+    list: List,
     best: BinaryHeap<Reverse<Candidate>>,
     frontier: BinaryHeap<Candidate>,
-    fresh: Vec<u32>,
+    fresh: Fresh,
+}
+
+/// The neighbours of a node that a walk has not seen before, and how near they are.
+#[derive(Debug, Default)]
+struct Fresh {
+    nodes: Vec<u32>,
+    dots: Vec<i32>,
 }
 
 impl Scratch {
     pub(crate) fn new(nodes: usize) -> Scratch {
         Scratch {
             visited: Visited::new(nodes),
+            list: List::default(),
             best: BinaryHeap::new(),
             frontier: BinaryHeap::new(),
-            fresh: Vec::new(),
+            fresh: Fresh::default(),
         }
     }
 
@@ -117,13 +128,13 @@ impl Pool {
 }
 
 impl<B: AsRef<[u8]>> Graph<B> {
-    /// The `ef` nodes nearest to `query` that the walk finds, best first; with `accept`, those of
-    /// its members, the others being walked through only.
+    /// The `k` nodes nearest to `query`, and those that are nearly as near, of the `ef` that the walk
+    /// finds, best first; with `accept`, of its members, the others being walked through only.
     pub(crate) fn search(
         &self,
         rows: Rows<'_>,
         query: &[f32],
-        ef: usize,
+        Width { k, ef }: Width,
         accept: Option<&RoaringBitmap>,
         pool: &Pool,
     ) -> Result<Vec<Candidate>> {
@@ -142,13 +153,20 @@ impl<B: AsRef<[u8]>> Graph<B> {
             best = descend(rows, code, best, |node| self.upper(layer, node))?;
         }
         let base = self.base();
-        let accepted = |node| accept.is_none_or(|members| members.contains(node));
-        let links = |node| base.neighbours(node);
         // Every node can be reached from the entry point, but not from every other: a walk that
         // runs dry where it landed goes on from there.
         let starts = [best, entry];
-        let mut found =
-            pool.with(|scratch| nearest(rows, code, &starts, ef, scratch, links, accepted))?;
+        let mut found = pool.with(|scratch| match accept {
+            None => nearest(rows, code, &starts, ef, scratch, &base),
+            Some(members) => {
+                let accepted = |node| members.contains(node);
+                nearest_accepted(rows, code, &starts, ef, scratch, &base, accepted)
+            }
+        })?;
+        if let Some(last) = found.get(k.saturating_sub(1)) {
+            let near = last.score - ERRORS * scale;
+            found.truncate(found.partition_point(|candidate| candidate.score >= near));
+        }
         for candidate in &found {
             distance::prefetch(rows.get(candidate.row)?);
         }
@@ -159,6 +177,19 @@ impl<B: AsRef<[u8]>> Graph<B> {
         Ok(found)
     }
 }
+
+/// How many candidates a search is asked for, and how many its walk keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Width {
+    pub(crate) k: usize,
+    pub(crate) ef: usize,
+}
+
+/// How many scales of the query's code a candidate may seem to be behind the `k`th and is ranked all
+/// the same. Numbers of a code are off by 0.29 scales in the mean square, so that the difference of
+/// two estimates is off by about half a scale where all scales are alike (see [`Code`]): eight times
+/// as much as that is not exceeded in practice.
+const ERRORS: f32 = 4.0;
 
 /// Where steps from `start` to ever nearer neighbours end.
 pub(super) fn descend<'a>(
@@ -182,17 +213,82 @@ pub(super) fn descend<'a>(
     }
 }
 
-/// The `ef` best accepted nodes that a best-first walk from `starts` finds, best first.
+/// The `ef` best nodes that a best-first walk from `starts` finds, best first.
 ///
-/// The walk ends when the best node not yet expanded is worse than the worst of `ef` accepted
-/// ones; so the fewer are accepted, the further it goes, up to the whole graph.
-pub(super) fn nearest<'a>(
+/// The walk ends when each of the `ef` best it knows has been expanded.
+pub(super) fn nearest(
     rows: Rows<'_>,
     query: Code<'_>,
     starts: &[Candidate],
     ef: usize,
     scratch: &mut Scratch,
-    links: impl Fn(u32) -> Result<&'a [u32]>,
+    links: &impl Neighbours,
+) -> Result<Vec<Candidate>> {
+    if ef > MAX_LIST {
+        return nearest_accepted(rows, query, starts, ef, scratch, links, |_| true);
+    }
+    scratch.visited.clear();
+    let Scratch {
+        visited,
+        list,
+        fresh,
+        ..
+    } = scratch;
+    list.clear(ef);
+    for &start in starts {
+        if visited.insert(start.row) {
+            list.offer(start);
+        }
+    }
+    while let Some(node) = list.expand() {
+        fresh.take(links.of(node)?, visited);
+        if let Some(next) = list.peek() {
+            links.prefetch(next);
+        }
+        for candidate in fresh.estimates(rows, query)? {
+            let candidate = candidate?;
+            if list.offer(candidate) {
+                links.prefetch(candidate.row);
+            }
+        }
+    }
+    Ok(list.candidates().collect())
+}
+
+/// Candidates that a [`List`] is fast for: 32 KiB of them fit in the nearest cache.
+const MAX_LIST: usize = 4096;
+
+impl Fresh {
+    /// Takes those of `nodes` that have not been visited.
+    fn take(&mut self, nodes: &[u32], visited: &mut Visited) {
+        self.nodes.clear();
+        self.nodes
+            .extend(nodes.iter().filter(|&&node| visited.insert(node)));
+    }
+
+    /// How near they are to `query`.
+    fn estimates(
+        &mut self,
+        rows: Rows<'_>,
+        query: Code<'_>,
+    ) -> Result<impl Iterator<Item = Result<Candidate>>> {
+        rows.dots(&self.nodes, query, &mut self.dots)?;
+        let found = self.nodes.iter().zip(&self.dots);
+        Ok(found.map(move |(&node, &dot)| rows.candidate(node, dot, query)))
+    }
+}
+
+/// The `ef` best accepted nodes that a best-first walk from `starts` finds, best first.
+///
+/// The walk ends when the best node not yet expanded is worse than the worst of `ef` accepted
+/// ones; so the fewer are accepted, the further it goes, up to the whole graph.
+fn nearest_accepted(
+    rows: Rows<'_>,
+    query: Code<'_>,
+    starts: &[Candidate],
+    ef: usize,
+    scratch: &mut Scratch,
+    links: &impl Neighbours,
     accepted: impl Fn(u32) -> bool,
 ) -> Result<Vec<Candidate>> {
     scratch.clear();
@@ -201,6 +297,7 @@ pub(super) fn nearest<'a>(
         best,
         frontier,
         fresh,
+        ..
     } = scratch;
     for &start in starts {
         if visited.insert(start.row) {
@@ -216,21 +313,18 @@ pub(super) fn nearest<'a>(
         if full && worst.is_none_or(|worst| nearest.score < worst) {
             break;
         }
-        fresh.clear();
-        for &node in links(nearest.row)? {
-            if visited.insert(node) {
-                fresh.push(node);
-                rows.prefetch_code(node)?;
-            }
+        fresh.take(links.of(nearest.row)?, visited);
+        if let Some(next) = frontier.peek() {
+            links.prefetch(next.row);
         }
-        for &node in &*fresh {
-            let candidate = rows.estimate(node, query)?;
+        for candidate in fresh.estimates(rows, query)? {
+            let candidate = candidate?;
             let full = best.len() >= ef;
             if full && best.peek().is_none_or(|worst| candidate <= worst.0) {
                 continue;
             }
             frontier.push(candidate);
-            if accepted(node) {
+            if accepted(candidate.row) {
                 if full {
                     best.pop();
                 }
