@@ -81,17 +81,19 @@ impl Left {
                 (within(&self.deleted, cut), tokens, within(&accept, cut))
             })
             .collect();
-        let parts = folders.iter().zip(cuts.windows(2)).zip(&sets).zip(0..);
-        let part = |(((prompts, cut), (deleted, tokens, accept)), segment)| Part {
-            segment,
-            prompts,
-            rows: (cut[1] - cut[0]) as usize,
-            deleted: (!deleted.is_empty()).then_some((deleted, *tokens)),
-            accept: (self.selected.is_some() || !deleted.is_empty()).then_some(accept),
-            id: Box::new(move |row| Ok(PromptId::of(&(cut[0] + row).to_string()))),
-        };
+        let folders = folders.iter().zip(cuts.windows(2)).zip(&sets).zip(0..);
+        let parts = folders.map(
+            |(((prompts, cut), (deleted, tokens, accept)), segment)| Part {
+                segment,
+                prompts,
+                rows: (cut[1] - cut[0]) as usize,
+                deleted: (!deleted.is_empty()).then_some((deleted, *tokens)),
+                accept: (self.selected.is_some() || !deleted.is_empty()).then_some(accept),
+                id: Box::new(move |row| Ok(PromptId::of(&(cut[0] + row).to_string()))),
+            },
+        );
         let corpus = Corpus {
-            parts: parts.map(part).collect(),
+            parts: parts.collect(),
         };
         let found = corpus.best(words, k).unwrap();
         let number = |segment: u32, row: u32| cuts[segment as usize] + row;
