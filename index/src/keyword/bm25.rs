@@ -9,8 +9,7 @@ use tantivy::fieldnorm::FieldNormReader;
 const K1: f32 = 1.2;
 const B: f32 = 0.75;
 
-/// Counts of a word in a prompt whose factors are read off a table: 999 in 1000 prompts have no
-/// word more often.
+/// Counts of a word in a prompt whose factors are read off a table; few prompts repeat a word more often.
 const TABLED: usize = 4;
 
 /// The weight of a word that `frequency` of `prompts` prompts have.
