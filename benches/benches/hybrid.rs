@@ -92,11 +92,13 @@ fn stages(index: &Index, queries: &[Query]) -> Result<()> {
     })?;
     let lists: Vec<(Vec<Scored>, Vec<Scored>)> = by_vector.into_iter().zip(by_words).collect();
     let fused = stage("fusion", &lists, |(vector, words)| {
-        Ok(Fusion::default().fuse(&[vector], words)?)
+        Ok(Fusion::default().fuse(&[&vector[..]], words)?)
     })?;
     stage("ten records", &fused, |fused| {
         let entries = fused.iter().take(K).map(|fused| fused.entry);
-        let record = |entry: EntryId| Ok((index.prompt(entry)?, index.images(entry, None, K)?));
+        let record = |entry: EntryId| -> Result<_> {
+            Ok((index.prompt(entry)?, index.images(entry, None, K)?))
+        };
         entries.map(record).collect::<Result<Vec<_>>>()
     })?;
     stage("Index::search, ten hits of both", queries, |query| {
