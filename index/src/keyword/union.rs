@@ -8,9 +8,10 @@
 //! those of adding up everything.
 //!
 //! Block-max WAND (Ding and Suel, 2011) steps from prompt to prompt instead, with all lists abreast,
-//! which is slow for queries of many words: tantivy's takes 1.5 to 2.5 times as long as adding up
-//! everything for 10 to 20 words, and this takes a fourth (1.8 million prompts, 100 best;
-//! `benches/benches/keyword.rs`).
+//! which is slow for queries of many words: tantivy's takes 1.6 to 2.6 times as long as its adding up of
+//! everything for 10 to 20 words and whole prompts, this 0.3 times (1.8 million prompts, 100 best). With 200 000
+//! it is 2.7 to 2.9 and 0.6, and no query length was faster by adding up everything
+//! (`benches/runs/2026-11-26-emr-2core-keyword`).
 
 use roaring::RoaringBitmap;
 
