@@ -10,7 +10,7 @@
 //! Block-max WAND (Ding and Suel, 2011) steps from prompt to prompt instead, with all lists abreast,
 //! which is slow for queries of many words: tantivy's takes 1.6 to 2.6 times as long as its adding up of
 //! everything for 10 to 20 words and whole prompts, this 0.3 times (1.8 million prompts, 100 best). With 200 000
-//! it is 2.7 to 2.9 and 0.6, and no query length was faster by adding up everything
+//! it is 2.7 to 2.9 and 0.6, and none of the kinds of queries measured is faster by adding up everything
 //! (`benches/runs/2026-11-26-emr-2core-keyword`).
 
 use roaring::RoaringBitmap;
