@@ -67,6 +67,14 @@ impl Best {
         !full || self.heap.peek().is_some_and(|worst| score >= worst.0.score)
     }
 
+    /// The least score that has a chance.
+    pub(crate) fn least(&self) -> f32 {
+        match self.heap.peek() {
+            Some(worst) if self.heap.len() >= self.k => worst.0.score,
+            _ => f32::NEG_INFINITY,
+        }
+    }
+
     /// Offers an entry; `id` is asked only if it has a chance.
     #[inline]
     pub(crate) fn offer(

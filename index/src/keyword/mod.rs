@@ -2,7 +2,10 @@
 //! rows of `vectors`. [`bm25`] scores prompts by words.
 
 mod bm25;
+mod corpus;
+mod postings;
 mod query;
+mod union;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +17,7 @@ use tantivy::schema::{
 };
 use tantivy::{DocAddress, DocSet, InvertedIndexReader, TERMINATED, TantivyDocument, Term};
 
-pub(crate) use self::bm25::{Corpus, Part};
+pub(crate) use self::corpus::{Corpus, Part};
 pub use self::query::KeywordQuery;
 pub(crate) use self::words::{NAME, folded, tokenizers, words};
 use crate::error::{Error, Result};

@@ -5,6 +5,8 @@ use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, TermQuery};
 use super::*;
 use crate::folder::listed;
 
+mod pruning;
+
 fn prompts(texts: &[&str]) -> (tempfile::TempDir, Prompts) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("prompts");
