@@ -55,10 +55,6 @@ fn main() -> Result<()> {
         let start = Instant::now();
         let sentences = sentence_encoder(precision)?;
         sentences.embed(&texts[..1])?;
-        let sentences = match std::env::var("TEXTS") {
-            Ok(n) => sentences.with_batch_size(n.parse()?),
-            _ => sentences,
-        };
         let first = start.elapsed();
         let tokens = tokens(&sentences, &texts)?;
         let time = median(RUNS, || sentences.embed(&texts)).as_secs_f64();

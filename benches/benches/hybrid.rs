@@ -5,11 +5,11 @@
 //! Held-out prompts are the queries, their vectors made before any clock starts. The stages are put
 //! to one thread by themselves, each over all queries, as `Index::search` runs them for the first ten
 //! hits: a graph walk and BM25, the 100 best of each, their fusion, and ten records. Then all cores
-//! search at once, for a fixed time. Recall, which says what the walk is worth, is that of its first ten beside the
-//! exact scan, of fewer queries.
+//! search at once, for a fixed time. Recall, which says what the walk is worth, is that of its first ten
+//! beside the exact scan, of fewer queries.
 //!
 //! A search is *cold* right after the system was told to forget the files of the index, which it
-//! only does with what is written to disk and mapped by nobody.
+//! only does with what is written to disk and mapped by nobody. Only Linux is told.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -19,7 +19,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{Advice, fadvise};
+use unprompt::device::Device;
+use unprompt::matmul::Precision;
 use unprompt::text::Embeddings;
 use unprompt_benches::{prompts_of, sentence_encoder};
 use unprompt_index::{EntryId, Fusion, Index, KeywordQuery, Scored, SearchRequest, VectorOptions};
@@ -59,7 +60,7 @@ impl Query {
 fn main() -> Result<()> {
     let (dir, queries) = flags()?;
     let texts = prompts_of(&queries)?;
-    let vectors: Embeddings = sentence_encoder()?.embed(&texts)?;
+    let vectors: Embeddings = sentence_encoder(Precision::fastest(&Device::Cpu))?.embed(&texts)?;
     let query = |(text, vector): (&String, &[f32])| Query {
         vector: vector.to_vec(),
         words: KeywordQuery::Text(text.clone()),
@@ -210,7 +211,7 @@ fn cold(dir: &Path, queries: &[Query]) -> Result<()> {
     Ok(())
 }
 
-/// Takes all files below out of the page cache.
+/// Takes all files below out of the page cache of Linux.
 fn forget(dir: &Path) -> Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -219,7 +220,8 @@ fn forget(dir: &Path) -> Result<()> {
         } else {
             let file = File::open(&path)?;
             file.sync_all()?;
-            fadvise(&file, 0, None, Advice::DontNeed)?;
+            #[cfg(target_os = "linux")]
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
         }
     }
     Ok(())

@@ -39,10 +39,11 @@ const MAX_TOKENS: usize = 256;
 /// the memory, and lengths vary enough in this many.
 const WINDOW_TEXTS: usize = 8192;
 
-/// Tokens of a batch: as many rows as matrix products like. Smaller ones read the weights too often.
+/// As many tokens as leave what lies between two products in the second cache, of one or two megabytes; with
+/// half of them, weights are read twice as often.
 const PACKED: BatchLimits = BatchLimits {
     texts: usize::MAX,
-    tokens: 512,
+    tokens: 256,
     packing: Packing::Packed,
 };
 /// Tokens that are worth a batch of their own.

@@ -1,15 +1,16 @@
 //! BM25 (Robertson and Zaragoza, 2009), as tantivy computes it to the last bit.
 //!
-//! A prompt's score is a sum over the words of the query. What a word adds to it is its weight, which
-//! depends on how rare it is, times a factor between 0 and 1, which depends on how often it stands in
-//! the prompt and how long that is.
+//! A prompt's score is a sum over the words of the query. What a word adds to it is its weight,
+//! which depends on how rare it is, times a factor between 0 and 1, which depends on how often it
+//! stands in the prompt and how long that is.
 
 use tantivy::fieldnorm::FieldNormReader;
 
 const K1: f32 = 1.2;
 const B: f32 = 0.75;
 
-/// Counts of a word in a prompt whose factors are read off a table; few prompts repeat a word more often.
+/// Counts of a word in a prompt whose factors are read off a table; few prompts repeat a word more
+/// often.
 const TABLED: usize = 4;
 
 /// The weight of a word that `frequency` of `prompts` prompts have.

@@ -1,4 +1,5 @@
-//! The prompts that have a word, in the order of their rows, by the blocks that tantivy keeps them in.
+//! The prompts that have a word, in the order of their rows, by the blocks that tantivy keeps them
+//! in.
 
 use tantivy::postings::BlockSegmentPostings;
 

@@ -4,21 +4,22 @@
 //! can add at most, and as soon as the rest of them cannot lift a prompt that has none of the words
 //! so far among the best, only prompts whose sum can still get there are looked up in the lists
 //! of the rest. These are the long ones: a word is light because it is frequent. What is left after
-//! the last word is added up once more, in the order of the query, so that scores are to the last bit
-//! those of adding up everything.
+//! the last word is added up once more, in the order of the query, so that scores are to the last
+//! bit those of adding up everything.
 //!
-//! Block-max WAND (Ding and Suel, 2011) steps from prompt to prompt instead, with all lists abreast,
-//! which is slow for queries of many words: tantivy's takes 1.6 to 2.6 times as long as its adding up of
-//! everything for 10 to 20 words and whole prompts, this 0.3 times (1.8 million prompts, 100 best). With 200 000
-//! it is 2.7 to 2.9 and 0.6, and none of the kinds of queries measured is faster by adding up everything
-//! (`benches/runs/2026-11-26-emr-2core-keyword`).
+//! Block-max WAND (Ding and Suel, 2011) steps from prompt to prompt instead, with all lists
+//! abreast, which is slow for queries of many words: tantivy's takes 1.6 to 2.6 times as long as
+//! its adding up of everything for 10 to 20 words and whole prompts, this 0.3 times (1.8 million
+//! prompts, 100 best). With 200 000 it is 2.7 to 2.9 and 0.6, and none of the kinds of queries
+//! measured is faster by adding up everything (`benches/runs/2026-11-26-emr-2core-keyword`).
 
 use roaring::RoaringBitmap;
 
 use super::bm25::Factors;
 use super::postings::Postings;
 
-/// Rows of a window, whose scores and lengths stay near the processor; twice and half as many are as fast.
+/// Rows of a window, whose scores and lengths stay near the processor; twice and half as many are
+/// as fast.
 const WINDOW: usize = 1 << 14;
 
 /// What a lookup costs in postings added up; half and four times as much are as fast.
@@ -92,8 +93,8 @@ pub(super) struct Union<'a> {
 }
 
 impl<'a> Union<'a> {
-    /// The words of a query in their order, and the codes of the lengths of all rows; only rows of `accept` are
-    /// found, if it is given.
+    /// The words of a query in their order, and the codes of the lengths of all rows; only rows of
+    /// `accept` are found, if it is given.
     pub(super) fn new(
         words: Vec<Word>,
         factors: &'a Factors,
@@ -124,8 +125,8 @@ impl<'a> Union<'a> {
         (0..self.lengths.len() as u32).step_by(WINDOW)
     }
 
-    /// Gives `found` the rows of a window that score `least` or more, and their scores. Windows must be
-    /// asked for in their order.
+    /// Gives `found` the rows of a window that score `least` or more, and their scores. Windows
+    /// must be asked for in their order.
     pub(super) fn window(&mut self, start: u32, least: f32, found: &mut Vec<(u32, f32)>) {
         let lengths = &self.lengths[start as usize..];
         let window = Window {

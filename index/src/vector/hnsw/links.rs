@@ -82,7 +82,7 @@ impl Links {
 }
 
 /// Who is linked to whom on one layer.
-pub(super) trait Neighbours {
+pub(crate) trait Neighbours {
     /// The neighbours of a node.
     fn of(&self, node: u32) -> Result<&[u32]>;
 
