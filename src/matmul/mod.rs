@@ -34,41 +34,40 @@ const SHORTEST_MIXED: usize = 8;
 impl<'a> Factor<'a> {
     /// Makes `matrix` ready in the thread's precision.
     pub(crate) fn new(matrix: Matrix<'a>) -> Self {
-        let ready = match Precision::of_thread() {
-            Precision::Mixed if is_long(matrix) => Ready::Mixed(mixed::Panels::new(matrix)),
-            _ => Ready::Single(matrix),
-        };
+        let mixed = mixed(matrix, Precision::of_thread());
         Self {
             rows: matrix.rows,
             columns: matrix.columns,
-            ready,
+            ready: mixed.map_or(Ready::Single(matrix), Ready::Mixed),
         }
     }
 }
 
 impl Factor<'static> {
-    /// Makes the weights of a layer ready for good: (outputs, `inputs`) as they are published, of which the factor
-    /// is the transpose.
+    /// Makes the weights of a layer ready for good: (outputs, `inputs`) as they are published, of which
+    /// the factor is the transpose.
     ///
     /// # Panics
-    /// If they are not whole rows of `inputs`.
+    /// If they are not whole rows of `inputs`, or that is 0.
     pub(crate) fn kept(weights: Vec<f32>, inputs: usize, precision: Precision) -> Self {
         let outputs = weights.len() / inputs;
-        let matrix = Matrix::new(&weights, outputs, inputs).transposed();
-        let ready = match precision {
-            Precision::Mixed if is_long(matrix) => Ready::Mixed(mixed::Panels::new(matrix)),
-            _ => Ready::Kept(weights),
-        };
+        let mixed = mixed(
+            Matrix::new(&weights, outputs, inputs).transposed(),
+            precision,
+        );
         Self {
             rows: inputs,
             columns: outputs,
-            ready,
+            ready: mixed.map_or(Ready::Kept(weights), Ready::Mixed),
         }
     }
 }
 
-fn is_long(matrix: Matrix<'_>) -> bool {
-    matrix.rows.min(matrix.columns) >= SHORTEST_MIXED
+/// The panels of a right factor in mixed precision, if it is worth it.
+fn mixed(matrix: Matrix<'_>, precision: Precision) -> Option<mixed::Panels> {
+    let is_long = matrix.rows.min(matrix.columns) >= SHORTEST_MIXED;
+    let mixed = is_long && precision == Precision::Mixed;
+    mixed.then(|| mixed::Panels::new(matrix))
 }
 
 /// Adds `a b` to `out`, which holds a matrix row by row.

@@ -19,7 +19,7 @@ pub enum Precision {
     #[default]
     Full,
     /// Factors rounded to bfloat16, sums in `f32` (Micikevicius et al., 2018; Kalamkar et al., 2019):
-    /// twice as many products a second on processors with instructions for it, slow on others.
+    /// at least twice as many products a second on processors with instructions for it, slow on others.
     Mixed,
 }
 

@@ -162,6 +162,9 @@ impl Bert {
         if heads == 0 || !dim.is_multiple_of(heads) {
             bail!("{heads} attention heads do not divide {dim} dimensions");
         }
+        if dim == 0 || config.intermediate_size == 0 {
+            bail!("layers of {dim} and {} numbers", config.intermediate_size);
+        }
         let embeddings = weights.pp("embeddings");
         let table = |rows, key| numbers(&embeddings.pp(key), (rows, dim), "weight");
         let mut places = table(config.max_position_embeddings, "position_embeddings")?;

@@ -257,7 +257,8 @@ impl SentenceEncoder {
     ///
     /// # Errors
     ///
-    /// [`Error::Tokenizer`] or [`Error::Tensor`], neither of which a text can provoke.
+    /// [`Error::Tokenizer`] or [`Error::Tensor`], neither of which a text can provoke; [`Error::NoEmbedding`] if the
+    /// text is empty and its tokenizer marks neither begin nor end, or if weights are damaged.
     pub fn embed<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Embeddings> {
         self.embed_with(texts, |_| ControlFlow::Continue(()))
     }

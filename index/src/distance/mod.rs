@@ -88,6 +88,8 @@ mod tests {
             let b: Vec<i8> = (0..len).map(|i| (i * 11 % 255 - 127) as i8).collect();
             let exact: i64 = a.iter().zip(&b).map(|(x, y)| *x as i64 * *y as i64).sum();
             let largest = vec![-127; a.len()];
+            // Only in a damaged file.
+            let least = vec![i8::MIN; a.len()];
             for (
                 name,
                 simd::Kernels {
@@ -104,6 +106,8 @@ mod tests {
                 assert_eq!(absent, len == 0, "{name}, {len}");
                 assert_eq!(dots_i8(&a, &table, &[u32::MAX, 0], &mut dots), len == 0);
                 assert_eq!(dot_i8(&largest, &largest), 127 * 127 * len, "{name}, {len}");
+                assert_eq!(dot_i8(&least, &largest), 128 * 127 * len, "{name}, {len}");
+                assert_eq!(dot_i8(&least, &least), 128 * 128 * len, "{name}, {len}");
             }
             assert_eq!(dot_i8(&a, &b) as i64, exact);
         }

@@ -50,10 +50,14 @@ impl Corpus<'_> {
         let (mut live, mut tokens) = (0, 0);
         for part in &self.parts {
             live += part.live()?;
-            tokens += part.tokens()?;
+            tokens = u64::checked_add(tokens, part.tokens()?)
+                .ok_or_else(|| part.corrupt("more words than can be counted".into()))?;
         }
         let words = self.words(query, live)?;
         let mut best = Best::new(k);
+        if let (Some(part), true, 0) = (self.parts.first(), !words.is_empty(), tokens) {
+            return Err(part.corrupt("prompts with a word, but none with any".into()));
+        }
         if !words.is_empty() && k > 0 {
             let factors = Factors::new(tokens as f32 / live as f32);
             for part in &self.parts {
@@ -91,8 +95,12 @@ impl Part<'_> {
     fn minus(&self, all: u64, deleted: u64, what: &str) -> Result<u64> {
         all.checked_sub(deleted).ok_or_else(|| {
             let why = format!("{deleted} of {all} {what} are deleted");
-            Error::corrupt(&self.prompts.path, "statistics", why)
+            self.corrupt(why)
         })
+    }
+
+    fn corrupt(&self, why: String) -> Error {
+        Error::corrupt(&self.prompts.path, "statistics", why)
     }
 
     /// Prompts that are not deleted.
@@ -115,7 +123,7 @@ impl Part<'_> {
         };
         if found > self.live()? {
             let why = format!("{found} of {} prompts have a word", self.rows);
-            return Err(Error::corrupt(&self.prompts.path, "statistics", why));
+            return Err(self.corrupt(why));
         }
         Ok(found)
     }

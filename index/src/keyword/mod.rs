@@ -1,5 +1,6 @@
 //! The folder `prompts/`: the words of every prompt, and its text, by tantivy; document ids are the
-//! rows of `vectors`. [`bm25`] scores prompts by words.
+//! rows of `vectors`. [`corpus`] scores prompts by words: [`bm25`] weighs them, [`postings`] reads
+//! tantivy's lists, [`union`] leaves hopeless prompts out.
 
 mod bm25;
 mod corpus;

@@ -152,7 +152,8 @@ impl<'a> Union<'a> {
             word.add(window, &mut self.scores);
         }
         // Rows that have none of the words are not found, however little is asked for.
-        self.hope(window, least.max(f32::MIN_POSITIVE));
+        let above_zero = f32::from_bits(1);
+        self.hope(window, least.max(above_zero));
         let score = |&place: &u32| (window.start + place, self.scores[place as usize]);
         found.extend(self.hopeful.iter().map(score));
         // The next window shows whether looking up the last word has become worth it.

@@ -8,12 +8,6 @@ use std::ops::Range;
 
 use super::pack::{Left, Panel};
 
-/// Pairs that one instruction sums, and rows or columns of a tile.
-const TILE: usize = 16;
-
-/// Rows or columns of the four tiles that are summed at a time.
-const BLOCK: usize = 2 * TILE;
-
 /// The thread's tile registers, shaped as [`Tiles::multiply`] wants them.
 pub(super) struct Tiles {
     /// Registers belong to a thread.
@@ -28,20 +22,27 @@ pub(super) fn is_there() -> bool {
     return false;
 }
 
-/// How many of `pairs` from the start of a block tiles can sum.
-fn whole(pairs: usize) -> usize {
-    pairs / TILE * TILE
-}
-
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[allow(unsafe_code)]
 mod x86_64 {
     use std::arch::asm;
     use std::arch::x86_64::__cpuid_count;
+    use std::cell::Cell;
     use std::marker::PhantomData;
     use std::sync::LazyLock;
 
     use super::*;
+
+    /// Pairs that one instruction sums, and rows or columns of a tile.
+    const TILE: usize = 16;
+
+    /// Rows or columns of the four tiles that are summed at a time.
+    const BLOCK: usize = 2 * TILE;
+
+    thread_local! {
+        /// Whether there are [`Tiles`] of this thread.
+        static IN_USE: Cell<bool> = const { Cell::new(false) };
+    }
 
     static IS_THERE: LazyLock<bool> = LazyLock::new(|| {
         const AMX_BF16: u32 = 1 << 22;
@@ -90,13 +91,21 @@ mod x86_64 {
     }
 
     impl Tiles {
-        /// The thread's registers, if there are any.
+        /// The thread's registers, if there are any that are not in use.
         pub(in super::super) fn new() -> Option<Self> {
-            if !is_there() {
+            if !is_there() || IN_USE.replace(true) {
                 return None;
             }
             // SAFETY: the processor has the instruction, and it reads the 64 bytes of `SHAPES`.
-            unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, readonly)) };
+            unsafe {
+                asm!(
+                    "ldtilecfg [{}]",
+                    in(reg) &SHAPES,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack, readonly),
+                );
+            }
             Some(Self {
                 _of_thread: PhantomData,
             })
@@ -113,7 +122,7 @@ mod x86_64 {
             block: Range<usize>,
             add: bool,
         ) -> usize {
-            let pairs = whole(block.len());
+            let pairs = block.len() / TILE * TILE;
             if left.pair_stride != 1 || pairs == 0 || left.rows == 0 {
                 return 0;
             }
@@ -154,7 +163,8 @@ mod x86_64 {
                         }
                         (aside.as_mut_ptr(), BLOCK)
                     };
-                    // SAFETY: the constructor saw that there are registers and shaped them. Of the left
+                    // SAFETY: the constructor saw that there are registers and shaped them, and no other
+                    // `Tiles` of this thread could shape them anew. Of the left
                     // factor, rows up to `last_row` are read, `pairs` from `block.start` on of each: within
                     // it by the second assertion. Of the panel, as many rows, 16 pairs from column
                     // `it * 16` on, below `panel_width`: within it by the first. Sums are read and written
@@ -184,7 +194,15 @@ mod x86_64 {
     impl Drop for Tiles {
         fn drop(&mut self) {
             // SAFETY: the constructor saw that there are registers; nobody else uses those of this thread.
-            unsafe { asm!("tilerelease", options(nomem, nostack)) };
+            unsafe {
+                asm!(
+                    "tilerelease",
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nomem, nostack),
+                );
+            }
+            IN_USE.set(false);
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn product(out: &mut [f32], a: Matrix<'_>, b: &Panels, add: bool) {
                 });
                 let rest = block.start + summed..block.end;
                 if !rest.is_empty() {
-                    tile::multiply(out, width, &left, panel, rest, add || summed > 0);
+                    tile::multiply(out, width, &left, &panel, rest, add || summed > 0);
                 }
             }
         }

@@ -73,6 +73,19 @@ pub(super) struct Panel<'a> {
 impl Panels {
     /// Rounds `b`.
     pub(in super::super) fn new(b: Matrix<'_>) -> Self {
+        let tiles = amx::is_there();
+        Self::with_vectors(
+            b,
+            if tiles {
+                MOST_VECTORS_OF_TILES
+            } else {
+                MOST_VECTORS
+            },
+        )
+    }
+
+    /// Rounds `b` into panels of so many vectors at most.
+    pub(super) fn with_vectors(b: Matrix<'_>, vectors: usize) -> Self {
         let rounding = Rounding::fastest();
         let inner = b.rows.div_ceil(2);
         let width = b.columns.div_ceil(LANES) * LANES;
@@ -80,11 +93,7 @@ impl Panels {
             pairs: memory(inner * width),
             inner,
             columns: b.columns,
-            vectors: if amx::is_there() {
-                MOST_VECTORS_OF_TILES
-            } else {
-                MOST_VECTORS
-            },
+            vectors,
         };
         let layout: Vec<_> = panels.layout().collect();
         let mut rest = panels.pairs.as_mut_slice();

@@ -22,7 +22,7 @@ pub(super) fn multiply(
     out: &mut [f32],
     width: usize,
     left: &Left<'_>,
-    panel: Panel<'_>,
+    panel: &Panel<'_>,
     block: Range<usize>,
     add: bool,
 ) {
@@ -40,7 +40,7 @@ fn portable(
     out: &mut [f32],
     width: usize,
     left: &Left<'_>,
-    panel: Panel<'_>,
+    panel: &Panel<'_>,
     block: Range<usize>,
     add: bool,
 ) {
@@ -83,16 +83,16 @@ mod avx512 {
         out: &mut [f32],
         width: usize,
         left: &Left<'_>,
-        panel: Panel<'_>,
+        panel: &Panel<'_>,
         block: Range<usize>,
         add: bool,
     ) {
         // 14 to 24 sums, beside a panel's vectors and a number of the left factor: 32 registers.
         match panel.vectors {
-            1 => tiles::<14, 1>(out, width, left, &panel, block, add),
-            2 => tiles::<12, 2>(out, width, left, &panel, block, add),
-            3 => tiles::<8, 3>(out, width, left, &panel, block, add),
-            _ => tiles::<6, 4>(out, width, left, &panel, block, add),
+            1 => tiles::<14, 1>(out, width, left, panel, block, add),
+            2 => tiles::<12, 2>(out, width, left, panel, block, add),
+            3 => tiles::<8, 3>(out, width, left, panel, block, add),
+            _ => tiles::<6, 4>(out, width, left, panel, block, add),
         }
     }
 
@@ -195,33 +195,89 @@ mod avx512 {
 #[cfg(test)]
 mod tests {
     use super::super::super::Matrix;
+    use super::super::amx::Tiles;
     use super::super::pack::Panels;
     use super::*;
 
+    fn values(count: usize) -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * 0.37).cos()).collect()
+    }
+
+    /// What `multiply` makes of a product over some pairs, beside what plain loops make.
+    fn compare(
+        sizes: [usize; 3],
+        vectors: usize,
+        transposed: bool,
+        block: Range<usize>,
+        multiply: impl Fn(&mut [f32], &Left<'_>, &Panel<'_>, bool),
+    ) {
+        let [rows, inner, columns] = sizes;
+        let (a, b) = (values(rows * inner), values(inner * columns));
+        let panels = Panels::with_vectors(Matrix::new(&b, inner, columns), vectors);
+        let left = if transposed {
+            Matrix::new(&a, inner, rows).transposed()
+        } else {
+            Matrix::new(&a, rows, inner)
+        };
+        let mut memory = vec![];
+        let left = Left::new(left, &mut memory);
+        for add in [true, false] {
+            let mut outs = [vec![1f32; rows * columns], vec![1f32; rows * columns]];
+            for panel in panels.panels() {
+                multiply(&mut outs[0], &left, &panel, add);
+                portable(&mut outs[1], columns, &left, &panel, block.clone(), add);
+            }
+            for (fast, plain) in outs[0].iter().zip(&outs[1]) {
+                assert!(
+                    (fast - plain).abs() < 1e-4,
+                    "{fast} {plain}, {sizes:?} {add}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn vector_instructions_make_what_plain_loops_make() {
-        let values =
-            |count: usize| -> Vec<f32> { (0..count).map(|i| (i as f32 * 0.37).cos()).collect() };
         for columns in [5, 16, 33, 48, 64, 100] {
-            let (rows, inner) = (31, 45);
-            let (a, b) = (values(rows * inner), values(inner * columns));
-            let panels = Panels::new(Matrix::new(&b, inner, columns));
-            let by_rows = Matrix::new(&a, rows, inner);
-            let transposed = Matrix::new(&a, inner, rows).transposed();
-            for (left, add) in [(by_rows, true), (transposed, false)] {
-                let mut memory = vec![];
-                let left = Left::new(left, &mut memory);
-                let mut outs = [vec![1f32; rows * columns], vec![1f32; rows * columns]];
-                for panel in panels.panels() {
-                    multiply(&mut outs[0], columns, &left, panel, 2..23, add);
-                }
-                for panel in panels.panels() {
-                    portable(&mut outs[1], columns, &left, panel, 2..23, add);
-                }
-                for (fast, plain) in outs[0].iter().zip(&outs[1]) {
-                    assert!((fast - plain).abs() < 1e-5, "{fast} {plain}");
+            for (vectors, transposed) in [(2, false), (4, false), (2, true), (4, true)] {
+                let block = 2..23;
+                compare(
+                    [31, 45, columns],
+                    vectors,
+                    transposed,
+                    block.clone(),
+                    |out, left, panel, add| {
+                        multiply(out, columns, left, panel, block.clone(), add);
+                    },
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn tile_registers_make_what_plain_loops_make() {
+        let Some(tiles) = Tiles::new() else {
+            return;
+        };
+        assert!(Tiles::new().is_none(), "a thread has one set of them");
+        for rows in [1, 16, 17, 31, 32, 33, 70] {
+            for (columns, vectors) in [(5, 2), (16, 2), (32, 2), (33, 2), (100, 2), (100, 4)] {
+                for block in [0..16, 2..34, 3..51] {
+                    compare(
+                        [rows, 120, columns],
+                        vectors,
+                        false,
+                        block.clone(),
+                        |out, left, panel, add| {
+                            let pairs =
+                                tiles.multiply(out, columns, left, panel, block.clone(), add);
+                            assert_eq!(pairs, block.len());
+                        },
+                    );
                 }
             }
         }
+        drop(tiles);
+        assert!(Tiles::new().is_some());
     }
 }

@@ -61,6 +61,15 @@ fn rows_are_in_the_order_of_writing() {
 }
 
 #[test]
+fn the_smallest_weights_find_prompts_too() {
+    let (_dir, prompts) = prompts(&["a red fox", "a blue bird", "an owl"]);
+    let query = KeywordQuery::Weighted(vec![("red".into(), 1e-40)]);
+    let found = best(&prompts, &query, 10);
+    assert_eq!(rows(&found), [0]);
+    assert!(found[0].1.is_subnormal(), "{}", found[0].1);
+}
+
+#[test]
 fn weights_decide_and_bad_ones_are_left_out() {
     let (_dir, prompts) = prompts(&["a red fox", "a blue bird", "an owl"]);
     let find = |words: &[(&str, f32)]| {

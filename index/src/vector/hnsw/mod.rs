@@ -1,5 +1,6 @@
 //! A navigable small world graph in layers (HNSW; Malkov and Yashunin, 2016): [`build`] makes it
-//! in memory, as [`links`]; [`layout`] is the file it is frozen into, [`search`] walks either.
+//! in memory, as [`links`]; [`layout`] is the file it is frozen into, [`search`] walks either, with a
+//! [`list`] of the best.
 
 pub(crate) mod build;
 mod connect;
