@@ -187,14 +187,13 @@ fn piece<S: Simd, const N: usize, const V: usize>(
     column: usize,
 ) {
     let mut sums = [[simd.splat_f32s(0.0); V]; N];
-    let inner = lines[0].len();
-    for place in 0..inner {
-        let b = &b.values[place * b.stride + column..][..V * S::F32_LANES];
-        let (b, _) = S::as_simd_f32s(b);
-        for row in 0..N {
-            let a = simd.splat_f32s(lines[row][place]);
-            for vector in 0..V {
-                sums[row][vector] = simd.mul_add_e_f32s(a, b[vector], sums[row][vector]);
+    let rows = b.values.chunks(b.stride).take(lines[0].len());
+    for (place, b) in rows.enumerate() {
+        let (b, _) = S::as_simd_f32s(&b[column..][..V * S::F32_LANES]);
+        for (sums, line) in sums.iter_mut().zip(&lines) {
+            let a = simd.splat_f32s(line[place]);
+            for (sum, &b) in sums.iter_mut().zip(b) {
+                *sum = simd.mul_add_e_f32s(a, b, *sum);
             }
         }
     }

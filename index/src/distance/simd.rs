@@ -5,12 +5,15 @@ use std::sync::LazyLock;
 
 use super::scalar;
 
+/// Of a query with some rows of a table; whether all these rows are there.
+type Dots = fn(&[i8], &[i8], &[u32], &mut [i32]) -> bool;
+
 /// Kernels compiled for one instruction set.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
     pub(super) dot: fn(&[f32], &[f32]) -> f32,
     pub(super) dot_i8: fn(&[i8], &[i8]) -> i32,
-    pub(super) dots_i8: fn(&[i8], &[i8], &[u32], &mut [i32]) -> bool,
+    pub(super) dots_i8: Dots,
 }
 
 /// The best kernels for this processor.
