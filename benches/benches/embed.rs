@@ -5,16 +5,16 @@
 //! embeddings of each precision, rows of little-endian f32, for `benches/peers/embedding_race.py`, which
 //! measures others on the same prompts.
 //!
-//! Beside prompts a second stands what the network's products come to, and which share that is of what
-//! one large product of matrices reaches on this machine with all cores at once, each in full precision.
+//! Beside prompts a second stands what the products of the network's linear layers come to, how long it
+//! takes from nothing to the first embedding, and the most memory of the process.
 
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use unprompt::matmul::Precision;
 use unprompt::text::SentenceEncoder;
-use unprompt_benches::{median, peak_mebibytes, prompts, prompts_of, sentence_encoder};
+use unprompt_benches::{flags, median, peak_mebibytes, prompts, prompts_of, sentence_encoder};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,23 +26,19 @@ const OPERATIONS: f64 = 2.0 * 6.0 * (4.0 * 384.0 * 384.0 + 2.0 * 384.0 * 1536.0)
 fn main() -> Result<()> {
     let (mut file, mut count, mut out) = (None, 1000, None);
     let mut precisions = Precision::ALL.to_vec();
-    let mut flags = std::env::args().skip(1);
-    while let Some(flag) = flags.next() {
-        // cargo adds this one.
-        if flag == "--bench" {
-            continue;
-        }
-        let value = flags
-            .next()
-            .with_context(|| format!("{flag} needs a value"))?;
-        match flag.as_str() {
-            "--prompts" => file = Some(value),
-            "--count" => count = value.parse()?,
-            "--out" => out = Some(value),
-            "--precision" => precisions = vec![value.parse().map_err(anyhow::Error::msg)?],
-            _ => bail!("no flag {flag}: there are --prompts, --count, --out and --precision"),
-        }
-    }
+    flags(
+        "--prompts, --count, --out and --precision",
+        |flag, value| {
+            match flag {
+                "--prompts" => file = Some(value),
+                "--count" => count = value.parse()?,
+                "--out" => out = Some(value),
+                "--precision" => precisions = vec![value.parse().map_err(anyhow::Error::msg)?],
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+    )?;
     let texts = match file {
         Some(file) => {
             let mut texts = prompts_of(Path::new(&file))?;

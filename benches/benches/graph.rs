@@ -17,7 +17,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use unprompt_benches::{SEED, median, peak_mebibytes};
+use unprompt_benches::{SEED, flags, median, peak_mebibytes};
 use unprompt_index::{
     BuildOptions, Encoder, EntryId, Filter, ImageRecord, Index, Phase, Stats, VectorOptions,
     Writer, check,
@@ -195,28 +195,21 @@ fn race() -> Result<Race> {
         threads: std::thread::available_parallelism()?.get(),
         ..BuildOptions::default()
     };
-    let mut flags = std::env::args().skip(1);
-    while let Some(flag) = flags.next() {
-        // cargo adds this one.
-        if flag == "--bench" {
-            continue;
-        }
-        let value = flags
-            .next()
-            .with_context(|| format!("{flag} needs a value"))?;
-        match flag.as_str() {
-            "--vectors" => vectors = Some(value),
-            "--queries" => queries = Some(value),
-            "--dim" => dim = value.parse()?,
-            "--m" => options.m = value.parse()?,
-            "--ef-construction" => options.ef_construction = value.parse()?,
-            "--threads" => options.threads = value.parse()?,
-            _ => bail!(
-                "no flag {flag}: there are --vectors, --queries, --dim, --m, --ef-construction and \
-                 --threads"
-            ),
-        }
-    }
+    flags(
+        "--vectors, --queries, --dim, --m, --ef-construction and --threads",
+        |flag, value| {
+            match flag {
+                "--vectors" => vectors = Some(value),
+                "--queries" => queries = Some(value),
+                "--dim" => dim = value.parse()?,
+                "--m" => options.m = value.parse()?,
+                "--ef-construction" => options.ef_construction = value.parse()?,
+                "--threads" => options.threads = value.parse()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+    )?;
     let (vectors, queries) = match (vectors, queries) {
         (Some(vectors), Some(queries)) => (read(&vectors, dim)?, read(&queries, dim)?),
         (None, None) => {

@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use unprompt::device::Device;
 use unprompt::matmul::Precision;
 use unprompt::text::Embeddings;
-use unprompt_benches::{prompts_of, sentence_encoder};
+use unprompt_benches::{flags, prompts_of, sentence_encoder};
 use unprompt_index::{EntryId, Fusion, Index, KeywordQuery, Scored, SearchRequest, VectorOptions};
 
 #[global_allocator]
@@ -58,7 +58,7 @@ impl Query {
 }
 
 fn main() -> Result<()> {
-    let (dir, queries) = flags()?;
+    let (dir, queries) = asked()?;
     let texts = prompts_of(&queries)?;
     let vectors: Embeddings = sentence_encoder(Precision::fastest(&Device::Cpu))?.embed(&texts)?;
     let query = |(text, vector): (&String, &[f32])| Query {
@@ -227,23 +227,16 @@ fn forget(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn flags() -> Result<(PathBuf, PathBuf)> {
+fn asked() -> Result<(PathBuf, PathBuf)> {
     let (mut index, mut queries) = (None, None);
-    let mut flags = std::env::args().skip(1);
-    while let Some(flag) = flags.next() {
-        // cargo adds this one.
-        if flag == "--bench" {
-            continue;
-        }
-        let value = flags
-            .next()
-            .with_context(|| format!("{flag} needs a value"))?;
-        match flag.as_str() {
+    flags("--index and --queries", |flag, value| {
+        match flag {
             "--index" => index = Some(value.into()),
             "--queries" => queries = Some(value.into()),
-            _ => bail!("no flag {flag}: there are --index and --queries"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok((
         index.context("--index needs a folder")?,
         queries.context("--queries needs a file")?,

@@ -17,7 +17,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tantivy::collector::{Count, TopDocs};
@@ -29,7 +29,7 @@ use tantivy::tokenizer::{
     TextAnalyzer, TokenizerManager,
 };
 use tantivy::{Searcher, SingleSegmentIndexWriter, TantivyDocument, Term};
-use unprompt_benches::{SEED, prompts_of};
+use unprompt_benches::{SEED, flags, prompts_of};
 use unprompt_index::{BuildOptions, Encoder, Index, KeywordQuery, Writer};
 
 #[global_allocator]
@@ -53,7 +53,7 @@ struct Flags {
 }
 
 fn main() -> Result<()> {
-    let flags = flags()?;
+    let flags = asked()?;
     let mut prompts = prompts_of(&flags.prompts)?;
     let held_out = match &flags.queries {
         Some(path) => prompts_of(path)?,
@@ -298,26 +298,19 @@ impl Peer {
     }
 }
 
-fn flags() -> Result<Flags> {
+fn asked() -> Result<Flags> {
     let (mut prompts, mut queries, mut keep) = (None, None, None);
     let mut count = COUNT;
-    let mut flags = std::env::args().skip(1);
-    while let Some(flag) = flags.next() {
-        // cargo adds this one.
-        if flag == "--bench" {
-            continue;
-        }
-        let value = flags
-            .next()
-            .with_context(|| format!("{flag} needs a value"))?;
-        match flag.as_str() {
+    flags("--prompts, --queries, --keep and --count", |flag, value| {
+        match flag {
             "--prompts" => prompts = Some(value.into()),
             "--queries" => queries = Some(value.into()),
             "--keep" => keep = Some(value.into()),
             "--count" => count = value.parse()?,
-            _ => bail!("no flag {flag}: there are --prompts, --queries, --keep and --count"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(Flags {
         prompts: prompts.context("--prompts needs a file")?,
         queries,

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use unprompt::data::read::{ReadOptions, read};
 use unprompt::data::records::Records;
 use unprompt::device::DeviceChoice;
@@ -53,6 +53,26 @@ pub fn sentence_encoder(precision: Precision) -> Result<SentenceEncoder> {
     let files = ModelStore::from_env()?.pull("all-MiniLM-L6-v2", &mut ())?;
     let device = DeviceChoice::Cpu.open()?;
     Ok(SentenceEncoder::load(&files, &device, precision)?)
+}
+
+/// Gives `take` each flag of the command line with its value; it says whether there is such a flag. `known` names
+/// all of them.
+///
+/// # Errors
+/// If a value is missing, if there is no such flag, and what `take` says.
+pub fn flags(known: &str, mut take: impl FnMut(&str, String) -> Result<bool>) -> Result<()> {
+    let mut given = std::env::args().skip(1);
+    while let Some(flag) = given.next() {
+        // cargo adds this one.
+        if flag == "--bench" {
+            continue;
+        }
+        let value = given
+            .next()
+            .with_context(|| format!("{flag} needs a value"))?;
+        ensure!(take(&flag, value)?, "no flag {flag}: there are {known}");
+    }
+    Ok(())
 }
 
 /// Median time of `runs` calls: one slow call, of which a shared machine has many, does not count.
