@@ -4,14 +4,15 @@
 //! `cargo bench -p unprompt-benches --bench graph -- --vectors base.f32 --queries query.f32 --dim 384`
 //! reads rows of little-endian f32 of length 1; `benches/peers/vector_race.py` prints the same
 //! table for hnswlib, faiss, usearch and SVS from the same files. Without files, vectors are made around random centres, which
-//! only tells two versions of this crate apart.
+//! only tells two versions of this crate apart. `--index DIR` keeps what is built, and builds nothing
+//! where it is already: so engines can be measured by turns on a machine whose pace changes.
 //!
 //! The time of building is that of the graph alone: writing vectors and words is left out. Processor
 //! time and memory are what Linux says, and missing elsewhere.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,8 +20,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unprompt_benches::{SEED, flags, median, peak_mebibytes};
 use unprompt_index::{
-    BuildOptions, Encoder, EntryId, Filter, ImageRecord, Index, Phase, Stats, VectorOptions,
-    Writer, check,
+    BuildOptions, Encoder, EntryId, Filter, ImageRecord, Index, Phase, VectorOptions, Writer, check,
 };
 
 #[global_allocator]
@@ -46,14 +46,21 @@ struct Race {
     vectors: Vec<f32>,
     queries: Vec<f32>,
     options: BuildOptions,
+    /// Where the index is kept.
+    index: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let race = race()?;
     let folder = tempfile::tempdir()?;
-    let dir = folder.path().join("index");
-    let stats = build(&race, &dir)?;
-    let bytes = stats.bytes;
+    let dir = match &race.index {
+        Some(dir) => dir.clone(),
+        None => folder.path().join("index"),
+    };
+    if !dir.exists() {
+        build(&race, &dir)?;
+    }
+    let bytes = Index::open(&dir)?.stats()?.bytes;
     println!(
         "vectors {} bytes, graph {} bytes",
         bytes.vectors, bytes.graph
@@ -67,7 +74,7 @@ fn main() -> Result<()> {
     filtered(&race, &index)
 }
 
-fn build(race: &Race, dir: &Path) -> Result<Stats> {
+fn build(race: &Race, dir: &Path) -> Result<()> {
     let encoder = Encoder {
         name: "bench".into(),
         digest: "none".into(),
@@ -103,7 +110,7 @@ fn build(race: &Race, dir: &Path) -> Result<Stats> {
         (end - start).as_secs_f64(),
         cpu_after - cpu_before
     );
-    Ok(stats)
+    Ok(())
 }
 
 /// What is found for each query.
@@ -190,17 +197,19 @@ fn filtered(race: &Race, index: &Index) -> Result<()> {
 /// What the flags say.
 fn race() -> Result<Race> {
     let (mut vectors, mut queries) = (None, None);
+    let mut index = None;
     let mut dim = 384;
     let mut options = BuildOptions {
         threads: std::thread::available_parallelism()?.get(),
         ..BuildOptions::default()
     };
     flags(
-        "--vectors, --queries, --dim, --m, --ef-construction and --threads",
+        "--vectors, --queries, --dim, --m, --ef-construction, --threads and --index",
         |flag, value| {
             match flag {
                 "--vectors" => vectors = Some(value),
                 "--queries" => queries = Some(value),
+                "--index" => index = Some(value.into()),
                 "--dim" => dim = value.parse()?,
                 "--m" => options.m = value.parse()?,
                 "--ef-construction" => options.ef_construction = value.parse()?,
@@ -224,6 +233,7 @@ fn race() -> Result<Race> {
         vectors,
         queries,
         options,
+        index,
     })
 }
 

@@ -5,7 +5,8 @@
 
 All have the links of ours: M 16, so 32 on the lowest layer, and degree 32 where there is only one layer. The
 queries are given as one array and answered by one thread, so that Python costs nothing a query. Vectors are of
-length 1: the dot product is the cosine, and nothing is normalised again.
+length 1: the dot product is the cosine, and nothing is normalised again. `--index FOLDER` keeps what is built, and
+builds nothing where it is already: so engines can be measured by turns on a machine whose pace changes.
 """
 
 import argparse
@@ -233,23 +234,24 @@ def main():
     parser.add_argument("--alpha", type=float, default=0.95, help="of Vamana; SVS's own for dot products")
     parser.add_argument("--lean-dim", type=int, default=160, help="of LeanVec")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--index", help="folder to keep what is built in")
     args = parser.parse_args()
     vectors = numpy.fromfile(args.vectors, dtype="<f4").reshape(-1, args.dim)
     queries = numpy.fromfile(args.queries, dtype="<f4").reshape(-1, args.dim)
 
     engine = ENGINES[args.engine](args)
-    cpu = cpu_seconds()
-    wall = seconds(lambda: engine.build(vectors))
-    cpu = cpu_seconds() - cpu
     print(
         f"{args.engine}: {len(vectors)} vectors of {args.dim}, m {args.m}, "
         f"ef_construction {args.ef_construction}, {args.threads} threads"
     )
-    print(f"graph: {wall:.1f} s, {cpu:.1f} CPU s")
-
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        engine.save(folder)
+        folder = pathlib.Path(args.index or folder)
+        if not folder.exists() or not any(folder.iterdir()):
+            folder.mkdir(exist_ok=True)
+            cpu = cpu_seconds()
+            wall = seconds(lambda: engine.build(vectors))
+            print(f"graph: {wall:.1f} s, {cpu_seconds() - cpu:.1f} CPU s")
+            engine.save(folder)
         print(f"vectors and graph {sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())} bytes")
         opens = [seconds(lambda: engine.open(folder)) for _ in range(RUNS)]
         print(f"open: {statistics.median(opens) * 1e3:.2f} ms")

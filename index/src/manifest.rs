@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64_with_seed};
 
 use crate::blocks::BlockHasher;
 use crate::error::{Error, Result};
@@ -24,7 +24,13 @@ pub(crate) const SEGMENTS: &str = "segments";
 pub(crate) const DELETED: &str = "deleted";
 
 const LABEL: &str = "unprompt-index";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+
+/// The checksum of all that follows the first line, and from version 3 on of the version as well.
+fn sum_of(version: u32, body: &[u8]) -> u64 {
+    let seed = if version < 3 { 0 } else { version };
+    xxh3_64_with_seed(body, seed.into())
+}
 
 /// What the file says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -169,7 +175,7 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
                 supported: VERSION,
             });
         }
-        if found == 0 || hex(xxh3_64(body)) != checksum {
+        if found == 0 || hex(sum_of(found, body)) != checksum {
             return Err(damaged("first line", "its checksum does not match"));
         }
         let manifest: Manifest<E> =
@@ -231,7 +237,7 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
             action: "encode",
             source: error.into(),
         })?;
-        let line = format!("{LABEL} {VERSION} {}\n", hex(xxh3_64(&body)));
+        let line = format!("{LABEL} {VERSION} {}\n", hex(sum_of(VERSION, &body)));
         let write = || {
             let mut file = File::create(&new)?;
             file.write_all(line.as_bytes())?;
@@ -373,12 +379,12 @@ mod tests {
 
     #[test]
     fn a_newer_version_says_so() {
-        let newer = format!("{LABEL} 3 {}\n{{}}", hex(0));
+        let newer = format!("{LABEL} 4 {}\n{{}}", hex(0));
         let error = Manifest::<String>::parse(newer.as_bytes(), Path::new("M")).unwrap_err();
         assert!(matches!(
             error,
             Error::NewerFormat {
-                found: 3,
+                found: 4,
                 supported: VERSION,
                 ..
             }

@@ -1,4 +1,5 @@
-//! The dot product of vectors of f32, which for unit vectors is the cosine, and of i8.
+//! The dot product of vectors of f32, which for unit vectors is the cosine, and of numbers of 8 bits
+//! with packed ones of 4 bits.
 
 mod scalar;
 mod simd;
@@ -13,21 +14,20 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     (simd::BEST.dot)(a, b)
 }
 
-/// Sum of `a[i] * b[i]` in i32, which holds that of 2^17 numbers; exact.
-///
-/// The two slices must have one length.
-#[inline]
-pub(crate) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
-    debug_assert_eq!(a.len(), b.len());
-    (simd::BEST.dot_i8)(a, b)
-}
+/// Bytes in which the numbers of 4 bits are packed that a kernel takes at once.
+pub(crate) const PACKED: usize = 64;
 
-/// As [`dot_i8`], of `query` with some rows of a table, each as long as it is, into `dots`, which
-/// has a place for each of them. Whether all these rows are there; if not, `dots` is of no use.
+/// The dot products of `query` with some rows of a table of numbers from 0 to 15, into `dots`, which
+/// has a place for each of them; exact. Whether all these rows are there; if not, `dots` is of no
+/// use.
+///
+/// `query` has at most 2^17 numbers, a multiple of `2 * PACKED`, and a row half as many bytes. In
+/// each [`PACKED`] bytes of a row, their lower halves come before their upper halves.
 #[inline]
-pub(crate) fn dots_i8(query: &[i8], table: &[i8], rows: &[u32], dots: &mut [i32]) -> bool {
+pub(crate) fn dots_u4(query: &[i8], table: &[u8], rows: &[u32], dots: &mut [i32]) -> bool {
     debug_assert_eq!(rows.len(), dots.len());
-    (simd::BEST.dots_i8)(query, table, rows, dots)
+    debug_assert!(query.len().is_multiple_of(2 * PACKED));
+    (simd::BEST.dots_u4)(query, table, rows, dots)
 }
 
 /// Asks for the cache lines of `row`, which will be read soon.
@@ -82,34 +82,39 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_exact_up_to_the_longest_vectors() {
-        for len in [0, 1, 31, 384, 777, 1 << 16] {
-            let a: Vec<i8> = (0..len).map(|i| (i * 7 % 255 - 127) as i8).collect();
-            let b: Vec<i8> = (0..len).map(|i| (i * 11 % 255 - 127) as i8).collect();
-            let exact: i64 = a.iter().zip(&b).map(|(x, y)| *x as i64 * *y as i64).sum();
-            let largest = vec![-127; a.len()];
-            // Only in a damaged file.
-            let least = vec![i8::MIN; a.len()];
-            for (
-                name,
-                simd::Kernels {
-                    dot_i8, dots_i8, ..
-                },
-            ) in simd::kernels()
-            {
-                assert_eq!(dot_i8(&a, &b) as i64, exact, "{name}, {len}");
-                let table = [a.as_slice(), &b, &a].concat();
-                let mut dots = [0; 2];
-                assert!(dots_i8(&a, &table, &[1, 1], &mut dots));
-                assert_eq!(dots.map(i64::from), [exact; 2], "{name}, {len}");
-                let absent = dots_i8(&a, &table, &[0, 3], &mut dots);
-                assert_eq!(absent, len == 0, "{name}, {len}");
-                assert_eq!(dots_i8(&a, &table, &[u32::MAX, 0], &mut dots), len == 0);
-                assert_eq!(dot_i8(&largest, &largest), 127 * 127 * len, "{name}, {len}");
-                assert_eq!(dot_i8(&least, &largest), 128 * 127 * len, "{name}, {len}");
-                assert_eq!(dot_i8(&least, &least), 128 * 128 * len, "{name}, {len}");
+    fn packed_numbers_are_exact_up_to_the_longest_vectors() {
+        for blocks in [0, 1, 3, 512] {
+            let len = blocks * 2 * PACKED;
+            let query: Vec<i8> = (0..len).map(|i| (i * 7 % 256) as u8 as i8).collect();
+            let numbers: Vec<u8> = (0..len).map(|i| (i * 11 % 16) as u8).collect();
+            let pack = |numbers: &[u8]| -> Vec<u8> {
+                let blocks = numbers.chunks_exact(2 * PACKED);
+                let packed = blocks.flat_map(|block| {
+                    let (lower, upper) = block.split_at(PACKED);
+                    lower.iter().zip(upper).map(|(l, u)| u << 4 | l)
+                });
+                packed.collect()
+            };
+            let (zeros, largest) = (vec![0; len], vec![15; len]);
+            let table = [&zeros, &numbers, &largest].map(|row| pack(row)).concat();
+            let least = vec![i8::MIN; len];
+            let exact = |query: &[i8], row: &[u8]| -> i32 {
+                let products = query.iter().zip(row).map(|(x, y)| *x as i32 * *y as i32);
+                products.sum()
+            };
+            for (name, simd::Kernels { dots_u4, .. }) in simd::kernels() {
+                for query in [&query, &least] {
+                    let mut dots = [-1; 4];
+                    assert!(dots_u4(query, &table, &[1, 0, 1, 2], &mut dots));
+                    let wanted = [&numbers, &zeros, &numbers, &largest];
+                    let wanted = wanted.map(|row| exact(query, row));
+                    assert_eq!(dots, wanted, "{name}, {len}");
+                    for absent in [3, u32::MAX] {
+                        let there = dots_u4(query, &table, &[0, absent], &mut dots[..2]);
+                        assert_eq!(there, len == 0, "{name}, {len}");
+                    }
+                }
             }
-            assert_eq!(dot_i8(&a, &b) as i64, exact);
         }
     }
 }

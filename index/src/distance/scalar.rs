@@ -1,5 +1,7 @@
 //! Dot products in plain Rust, written so that a compiler can put it on vector registers.
 
+use super::PACKED;
+
 /// Partial sums kept apart. They break the chain of dependent additions (64 = four AVX-512
 /// registers, eight of AVX2), and rounding errors grow with n / 64 instead of n.
 pub(super) const LANES: usize = 64;
@@ -36,44 +38,55 @@ pub(super) fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
     sums[0]
 }
 
-/// The dot product of two slices of one length, of numbers of 8 bits.
+/// The dot product of packed numbers of 4 bits with as many of 8 bits (see
+/// [`dots_u4`](super::dots_u4)).
 #[inline(always)]
-pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
-    // Products of two i8 fit in i16, whose pairs most processors multiply and add in one go.
-    let product = |(x, y): (&i8, &i8)| i32::from(*x) * i32::from(*y);
-    a.iter().zip(b).map(product).sum()
+pub(super) fn dot_u4(packed: &[u8], query: &[i8]) -> i32 {
+    let (packed, _) = packed.as_chunks::<PACKED>();
+    let (query, _) = query.as_chunks::<{ 2 * PACKED }>();
+    let mut sum = 0;
+    for (packed, query) in packed.iter().zip(query) {
+        let (lower, upper) = query.split_at(PACKED);
+        for ((byte, x), y) in packed.iter().zip(lower).zip(upper) {
+            // Two products of 4 and 8 bits fit in 16.
+            let lower = i16::from(byte & 15) * i16::from(*x);
+            let upper = i16::from(byte >> 4) * i16::from(*y);
+            sum += i32::from(lower + upper);
+        }
+    }
+    sum
 }
 
 /// Rows that are asked for before the first is needed.
 const AHEAD: usize = 8;
 
-/// What `dot` makes of a query and each of some rows of a table, into `dots`; whether all these
-/// rows are there.
+/// What `dot` makes of some rows of a table and a query of twice as many numbers as a row has
+/// bytes, into `dots`; whether all these rows are there.
 #[inline(always)]
-pub(super) fn dots_i8(
+pub(super) fn dots_u4(
     query: &[i8],
-    table: &[i8],
+    table: &[u8],
     rows: &[u32],
     dots: &mut [i32],
-    dot: impl Fn(&[i8], &[i8]) -> i32,
-    prefetch: impl Fn(&[i8]),
+    dot: impl Fn(&[u8], &[i8]) -> i32,
+    prefetch: impl Fn(&[u8]),
 ) -> bool {
-    let len = query.len();
+    let len = query.len() / 2;
     let row = |row: u32| {
         let start = row as usize * len;
         table.get(start..start + len)
     };
-    for numbers in rows.iter().take(AHEAD).filter_map(|&it| row(it)) {
-        prefetch(numbers);
+    for packed in rows.iter().take(AHEAD).filter_map(|&it| row(it)) {
+        prefetch(packed);
     }
     for (place, (&it, sum)) in rows.iter().zip(dots).enumerate() {
-        if let Some(numbers) = rows.get(place + AHEAD).and_then(|&it| row(it)) {
-            prefetch(numbers);
+        if let Some(packed) = rows.get(place + AHEAD).and_then(|&it| row(it)) {
+            prefetch(packed);
         }
-        let Some(numbers) = row(it) else {
+        let Some(packed) = row(it) else {
             return false;
         };
-        *sum = dot(numbers, query);
+        *sum = dot(packed, query);
     }
     true
 }

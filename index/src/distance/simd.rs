@@ -3,17 +3,16 @@
 
 use std::sync::LazyLock;
 
-use super::scalar;
+use super::{PACKED, scalar};
 
 /// Of a query with some rows of a table; whether all these rows are there.
-type Dots = fn(&[i8], &[i8], &[u32], &mut [i32]) -> bool;
+type Dots = fn(&[i8], &[u8], &[u32], &mut [i32]) -> bool;
 
 /// Kernels compiled for one instruction set.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
     pub(super) dot: fn(&[f32], &[f32]) -> f32,
-    pub(super) dot_i8: fn(&[i8], &[i8]) -> i32,
-    pub(super) dots_i8: Dots,
+    pub(super) dots_u4: Dots,
 }
 
 /// The best kernels for this processor.
@@ -40,9 +39,8 @@ pub(super) fn kernels() -> Vec<(&'static str, Kernels)> {
     // NEON belongs to every aarch64, so the plain build uses it, fused multiply-add included.
     let plain = Kernels {
         dot: scalar::dot::<{ cfg!(target_arch = "aarch64") }>,
-        dot_i8: scalar::dot_i8,
-        dots_i8: |query, table, rows, dots| {
-            scalar::dots_i8(query, table, rows, dots, scalar::dot_i8, prefetch)
+        dots_u4: |query, table, rows, dots| {
+            scalar::dots_u4(query, table, rows, dots, scalar::dot_u4, prefetch)
         },
     };
     kernels.push(("plain", plain));
@@ -52,7 +50,7 @@ pub(super) fn kernels() -> Vec<(&'static str, Kernels)> {
 /// The kernels for an instruction set of x86_64 as a module of that name.
 #[cfg(target_arch = "x86_64")]
 macro_rules! compiled_for {
-    ($set:ident, $features:literal, $bytes:path) => {
+    ($set:ident, $features:literal, $packed:path) => {
         mod $set {
             use super::{Kernels, prefetch, scalar};
 
@@ -60,9 +58,7 @@ macro_rules! compiled_for {
                 // SAFETY: `kernels` gives these out only where the processor has the features.
                 dot: |a, b| unsafe { dot(a, b) },
                 // SAFETY: as above.
-                dot_i8: |a, b| unsafe { dot_i8(a, b) },
-                // SAFETY: as above.
-                dots_i8: |query, table, rows, dots| unsafe { dots_i8(query, table, rows, dots) },
+                dots_u4: |query, table, rows, dots| unsafe { dots_u4(query, table, rows, dots) },
             };
 
             #[target_feature(enable = $features)]
@@ -71,13 +67,8 @@ macro_rules! compiled_for {
             }
 
             #[target_feature(enable = $features)]
-            fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
-                $bytes(a, b)
-            }
-
-            #[target_feature(enable = $features)]
-            fn dots_i8(query: &[i8], table: &[i8], rows: &[u32], dots: &mut [i32]) -> bool {
-                scalar::dots_i8(query, table, rows, dots, |a, b| $bytes(a, b), prefetch)
+            fn dots_u4(query: &[i8], table: &[u8], rows: &[u32], dots: &mut [i32]) -> bool {
+                scalar::dots_u4(query, table, rows, dots, |a, b| $packed(a, b), prefetch)
             }
         }
     };
@@ -86,44 +77,36 @@ macro_rules! compiled_for {
 #[cfg(target_arch = "x86_64")]
 compiled_for!(vnni, "avx512f,avx512bw,avx512vnni,fma", super::dot_vnni);
 #[cfg(target_arch = "x86_64")]
-compiled_for!(avx512, "avx512f,avx512bw,fma", scalar::dot_i8);
+compiled_for!(avx512, "avx512f,avx512bw,fma", scalar::dot_u4);
 #[cfg(target_arch = "x86_64")]
-compiled_for!(avx2, "avx2,fma", scalar::dot_i8);
+compiled_for!(avx2, "avx2,fma", scalar::dot_u4);
 
-/// The dot product of two slices of one length by an instruction that multiplies and adds four pairs
-/// of bytes at once, those of `a` without a sign: 128 is added to them, and what that adds to the
-/// sum is taken off again. Whatever overflows on the way, the sum is right, since it fits.
+/// As [`scalar::dot_u4`], by an instruction that multiplies and adds four pairs of bytes at once,
+/// those of the one operand without a sign.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn dot_vnni(a: &[i8], b: &[i8]) -> i32 {
+fn dot_vnni(packed: &[u8], query: &[i8]) -> i32 {
     use std::arch::x86_64::*;
-    const WIDTH: usize = 64;
-    let offset = _mm512_set1_epi8(i8::MIN);
-    let (mut sum, mut extra) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-    let mut add = |a, b| {
-        sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(a, offset), b);
-        extra = _mm512_dpbusd_epi32(extra, offset, b);
-    };
-    let (a_chunks, a_rest) = a.as_chunks::<WIDTH>();
-    let (b_chunks, b_rest) = b.as_chunks::<WIDTH>();
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        // SAFETY: both arrays have as many bytes as are read.
-        let (a, b) = unsafe { (_mm512_loadu_epi8(a.as_ptr()), _mm512_loadu_epi8(b.as_ptr())) };
-        add(a, b);
-    }
-    if !a_rest.is_empty() {
-        let mask = (1 << a_rest.len().min(b_rest.len())) - 1;
-        // SAFETY: only the bytes of the mask are read, which are no more than either slice has.
-        let (a, b) = unsafe {
+    let mask = _mm512_set1_epi8(15);
+    // Two sums, so that no addition waits for the one before it.
+    let mut sums = [_mm512_setzero_si512(); 2];
+    let (packed, _) = packed.as_chunks::<PACKED>();
+    let (query, _) = query.as_chunks::<{ 2 * PACKED }>();
+    for (packed, query) in packed.iter().zip(query) {
+        // SAFETY: the arrays have 64 and 128 bytes.
+        let (packed, x, y) = unsafe {
             (
-                _mm512_maskz_loadu_epi8(mask, a_rest.as_ptr()),
-                _mm512_maskz_loadu_epi8(mask, b_rest.as_ptr()),
+                _mm512_loadu_epi8(packed.as_ptr().cast()),
+                _mm512_loadu_epi8(query.as_ptr()),
+                _mm512_loadu_epi8(query.as_ptr().add(PACKED)),
             )
         };
-        add(a, b);
+        let upper = _mm512_and_si512(_mm512_srli_epi16::<4>(packed), mask);
+        sums[0] = _mm512_dpbusd_epi32(sums[0], _mm512_and_si512(packed, mask), x);
+        sums[1] = _mm512_dpbusd_epi32(sums[1], upper, y);
     }
-    _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, extra))
+    _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]))
 }
 
 /// Asks for the cache lines of `row`, which will be read soon.

@@ -20,15 +20,15 @@ use crate::db::Encoder;
 use crate::deleted::Deleted;
 use crate::filter::Filter;
 use crate::manifest::{Manifest, hex};
-use crate::vector::code::{Code, encode};
-use crate::vector::flat::Vectors;
+use crate::vector::flat::{self, Vectors};
 use crate::vector::hnsw::layout::Graph;
 use crate::vector::hnsw::links::{Links, NO_NODE, Neighbours, UpperLinks};
 use crate::vector::hnsw::search::{Pool, Width};
-use crate::wire::{self, HeaderWriter};
+use crate::wire::HeaderWriter;
 
-/// Numbers in the vectors that a graph is walked with.
-const DIM: usize = 4;
+/// Numbers in the vectors that a graph is walked with: so few that walks go by rows, and so many
+/// that they go by codes.
+const DIMS: [usize; 2] = [4, 70];
 
 /// `bytes` with label, byte order, version and checksum of a header of `len` bytes made right.
 fn mended(bytes: &[u8], label: [u8; 8], len: usize) -> Vec<u8> {
@@ -99,6 +99,7 @@ fn links(numbers: &mut Numbers<'_>) -> Links {
         m,
         ef_construction: 8,
         entry,
+        spare: 0,
         base: (0..nodes * 2 * m).map(|_| slot()).collect(),
         upper,
     }
@@ -108,12 +109,22 @@ fn walk(bytes: Vec<u8>) {
     let Ok(graph) = Graph::new(bytes, Path::new("graph")) else {
         return;
     };
+    for dim in DIMS {
+        walk_among(&graph, dim);
+    }
+}
+
+fn walk_among(graph: &Graph<Vec<u8>>, dim: usize) {
     let nodes = graph.len() as u32;
-    let angle = |row: u32| (row / 2) as f32;
+    let turned = |turn: f32| {
+        let mut row = vec![0.0; dim];
+        (row[0], row[1]) = (turn.cos(), turn.sin());
+        row
+    };
     let values: Vec<f32> = (0..nodes)
-        .flat_map(|row| [angle(row).cos(), angle(row).sin(), 0.0, 0.0])
+        .flat_map(|row| turned((row / 2) as f32))
         .collect();
-    let Ok(vectors) = Vectors::new(rows_file(&values, DIM), Path::new("vectors")) else {
+    let Ok(vectors) = Vectors::new(flat::file(&values, dim), Path::new("vectors")) else {
         return;
     };
     let rows = vectors.rows();
@@ -126,13 +137,7 @@ fn walk(bytes: Vec<u8>) {
         }
     }
     for (ef, accept) in [(1, None), (8, None), (5, Some(&even)), (1000, None)] {
-        let found = graph.search(
-            rows,
-            &[0.6, 0.8, 0.0, 0.0],
-            Width { k: ef, ef },
-            accept,
-            &pool,
-        );
+        let found = graph.search(rows, &turned(0.9), Width { k: ef, ef }, accept, &pool);
         let Ok(found) = found else { continue };
         assert!(found.len() <= ef);
         assert!(found.is_sorted_by(|a, b| a > b), "sorted, and none twice");
@@ -148,46 +153,10 @@ pub fn vectors(bytes: &[u8]) {
     scan(bytes.to_vec());
     scan(mended(bytes, *b"unpromtV", 64));
     let mut numbers = Numbers(bytes);
-    let (dim, count) = (1 + numbers.below(20), numbers.below(30));
-    let mut file = header(dim, count);
-    for len in [count * dim * 4, count * 16, count * dim] {
-        file.resize_with(file.len() + len, || numbers.byte());
-        file.extend_from_slice(wire::padding(file.len()));
-    }
-    file.resize_with(file.len() + count * 4, || numbers.byte());
+    let (dim, count) = (1 + numbers.below(100), numbers.below(30));
+    let mut file = flat::file(&vec![0.0; count * dim], dim);
+    file[64..].fill_with(|| numbers.byte());
     scan(file);
-}
-
-fn header(dim: usize, rows: usize) -> Vec<u8> {
-    let mut header = HeaderWriter::new(*b"unpromtV", 1);
-    header.u16(1);
-    header.u16(1);
-    header.u32(dim as u32);
-    header.u64(rows as u64);
-    header.u16(1);
-    header.finish(64)
-}
-
-/// The file of these rows, with ids of zeros.
-fn rows_file(values: &[f32], dim: usize) -> Vec<u8> {
-    let count = values.len() / dim;
-    let mut file = header(dim, count);
-    let mut codes = Vec::new();
-    let scales: Vec<f32> = values
-        .chunks_exact(dim)
-        .map(|row| encode(row, &mut codes))
-        .collect();
-    let ids = vec![0u8; count * 16];
-    for section in [
-        bytemuck::cast_slice(values),
-        &ids,
-        bytemuck::cast_slice(&codes),
-    ] {
-        file.extend_from_slice(section);
-        file.extend_from_slice(wire::padding(file.len()));
-    }
-    file.extend_from_slice(bytemuck::cast_slice(&scales));
-    file
 }
 
 fn scan(bytes: Vec<u8>) {
@@ -197,9 +166,8 @@ fn scan(bytes: Vec<u8>) {
     let count = vectors.len() as u32;
     let mut query = vec![0.0; vectors.dim()];
     query[0] = 1.0;
-    let mut numbers = Vec::new();
-    let scale = encode(&query, &mut numbers);
     let rows = vectors.rows();
+    let near = rows.query(&query);
     assert_eq!(rows.len(), vectors.len());
     for row in (0..count.min(300)).chain([count, NO_NODE]) {
         assert_eq!(rows.get(row).is_ok(), row < count);
@@ -207,12 +175,11 @@ fn scan(bytes: Vec<u8>) {
         if let Ok(found) = rows.score(row.min(count.saturating_sub(1)), &query) {
             assert!(found.score.is_finite());
         }
-        let code = Code {
-            numbers: &numbers,
-            scale,
-        };
-        if let Ok(found) = rows.estimate(row, code) {
+        if let Ok(found) = rows.estimate(row, &near) {
             assert!(row < count && found.score.is_finite());
+            if let Ok(()) = rows.refine(&mut [found], &near) {
+                assert!(rows.query_of(row).is_ok());
+            }
         }
     }
 }

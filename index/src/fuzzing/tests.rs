@@ -57,8 +57,9 @@ fn no_graph_ends_in_a_panic() {
 
 #[test]
 fn no_vectors_end_in_a_panic() {
-    let file = rows_file(&[1.0, 0.0, 0.0, 0.0, 0.6, 0.8], 3);
-    run(vectors, &[file, noise(500), Vec::new()], 6000);
+    let short = flat::file(&[1.0, 0.0, 0.0, 0.0, 0.6, 0.8], 3);
+    let coded = flat::file(&[0.1; 200], 100);
+    run(vectors, &[short, coded, noise(500), Vec::new()], 6000);
 }
 
 #[test]

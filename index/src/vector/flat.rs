@@ -1,21 +1,20 @@
-//! The file `vectors`: a row of f32, a prompt id and the row's code for every prompt, in the order
-//! of their pushing.
+//! The file `vectors`: a row of f32, a prompt id and, where rows are long, the row's code for every
+//! prompt, in the order of their pushing.
 
 use std::fs::File;
-use std::io::{BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::Candidate;
-use super::code::{Code, encode};
-use crate::distance::{dot, dot_i8, dots_i8};
+use super::code::{self, Coder, Codes, Scale};
+use super::rows::Rows;
 use crate::error::{Error, Result};
 use crate::id::PromptId;
 use crate::mmap::Mmap;
 use crate::wire::{self, HeaderReader, HeaderWriter};
 
 const LABEL: [u8; 8] = *b"unpromtV";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_LEN: usize = 64;
 const ID_LEN: usize = size_of::<PromptId>();
 
@@ -23,39 +22,134 @@ const ID_LEN: usize = size_of::<PromptId>();
 const ELEMENT_F32: u16 = 1;
 /// Row layouts. Only rows one after the other, without gaps, are written so far.
 const LAYOUT_DENSE: u16 = 1;
-/// How codes are made. Only [`code`](super::code) is written so far.
+/// There are no codes: rows are short.
+const CODES_NONE: u16 = 0;
+/// Codes of one byte a number, as version 1 wrote them; they are passed over.
 const CODES_I8: u16 = 1;
+/// Codes in two halves, as [`code`](super::code) has them.
+const CODES_HALVES: u16 = 2;
 
 /// Numbers a vector may have.
 pub(crate) const MAX_DIM: usize = 1 << 16;
 /// Rows a segment may have: the keyword index counts documents in 31 bits.
 pub(crate) const MAX_ROWS: usize = (1 << 31) - 1;
 
-/// Where the sections start, and where the file ends.
-struct Offsets {
-    rows_len: usize,
-    ids: usize,
-    codes: usize,
-    scales: usize,
-    end: usize,
+/// How codes of rows of `dim` numbers are written.
+fn codes_of(dim: usize) -> u16 {
+    if dim < code::MIN_DIM {
+        CODES_NONE
+    } else {
+        CODES_HALVES
+    }
 }
 
-impl Offsets {
-    fn new(rows: usize, dim: usize) -> Option<Offsets> {
-        let codes_len = rows.checked_mul(dim)?;
-        let rows_len = codes_len.checked_mul(size_of::<f32>())?;
-        let after = |start: usize, len: usize| wire::align_up(start.checked_add(len)?);
-        let ids = after(HEADER_LEN, rows_len)?;
-        let codes = after(ids, rows.checked_mul(ID_LEN)?)?;
-        let scales = after(codes, codes_len)?;
-        Some(Offsets {
-            rows_len,
-            ids,
-            codes,
-            scales,
-            end: scales.checked_add(rows.checked_mul(size_of::<f32>())?)?,
+/// Where the sections lie.
+struct Sections {
+    rows: Range<usize>,
+    ids: Range<usize>,
+    mean: Range<usize>,
+    upper: Range<usize>,
+    lower: Range<usize>,
+    scales: Range<usize>,
+}
+
+impl Sections {
+    fn new(rows: usize, dim: usize, codes: u16) -> Option<Sections> {
+        let half = code::width(dim);
+        // Bytes of the mean, and for each row of what is kept of its code.
+        let (mean, upper, lower, scale) = match codes {
+            CODES_NONE => (0, 0, 0, 0),
+            CODES_I8 => (0, dim, 0, size_of::<f32>()),
+            CODES_HALVES => (dim * size_of::<f32>(), half, half, size_of::<Scale>()),
+            _ => return None,
+        };
+        let mut end = HEADER_LEN;
+        let mut section = |count: usize, len: usize| {
+            let start = wire::align_up(end)?;
+            end = start.checked_add(count.checked_mul(len)?)?;
+            Some(start..end)
+        };
+        Some(Sections {
+            rows: section(rows, dim.checked_mul(size_of::<f32>())?)?,
+            ids: section(rows, ID_LEN)?,
+            mean: section(1, mean)?,
+            upper: section(rows, upper)?,
+            lower: section(rows, lower)?,
+            scales: section(rows, scale)?,
         })
     }
+}
+
+fn header(rows: usize, dim: usize) -> Vec<u8> {
+    let mut header = HeaderWriter::new(LABEL, VERSION);
+    header.u16(ELEMENT_F32);
+    header.u16(LAYOUT_DENSE);
+    header.u32(dim as u32);
+    header.u64(rows as u64);
+    header.u16(codes_of(dim));
+    header.finish(HEADER_LEN)
+}
+
+/// Writes all that follows the rows.
+fn write_sections(
+    rows: &[f32],
+    dim: usize,
+    ids: &[PromptId],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    out.write_all(wire::padding(HEADER_LEN + size_of_val(rows)))?;
+    for id in ids {
+        out.write_all(&id.to_bytes())?;
+    }
+    out.write_all(wire::padding(size_of_val(ids)))?;
+    if codes_of(dim) == CODES_NONE {
+        return Ok(());
+    }
+    let mean = mean(rows, dim);
+    for value in &mean {
+        out.write_all(&value.to_le_bytes())?;
+    }
+    out.write_all(wire::padding(size_of_val(mean.as_slice())))?;
+    let coder = Coder::new(&mean);
+    let (mut upper, mut lower) = (Vec::new(), Vec::new());
+    // Encoded twice, rather than to keep the lower halves in memory.
+    for row in rows.chunks_exact(dim) {
+        coder.encode(row, &mut upper, &mut lower);
+        out.write_all(&upper)?;
+    }
+    let mut scales = Vec::with_capacity(rows.len() / dim);
+    for row in rows.chunks_exact(dim) {
+        scales.push(coder.encode(row, &mut upper, &mut lower));
+        out.write_all(&lower)?;
+    }
+    for value in scales.as_flattened() {
+        out.write_all(&value.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// The mean of all rows, zeros where there are none.
+fn mean(rows: &[f32], dim: usize) -> Vec<f32> {
+    let mut sums = vec![0.0f64; dim];
+    for row in rows.chunks_exact(dim) {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += f64::from(*value);
+        }
+    }
+    let count = (rows.len() / dim).max(1) as f64;
+    sums.iter().map(|sum| (sum / count) as f32).collect()
+}
+
+/// The file of these rows, whose ids are zeros.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn file(rows: &[f32], dim: usize) -> Vec<u8> {
+    let count = rows.len() / dim;
+    let mut file = header(count, dim);
+    file.extend_from_slice(bytemuck::cast_slice(rows));
+    let ids = vec![PromptId::from_bytes([0; ID_LEN]); count];
+    // Writing to memory does not fail.
+    let _ = write_sections(rows, dim, &ids, &mut file);
+    file
 }
 
 /// Writes the file row by row; without [`VectorsWriter::finish`] it has no header.
@@ -92,51 +186,19 @@ impl VectorsWriter {
         Ok(())
     }
 
-    /// Adds the id and the code of every row, and the header.
+    /// Adds the id and the code of every row, for which it reads the rows again, and the header.
     pub(crate) fn finish(mut self, ids: &[PromptId]) -> Result<()> {
         debug_assert_eq!(ids.len(), self.rows);
-        let mut header = HeaderWriter::new(LABEL, VERSION);
-        header.u16(ELEMENT_F32);
-        header.u16(LAYOUT_DENSE);
-        header.u32(self.dim as u32);
-        header.u64(self.rows as u64);
-        header.u16(CODES_I8);
-        let header = header.finish(HEADER_LEN);
-        self.write_sections(ids)?;
-        let mut write = || {
-            self.file.rewind()?;
-            self.file.write_all(&header)?;
-            self.file.flush()
-        };
-        write().map_err(Error::io("write", &self.path))
-    }
-
-    /// Writes all that follows the rows, for which it reads them again.
-    fn write_sections(&mut self, ids: &[PromptId]) -> Result<()> {
         let io = Error::io("write", &self.path);
         self.file.flush().map_err(&io)?;
         let written = Mmap::open(&self.path)?;
         let rows_len = self.rows * self.dim * size_of::<f32>();
         let rows = wire::section::<f32>(written.as_ref(), HEADER_LEN, rows_len);
-        let rows = rows.unwrap_or_default();
-        let mut scales = Vec::with_capacity(self.rows);
-        let mut code = Vec::with_capacity(self.dim);
         let mut write = || {
-            self.file.write_all(wire::padding(HEADER_LEN + rows_len))?;
-            for id in ids {
-                self.file.write_all(&id.to_bytes())?;
-            }
-            self.file.write_all(wire::padding(size_of_val(ids)))?;
-            for row in rows.chunks_exact(self.dim) {
-                code.clear();
-                scales.push(encode(row, &mut code));
-                self.file.write_all(bytemuck::cast_slice(&code))?;
-            }
-            self.file.write_all(wire::padding(self.rows * self.dim))?;
-            for scale in &scales {
-                self.file.write_all(&scale.to_le_bytes())?;
-            }
-            Ok(())
+            write_sections(rows.unwrap_or_default(), self.dim, ids, &mut self.file)?;
+            self.file.rewind()?;
+            self.file.write_all(&header(self.rows, self.dim))?;
+            self.file.flush()
         };
         write().map_err(io)
     }
@@ -149,6 +211,8 @@ pub(crate) struct Vectors<B> {
     path: PathBuf,
     dim: usize,
     rows: usize,
+    /// How they are made.
+    codes: u16,
 }
 
 impl<B: AsRef<[u8]>> Vectors<B> {
@@ -160,7 +224,7 @@ impl<B: AsRef<[u8]>> Vectors<B> {
         let (element, layout) = (header.u16(), header.u16());
         let (dim, rows) = (header.u32() as usize, header.u64());
         let codes = header.u16();
-        if codes != CODES_I8 {
+        if ![CODES_NONE, CODES_I8, CODES_HALVES].contains(&codes) {
             return Err(damaged(format!("unknown codes {codes}")));
         }
         if (element, layout) != (ELEMENT_F32, LAYOUT_DENSE) {
@@ -174,8 +238,8 @@ impl<B: AsRef<[u8]>> Vectors<B> {
             )));
         }
         let rows = rows as usize;
-        let end = Offsets::new(rows, dim).map(|offsets| offsets.end);
-        if end != Some(all.len()) {
+        let sections = Sections::new(rows, dim, codes);
+        if sections.map(|sections| sections.scales.end) != Some(all.len()) {
             let why = format!(
                 "{rows} rows of {dim} numbers do not make {} bytes",
                 all.len()
@@ -194,6 +258,7 @@ impl<B: AsRef<[u8]>> Vectors<B> {
             path: path.to_owned(),
             dim,
             rows,
+            codes,
         })
     }
 
@@ -207,21 +272,27 @@ impl<B: AsRef<[u8]>> Vectors<B> {
         self.dim
     }
 
+    fn sections(&self) -> Option<Sections> {
+        Sections::new(self.rows, self.dim, self.codes)
+    }
+
     /// All rows.
     pub(crate) fn rows(&self) -> Rows<'_> {
         let bytes = self.bytes.as_ref();
-        let sections = Offsets::new(self.rows, self.dim).and_then(|offsets| {
-            Some((
-                wire::section(bytes, HEADER_LEN, offsets.rows_len)?,
-                wire::section(bytes, offsets.codes, self.rows * self.dim)?,
-                wire::section(bytes, offsets.scales, self.rows * size_of::<f32>())?,
-            ))
+        let sections = self.sections();
+        let values = sections.as_ref().and_then(|it| part(bytes, &it.rows));
+        let codes = sections.filter(|_| self.codes == CODES_HALVES);
+        let codes = codes.and_then(|it| {
+            Some(Codes {
+                mean: part(bytes, &it.mean)?,
+                upper: part(bytes, &it.upper)?,
+                lower: part(bytes, &it.lower)?,
+                scales: part(bytes, &it.scales)?,
+            })
         });
-        let (values, codes, scales) = sections.unwrap_or_default();
         Rows {
-            values,
+            values: values.unwrap_or_default(),
             codes,
-            scales,
             dim: self.dim,
             path: &self.path,
         }
@@ -230,7 +301,7 @@ impl<B: AsRef<[u8]>> Vectors<B> {
     /// Where in the file a row's numbers stand, and its id.
     pub(crate) fn places(&self, row: u32) -> [Range<usize>; 2] {
         let (row, len) = (row as usize, self.dim * size_of::<f32>());
-        let ids = Offsets::new(self.rows, self.dim).map_or(usize::MAX, |offsets| offsets.ids);
+        let ids = self.sections().map_or(usize::MAX, |it| it.ids.start);
         let place = |start: usize, len: usize| {
             let start = start.saturating_add(row.saturating_mul(len));
             start..start.saturating_add(len)
@@ -249,12 +320,12 @@ impl<B: AsRef<[u8]>> Vectors<B> {
 
     /// The prompt id of a row.
     pub(crate) fn id(&self, row: u32) -> Result<PromptId> {
-        Offsets::new(self.rows, self.dim)
+        self.sections()
             .filter(|_| (row as usize) < self.rows)
-            .and_then(|offsets| {
+            .and_then(|it| {
                 self.bytes
                     .as_ref()
-                    .get(offsets.ids + row as usize * ID_LEN..)
+                    .get(it.ids.start + row as usize * ID_LEN..)
             })
             .and_then(|bytes| bytes.first_chunk())
             .map(|&bytes| PromptId::from_bytes(bytes))
@@ -262,113 +333,22 @@ impl<B: AsRef<[u8]>> Vectors<B> {
     }
 }
 
-/// All rows of a `vectors` file, borrowed.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    values: &'a [f32],
-    codes: &'a [i8],
-    scales: &'a [f32],
-    dim: usize,
-    path: &'a Path,
-}
-
-impl<'a> Rows<'a> {
-    /// Rows that are never given back.
-    #[cfg(test)]
-    pub(crate) fn of(values: &'a [f32], dim: usize) -> Rows<'a> {
-        let mut codes = Vec::new();
-        let rows = values.chunks_exact(dim);
-        let scales: Vec<f32> = rows.map(|row| encode(row, &mut codes)).collect();
-        Rows {
-            values,
-            codes: codes.leak(),
-            scales: scales.leak(),
-            dim,
-            path: Path::new("memory"),
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.values.len() / self.dim
-    }
-
-    pub(crate) fn get(&self, row: u32) -> Result<&'a [f32]> {
-        let start = row as usize * self.dim;
-        self.values
-            .get(start..start + self.dim)
-            .ok_or_else(|| Error::corrupt(self.path, "rows", format!("there is no row {row}")))
-    }
-
-    /// The cosine of a row to `query`; damage that makes it no number is an error.
-    #[inline]
-    pub(crate) fn score(&self, row: u32, query: &[f32]) -> Result<Candidate> {
-        let score = dot(self.get(row)?, query);
-        if score.is_finite() {
-            return Ok(Candidate { score, row });
-        }
-        Err(Error::corrupt(
-            self.path,
-            "rows",
-            format!("row {row} is not a unit vector"),
-        ))
-    }
-
-    /// A row in 8 bits a number.
-    #[inline]
-    pub(crate) fn code(&self, row: u32) -> Result<Code<'a>> {
-        let (numbers, scale) = self.code_parts(row)?;
-        let scale = *scale;
-        Ok(Code { numbers, scale })
-    }
-
-    /// The dot products of the codes of some rows with that of a query, without their scales.
-    pub(crate) fn dots(&self, rows: &[u32], query: Code<'_>, dots: &mut Vec<i32>) -> Result<()> {
-        dots.clear();
-        dots.resize(rows.len(), 0);
-        if dots_i8(query.numbers, self.codes, rows, dots) {
-            return Ok(());
-        }
-        let why = "there is no such row".to_owned();
-        Err(Error::corrupt(self.path, "codes", why))
-    }
-
-    /// A row with its cosine, nearly, to a query whose code has this dot product with the row's.
-    #[inline]
-    pub(crate) fn candidate(&self, row: u32, dot: i32, query: Code<'_>) -> Result<Candidate> {
-        let scale = self.scales.get(row as usize).copied().unwrap_or(f32::NAN);
-        let score = dot as f32 * (scale * query.scale);
-        if score.is_finite() {
-            return Ok(Candidate { score, row });
-        }
-        let why = format!("the scale of row {row} is not a number");
-        Err(Error::corrupt(self.path, "codes", why))
-    }
-
-    #[inline]
-    fn code_parts(&self, row: u32) -> Result<(&'a [i8], &'a f32)> {
-        let start = row as usize * self.dim;
-        let numbers = self.codes.get(start..start + self.dim);
-        numbers
-            .zip(self.scales.get(row as usize))
-            .ok_or_else(|| Error::corrupt(self.path, "codes", format!("there is no row {row}")))
-    }
-
-    /// As [`Rows::score`], by the code of the row: near enough to walk by.
-    #[inline]
-    pub(crate) fn estimate(&self, row: u32, query: Code<'_>) -> Result<Candidate> {
-        let (numbers, _) = self.code_parts(row)?;
-        self.candidate(row, dot_i8(numbers, query.numbers), query)
-    }
+/// A section as elements, if it is there.
+fn part<'a, T: bytemuck::AnyBitPattern>(bytes: &'a [u8], at: &Range<usize>) -> Option<&'a [T]> {
+    wire::section(bytes, at.start, at.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distance::dot;
+    use crate::vector::Candidate;
+    use crate::vector::rows::{Estimates, Query};
 
-    fn file(rows: &[[f32; 3]], ids: &[PromptId]) -> Vec<u8> {
+    fn file<const DIM: usize>(rows: &[[f32; DIM]], ids: &[PromptId]) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vectors");
-        let mut writer = VectorsWriter::create(&path, 3).unwrap();
+        let mut writer = VectorsWriter::create(&path, DIM).unwrap();
         for row in rows {
             writer.push(row).unwrap();
         }
@@ -392,19 +372,62 @@ mod tests {
         assert!(vectors.rows().get(u32::MAX).is_err() && vectors.id(u32::MAX).is_err());
     }
 
+    /// A unit vector in a direction that has to do with `turn` only.
+    fn direction(turn: f32) -> [f32; 70] {
+        let row = std::array::from_fn(|i| (turn * (i + 1) as f32).sin());
+        let length = dot(&row, &row).sqrt();
+        row.map(|x| x / length)
+    }
+
+    #[test]
+    fn short_rows_have_no_codes() {
+        let bytes = file(&[[1.0, 0.0, 0.0]], &[PromptId::of("a")]);
+        assert_eq!(bytes.len(), HEADER_LEN + 64 + ID_LEN + 48, "{HEADER_LEN}");
+        let vectors = open(&bytes).unwrap();
+        let found = vectors.rows().estimate(0, &Query::Vector(&[0.6, 0.8, 0.0]));
+        assert_eq!(found.unwrap().score, 0.6);
+    }
+
     #[test]
     fn codes_come_back_and_estimate_the_score() {
-        let ids = [PromptId::of("a"), PromptId::of("b")];
-        let vectors = open(&file(&[[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]], &ids)).unwrap();
+        let all: Vec<[f32; 70]> = (0..20).map(|i| direction(0.3 * i as f32 + 0.1)).collect();
+        let ids: Vec<PromptId> = (0..20).map(|i| PromptId::of(&i.to_string())).collect();
+        let vectors = open(&file(&all, &ids)).unwrap();
         let rows = vectors.rows();
-        assert_eq!(rows.code(0).unwrap().numbers, [127, 0, 0]);
-        assert_eq!(rows.code(1).unwrap().numbers, [0, 95, 127]);
-        let query = rows.code(0).unwrap();
-        for (row, cosine) in [(0, 1.0), (1, 0.0)] {
-            let found = rows.estimate(row, query).unwrap().score;
-            assert!((found - cosine).abs() < 1e-6, "row {row}: {found}");
+        for turn in [0.42, 0.4, 3.0] {
+            let near = direction(turn);
+            let query = rows.query(&near);
+            let exact = |row| rows.score(row, &near).unwrap();
+            let mut candidates = Vec::new();
+            for row in 0..20 {
+                let found = rows.estimate(row, &query).unwrap();
+                let off = (found.score - exact(row).score).abs();
+                assert!(off < 0.03, "row {row}: off by {off}");
+                candidates.push(found);
+            }
+            let mut estimates = Estimates::default();
+            rows.estimates(&[3, 0], &query, &mut estimates).unwrap();
+            assert_eq!(
+                estimates.scores,
+                [3, 0].map(|row: usize| candidates[row].score)
+            );
+            rows.refine(&mut candidates, &query).unwrap();
+            for found in &candidates {
+                let off = (found.score - exact(found.row).score).abs();
+                assert!(off < 0.002, "row {}: off by {off}", found.row);
+            }
         }
-        assert!(rows.code(2).is_err() && rows.estimate(u32::MAX, query).is_err());
+        let query = rows.query_of(5).unwrap();
+        let found = rows.estimate(5, &query).unwrap().score;
+        assert!((found - 1.0).abs() < 0.03, "a row to itself: {found}");
+        assert!(rows.query_of(20).is_err());
+        for absent in [20, u32::MAX] {
+            assert!(rows.estimate(absent, &query).is_err());
+            assert!(
+                rows.estimates(&[0, absent], &query, &mut Estimates::default())
+                    .is_err()
+            );
+        }
     }
 
     #[test]
@@ -425,15 +448,24 @@ mod tests {
                 ..
             })
         ));
-        let scale_at = good.len() - size_of::<f32>();
-        for at in [HEADER_LEN, scale_at] {
-            let mut nan = good.clone();
-            nan[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
-            let vectors = open(&nan).unwrap();
-            let rows = vectors.rows();
-            let sound = rows.score(0, &[1.0, 0.0, 0.0]).is_ok();
-            assert_eq!(sound, at == scale_at);
-            assert_eq!(rows.estimate(0, rows.code(0).unwrap()).is_ok(), !sound);
-        }
+        let mut nan = good.clone();
+        nan[HEADER_LEN..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        let vectors = open(&nan).unwrap();
+        assert!(vectors.rows().score(0, &[1.0, 0.0, 0.0]).is_err());
+    }
+
+    #[test]
+    fn a_scale_that_is_no_number_is_an_error() {
+        let mut bytes = file(&[direction(1.0)], &[PromptId::of("a")]);
+        let scale = bytes.len() - size_of::<Scale>();
+        bytes[scale..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        let vectors = open(&bytes).unwrap();
+        let rows = vectors.rows();
+        let query = rows.query(&[0.1; 70]);
+        assert!(rows.estimate(0, &query).is_err());
+        assert!(
+            rows.refine(&mut [Candidate { score: 0.0, row: 0 }], &query)
+                .is_err()
+        );
     }
 }

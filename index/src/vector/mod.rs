@@ -1,9 +1,10 @@
-//! Vectors and the search among them: [`flat`] holds the rows and compares with all of them,
-//! [`hnsw`] walks a graph over the same rows, by their [`code`]s.
+//! Vectors and the search among them: [`flat`] is their file, [`rows`] compares them with queries,
+//! [`hnsw`] walks a graph over them, by their [`code`]s.
 
 pub(crate) mod code;
 pub(crate) mod flat;
 pub(crate) mod hnsw;
+pub(crate) mod rows;
 
 use std::cmp::Ordering;
 

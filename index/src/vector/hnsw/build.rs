@@ -19,7 +19,7 @@ use super::search::{Pool, descend, nearest};
 use super::select::select;
 use crate::error::{Error, Result};
 use crate::vector::Candidate;
-use crate::vector::flat::Rows;
+use crate::vector::rows::Rows;
 
 /// A batch has at most one row for so many that are linked already.
 const BATCH_SHARE: usize = 32;
@@ -70,6 +70,7 @@ pub(crate) fn build(
             }
         }
     }
+    threads.install(|| builder.trim())?;
     connect(&mut builder.links, rows)?;
     Ok(builder.links)
 }
@@ -90,7 +91,8 @@ fn unlinked(order: &[u32], parameters: Parameters) -> Links {
         m,
         ef_construction: parameters.ef_construction,
         entry: order.first().copied().unwrap_or(NO_NODE),
-        base: vec![NO_NODE; order.len() * 2 * m],
+        spare: m,
+        base: vec![NO_NODE; order.len() * 3 * m],
         upper: (1..=top).map(layer).collect(),
     }
 }
@@ -137,12 +139,12 @@ impl Builder<'_> {
 
     /// The nodes nearest to a point that a descent finds, from the top layer down to layer 1.
     fn path(&self, node: u32) -> Result<Vec<u32>> {
-        let query = self.rows.code(node)?;
-        let mut best = self.rows.estimate(self.links.entry, query)?;
+        let query = self.rows.query_of(node)?;
+        let mut best = self.rows.estimate(self.links.entry, &query)?;
         let layers = (1..=self.links.upper.len()).rev();
         layers
             .map(|layer| {
-                best = descend(self.rows, query, best, |node| {
+                best = descend(self.rows, &query, best, |node| {
                     Ok(self.links.list(layer, node))
                 })?;
                 Ok(best.row)
@@ -152,13 +154,13 @@ impl Builder<'_> {
 
     /// Finds the neighbours of a point on each of its layers (algorithm 1, as far as it reads).
     fn place(&self, node: u32, path: &[u32]) -> Result<Placed> {
-        let query = self.rows.code(node)?;
+        let query = self.rows.query_of(node)?;
         let level = level(node, self.links.m);
         let above = path.len() - level;
         let start = path[..above].last().copied();
         let mut start = self
             .rows
-            .estimate(start.unwrap_or(self.links.entry), query)?;
+            .estimate(start.unwrap_or(self.links.entry), &query)?;
         let mut lists = Vec::with_capacity(level + 1);
         for layer in (0..=level).rev() {
             let found = self.pool.with(|scratch| {
@@ -167,14 +169,14 @@ impl Builder<'_> {
                     links: &self.links,
                     layer,
                 };
-                nearest(self.rows, query, &[start], ef, scratch, &layer)
+                nearest(self.rows, &query, &[start], ef, scratch, &layer)
             })?;
             if let Some(&best) = found.first() {
                 start = best;
             }
             // As many as there are slots, where the paper takes `m` on layer 0 as well: more is found
             // at the same pace.
-            lists.push(select(self.rows, &found, self.links.width(layer))?);
+            lists.push(select(self.rows, &found, self.links.degree(layer))?);
         }
         lists.reverse();
         Ok(Placed { node, lists })
@@ -217,13 +219,44 @@ impl Builder<'_> {
             let new = back.iter().map(|link| link.to.row);
             return Ok((node, old.iter().copied().chain(new).collect()));
         }
-        let row = self.rows.code(node)?;
-        let mut all: Vec<Candidate> = back.iter().map(|link| link.to).collect();
-        for &neighbour in old {
-            all.push(self.rows.estimate(neighbour, row)?);
-        }
+        let new = back.iter().map(|link| link.to);
+        Ok((node, self.best(layer, node, new)?))
+    }
+
+    /// Those of a node's neighbours and of `new` that become its neighbours.
+    fn best(
+        &self,
+        layer: usize,
+        node: u32,
+        new: impl Iterator<Item = Candidate>,
+    ) -> Result<Vec<u32>> {
+        let query = self.rows.query_of(node)?;
+        let old = self.links.list(layer, node).iter();
+        let old = old.map(|&neighbour| self.rows.estimate(neighbour, &query));
+        let mut all: Vec<Candidate> = old.chain(new.map(Ok)).collect::<Result<_>>()?;
         all.sort_unstable_by(|a, b| b.cmp(a));
-        let chosen = select(self.rows, &all, width)?;
-        Ok((node, chosen.iter().map(|neighbour| neighbour.row).collect()))
+        let chosen = select(self.rows, &all, self.links.degree(layer))?;
+        Ok(chosen.iter().map(|neighbour| neighbour.row).collect())
+    }
+
+    /// Gives up the spare slots of layer 0, and the neighbours that are too many then.
+    fn trim(&mut self) -> Result<()> {
+        let degree = self.links.degree(0);
+        let mut base = vec![NO_NODE; self.rows.len() * degree];
+        let rows = base.par_chunks_exact_mut(degree).enumerate();
+        rows.try_for_each(|(node, row)| {
+            let node = node as u32;
+            let list = self.links.list(0, node);
+            if list.len() <= degree {
+                row[..list.len()].copy_from_slice(list);
+            } else {
+                let best = self.best(0, node, std::iter::empty())?;
+                row[..best.len()].copy_from_slice(&best);
+            }
+            Ok(())
+        })?;
+        self.links.spare = 0;
+        self.links.base = base;
+        Ok(())
     }
 }

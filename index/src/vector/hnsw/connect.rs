@@ -6,7 +6,7 @@
 use super::links::{Layer, Links, NO_NODE};
 use super::search::{Scratch, Visited, nearest};
 use crate::error::Result;
-use crate::vector::flat::Rows;
+use crate::vector::rows::Rows;
 
 /// Candidates among which a place for an unreachable node is sought.
 const EF_CONNECT: usize = 64;
@@ -28,10 +28,10 @@ pub(super) fn connect(links: &mut Links, rows: Rows<'_>) -> Result<()> {
         if reached.contains(node) {
             continue;
         }
-        let query = rows.code(node)?;
-        let start = rows.estimate(links.entry, query)?;
+        let query = rows.query_of(node)?;
+        let start = rows.estimate(links.entry, &query)?;
         let layer = Layer { links, layer: 0 };
-        let near = nearest(rows, query, &[start], EF_CONNECT, &mut scratch, &layer)?;
+        let near = nearest(rows, &query, &[start], EF_CONNECT, &mut scratch, &layer)?;
         let free = near
             .iter()
             .find(|host| links.list(0, host.row).len() < links.width(0));

@@ -255,6 +255,7 @@ mod tests {
         let mut links = Links {
             m: 2,
             ef_construction: 8,
+            spare: 0,
             entry: 2,
             base: vec![NO_NODE; 3 * 4],
             upper: vec![UpperLinks {

@@ -12,7 +12,10 @@ pub(crate) struct Links {
     pub(crate) m: usize,
     pub(crate) ef_construction: usize,
     pub(crate) entry: u32,
-    /// Rows of `2 * m` slots, a row a node.
+    /// Slots of a row of layer 0 beyond `2 * m` while links are made: a full row that gets one more
+    /// is chosen from anew, which is then seldom.
+    pub(crate) spare: usize,
+    /// Rows of `2 * m + spare` slots, a row a node.
     pub(crate) base: Vec<u32>,
     /// From layer 1 upwards.
     pub(crate) upper: Vec<UpperLinks>,
@@ -29,12 +32,18 @@ pub(crate) struct UpperLinks {
 
 impl Links {
     pub(crate) fn nodes(&self) -> usize {
-        self.base.len() / (2 * self.m)
+        self.base.len() / self.width(0)
     }
 
-    /// Slots in a row of a layer, the lowest of which is 0.
-    pub(crate) fn width(&self, layer: usize) -> usize {
+    /// Neighbours of a node on a layer, the lowest of which is 0, at most when all are made.
+    pub(crate) fn degree(&self, layer: usize) -> usize {
         if layer == 0 { 2 * self.m } else { self.m }
+    }
+
+    /// Slots in a row of a layer.
+    pub(crate) fn width(&self, layer: usize) -> usize {
+        let spare = if layer == 0 { self.spare } else { 0 };
+        self.degree(layer) + spare
     }
 
     /// The neighbours of a node on a layer; none where it is not on that layer.

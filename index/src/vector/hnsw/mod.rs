@@ -16,23 +16,29 @@ mod tests {
     use std::ops::ControlFlow;
     use std::path::Path;
 
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
     use roaring::RoaringBitmap;
 
     use super::build::{Parameters, build};
     use super::layout::Graph;
     use super::links::Links;
     use super::search::{Pool, Width};
-    use crate::vector::flat::Rows;
+    use crate::vector::rows::Rows;
 
+    const SEED: u64 = 7;
     const DIM: usize = 4;
 
-    fn links(values: &[f32], threads: usize) -> Links {
+    /// So many that walks go by codes.
+    const CODED_DIM: usize = 100;
+
+    fn links(values: &[f32], dim: usize, threads: usize) -> Links {
         let parameters = Parameters {
             m: 4,
             ef_construction: 20,
             threads,
         };
-        let rows = Rows::of(values, DIM);
+        let rows = Rows::of(values, dim);
         build(rows, parameters, &mut |_| ControlFlow::Continue(())).unwrap()
     }
 
@@ -48,15 +54,14 @@ mod tests {
     }
 
     /// Builds, freezes and opens; every step of progress goes on.
-    fn graph(values: &[f32]) -> (Links, Graph<Vec<u8>>) {
-        let links = links(values, 1);
+    fn graph(values: &[f32], dim: usize) -> Graph<Vec<u8>> {
         let mut bytes = Vec::new();
-        links.write_to(&mut bytes).unwrap();
-        (links, Graph::new(bytes, Path::new("graph")).unwrap())
+        links(values, dim, 1).write_to(&mut bytes).unwrap();
+        Graph::new(bytes, Path::new("graph")).unwrap()
     }
 
     fn found(values: &[f32], query: &[f32], ef: usize) -> Vec<u32> {
-        let (_, graph) = graph(values);
+        let graph = graph(values, DIM);
         let pool = Pool::new(values.len() / DIM);
         let hits = graph
             .search(
@@ -96,7 +101,7 @@ mod tests {
         let values: Vec<f32> = (0..1200)
             .flat_map(|i| [turn(i).cos(), turn(i).sin(), 0.0, 0.0])
             .collect();
-        let (_, graph) = graph(&values);
+        let graph = graph(&values, DIM);
         let pool = Pool::new(1200);
         let rows = Rows::of(&values, DIM);
         let all = graph
@@ -114,7 +119,7 @@ mod tests {
     #[test]
     fn a_walk_past_rows_that_are_not_accepted_finds_those_that_are() {
         let values = sphere(3000);
-        let (_, graph) = graph(&values);
+        let graph = graph(&values, DIM);
         let (rows, pool) = (Rows::of(&values, DIM), Pool::new(3000));
         for share in [2, 10, 100] {
             let accept: RoaringBitmap = (0..3000).filter(|row| row % share == 0).collect();
@@ -142,14 +147,51 @@ mod tests {
         }
     }
 
+    /// Directions around some, each number of them nearly normal.
+    fn directions(count: usize, seed: u64) -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+        let centres: Vec<[f32; CODED_DIM]> = (0..40).map(|_| rng.random()).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let row = |i: usize| {
+            let off: [f32; CODED_DIM] = rng.random();
+            let row: Vec<f32> = std::iter::zip(off, centres[i % 40])
+                .map(|(off, centre)| off + centre - 1.0)
+                .collect();
+            let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            row.into_iter().map(move |x| x / length)
+        };
+        (0..count).flat_map(row).collect()
+    }
+
+    #[test]
+    fn a_walk_by_codes_finds_what_is_nearest_by_the_rows() {
+        let (values, queries) = (directions(4000, 1), directions(100, 2));
+        let (graph, rows) = (graph(&values, CODED_DIM), Rows::of(&values, CODED_DIM));
+        let pool = Pool::new(rows.len());
+        let mut right = 0;
+        for query in queries.chunks(CODED_DIM) {
+            let found = graph
+                .search(rows, query, Width { k: 10, ef: 100 }, None, &pool)
+                .unwrap();
+            let mut exact: Vec<_> = (0..4000)
+                .map(|row| rows.score(row, query).unwrap())
+                .collect();
+            exact.sort_by(|a, b| b.cmp(a));
+            right += exact[..10].iter().filter(|hit| found.contains(hit)).count();
+        }
+        assert!(right >= 900, "{right} of 1000");
+    }
+
     #[test]
     fn the_graph_does_not_depend_on_the_number_of_threads() {
         // Enough for batches of some two hundred, with equal rows among them.
         let mut values = sphere(6000);
         values.extend_from_within(..4000);
-        let alone = links(&values, 1);
-        for threads in [2, 3, 8] {
-            assert!(links(&values, threads) == alone, "{threads} threads");
+        for (values, dim) in [(values, DIM), (directions(4000, 3), CODED_DIM)] {
+            let alone = links(&values, dim, 1);
+            for threads in [2, 3, 8] {
+                assert!(links(&values, dim, threads) == alone, "{threads} threads");
+            }
         }
     }
 

@@ -17,8 +17,7 @@ use super::list::List;
 use crate::distance;
 use crate::error::{Error, Result};
 use crate::vector::Candidate;
-use crate::vector::code::{Code, encode};
-use crate::vector::flat::Rows;
+use crate::vector::rows::{Estimates, Query, Rows};
 
 /// Which nodes a walk has seen: a bit each, so that the set of a walk stays in a near cache.
 #[derive(Debug)]
@@ -81,7 +80,7 @@ pub(crate) struct Scratch {
 #[derive(Debug, Default)]
 struct Fresh {
     nodes: Vec<u32>,
-    dots: Vec<i32>,
+    near: Estimates,
 }
 
 impl Scratch {
@@ -141,31 +140,28 @@ impl<B: AsRef<[u8]>> Graph<B> {
         let Some(entry) = self.entry() else {
             return Ok(Vec::new());
         };
-        let mut numbers = Vec::with_capacity(query.len());
-        let scale = encode(query, &mut numbers);
-        let code = Code {
-            numbers: &numbers,
-            scale,
-        };
-        let entry = rows.estimate(entry, code)?;
+        let near = rows.query(query);
+        let entry = rows.estimate(entry, &near)?;
         let mut best = entry;
         for layer in (0..self.upper_layers()).rev() {
-            best = descend(rows, code, best, |node| self.upper(layer, node))?;
+            best = descend(rows, &near, best, |node| self.upper(layer, node))?;
         }
         let base = self.base();
         // Every node can be reached from the entry point, but not from every other: a walk that
         // runs dry where it landed goes on from there.
         let starts = [best, entry];
         let mut found = pool.with(|scratch| match accept {
-            None => nearest(rows, code, &starts, ef, scratch, &base),
+            None => nearest(rows, &near, &starts, ef, scratch, &base),
             Some(members) => {
                 let accepted = |node| members.contains(node);
-                nearest_accepted(rows, code, &starts, ef, scratch, &base, accepted)
+                nearest_accepted(rows, &near, &starts, ef, scratch, &base, accepted)
             }
         })?;
+        rows.refine(&mut found, &near)?;
+        found.sort_unstable_by(|a, b| b.cmp(a));
         if let Some(last) = found.get(k.saturating_sub(1)) {
-            let near = last.score - ERRORS * scale;
-            found.truncate(found.partition_point(|candidate| candidate.score >= near));
+            let worst = last.score - rows.margin(&near);
+            found.truncate(found.partition_point(|candidate| candidate.score >= worst));
         }
         for candidate in &found {
             distance::prefetch(rows.get(candidate.row)?);
@@ -185,16 +181,10 @@ pub(crate) struct Width {
     pub(crate) ef: usize,
 }
 
-/// How many scales of the query's code a candidate may seem to be behind the `k`th and is ranked all
-/// the same. Numbers of a code are off by 0.29 scales in the mean square, so that the difference of
-/// two estimates is off by about half a scale where all scales are alike (see [`Code`]): eight times
-/// as much as that is not exceeded in practice.
-const ERRORS: f32 = 4.0;
-
 /// Where steps from `start` to ever nearer neighbours end.
 pub(super) fn descend<'a>(
     rows: Rows<'_>,
-    query: Code<'_>,
+    query: &Query<'_>,
     start: Candidate,
     links: impl Fn(u32) -> Result<&'a [u32]>,
 ) -> Result<Candidate> {
@@ -218,7 +208,7 @@ pub(super) fn descend<'a>(
 /// The walk ends when each of the `ef` best it knows has been expanded.
 pub(super) fn nearest(
     rows: Rows<'_>,
-    query: Code<'_>,
+    query: &Query<'_>,
     starts: &[Candidate],
     ef: usize,
     scratch: &mut Scratch,
@@ -246,7 +236,6 @@ pub(super) fn nearest(
             links.prefetch(next);
         }
         for candidate in fresh.estimates(rows, query)? {
-            let candidate = candidate?;
             if list.offer(candidate) {
                 links.prefetch(candidate.row);
             }
@@ -262,19 +251,25 @@ impl Fresh {
     /// Takes those of `nodes` that have not been visited.
     fn take(&mut self, nodes: &[u32], visited: &mut Visited) {
         self.nodes.clear();
-        self.nodes
-            .extend(nodes.iter().filter(|&&node| visited.insert(node)));
+        self.nodes.resize(nodes.len(), 0);
+        // Without a branch, which would be foretold wrongly every other time.
+        let mut count = 0;
+        for &node in nodes {
+            self.nodes[count] = node;
+            count += usize::from(visited.insert(node));
+        }
+        self.nodes.truncate(count);
     }
 
     /// How near they are to `query`.
     fn estimates(
         &mut self,
         rows: Rows<'_>,
-        query: Code<'_>,
-    ) -> Result<impl Iterator<Item = Result<Candidate>>> {
-        rows.dots(&self.nodes, query, &mut self.dots)?;
-        let found = self.nodes.iter().zip(&self.dots);
-        Ok(found.map(move |(&node, &dot)| rows.candidate(node, dot, query)))
+        query: &Query<'_>,
+    ) -> Result<impl Iterator<Item = Candidate>> {
+        rows.estimates(&self.nodes, query, &mut self.near)?;
+        let found = self.nodes.iter().zip(&self.near.scores);
+        Ok(found.map(|(&row, &score)| Candidate { score, row }))
     }
 }
 
@@ -284,7 +279,7 @@ impl Fresh {
 /// ones; so the fewer are accepted, the further it goes, up to the whole graph.
 fn nearest_accepted(
     rows: Rows<'_>,
-    query: Code<'_>,
+    query: &Query<'_>,
     starts: &[Candidate],
     ef: usize,
     scratch: &mut Scratch,
@@ -318,7 +313,6 @@ fn nearest_accepted(
             links.prefetch(next.row);
         }
         for candidate in fresh.estimates(rows, query)? {
-            let candidate = candidate?;
             let full = best.len() >= ef;
             if full && best.peek().is_none_or(|worst| candidate <= worst.0) {
                 continue;
