@@ -252,7 +252,7 @@ mod tests {
             assert!(off <= step * 0.5001, "{x} as {} times {step}", numbers[i]);
             let (block, place) = (i / (2 * PACKED), i % PACKED);
             let byte = upper[block * PACKED + place];
-            let half = if i / PACKED % 2 == 0 {
+            let half = if (i / PACKED).is_multiple_of(2) {
                 byte & 15
             } else {
                 byte >> 4

@@ -448,7 +448,7 @@ mod tests {
                 ..
             })
         ));
-        let mut nan = good.clone();
+        let mut nan = good;
         nan[HEADER_LEN..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
         let vectors = open(&nan).unwrap();
         assert!(vectors.rows().score(0, &[1.0, 0.0, 0.0]).is_err());
