@@ -26,7 +26,7 @@ const LAYOUT_DENSE: u16 = 1;
 const CODES_NONE: u16 = 0;
 /// Codes of one byte a number, as version 1 wrote them; they are passed over.
 const CODES_I8: u16 = 1;
-/// Codes in two halves, as [`code`](super::code) has them.
+/// Codes in two halves, as [`code`] has them.
 const CODES_HALVES: u16 = 2;
 
 /// Numbers a vector may have.
