@@ -19,7 +19,7 @@ const MAX_QUERY: f32 = 127.0;
 /// What is added to halves, so that they have no sign.
 const BIAS: i32 = 8;
 
-/// Bytes of a half of the code of a row of `dim` numbers, if there is such a number.
+/// Bytes of a half of the code of a row of `dim` numbers.
 pub(crate) fn width(dim: usize) -> usize {
     dim.div_ceil(2 * PACKED) * PACKED
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pub(super) values: &'a [f32],
-    /// None where rows are short, or written by version 1 of the format.
+    /// None where rows are short, or in a file of version 1.
     pub(super) codes: Option<Codes<'a>>,
     pub(super) dim: usize,
     pub(super) path: &'a Path,
