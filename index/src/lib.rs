@@ -94,6 +94,7 @@ pub use crate::keyword::KeywordQuery;
 pub use crate::panics::catch_panic;
 pub use crate::record::{Hit, ImageRecord, Ranks, Scores};
 pub use crate::storage::{Disk, Place, Storage};
+pub use crate::vector::element::Element;
 
 /// Candidates that a graph walk keeps when a search does not say, or as many as are wanted, where
 /// that is more.

@@ -24,7 +24,7 @@ pub(crate) const SEGMENTS: &str = "segments";
 pub(crate) const DELETED: &str = "deleted";
 
 const LABEL: &str = "unprompt-index";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The checksum of all that follows the first line, and from version 3 on of the version as well.
 fn sum_of(version: u32, body: &[u8]) -> u64 {
@@ -379,16 +379,15 @@ mod tests {
 
     #[test]
     fn a_newer_version_says_so() {
-        let newer = format!("{LABEL} 4 {}\n{{}}", hex(0));
+        let newer = format!("{LABEL} {} {}\n{{}}", VERSION + 1, hex(0));
         let error = Manifest::<String>::parse(newer.as_bytes(), Path::new("M")).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::NewerFormat {
-                found: 4,
-                supported: VERSION,
-                ..
-            }
-        ));
+        let Error::NewerFormat {
+            found, supported, ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!((found, supported), (VERSION + 1, VERSION));
     }
 
     #[test]

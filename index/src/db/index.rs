@@ -1,11 +1,11 @@
 //! An opened index: entries and what is known of them.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::options::{Encoder, Stats};
 use super::stats::stats;
 use super::{as_cosine, check_vector};
-use crate::distance::dot;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::{EntryId, PromptId};
@@ -97,8 +97,8 @@ impl Index {
     /// [`Error::NoSuchEntry`], [`Error::Dim`], [`Error::Vector`], [`Error::Corrupt`].
     pub fn cosine(&self, entry: EntryId, query: &[f32]) -> Result<f32> {
         check_vector(query, self.encoder().dim)?;
-        let row = self.segment(entry)?.vectors.rows().get(entry.ordinal)?;
-        Ok(as_cosine(dot(row, query)))
+        let rows = self.segment(entry)?.vectors.rows();
+        Ok(as_cosine(rows.score(entry.ordinal, query)?.score))
     }
 
     /// The vector of an entry.
@@ -110,7 +110,7 @@ impl Index {
             .vectors
             .rows()
             .get(entry.ordinal)
-            .map(<[f32]>::to_vec)
+            .map(Cow::into_owned)
     }
 
     /// The vector of an entry, its bytes compared with their checksums: for copies, which would make

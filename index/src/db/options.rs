@@ -6,6 +6,7 @@ use crate::filter::Filter;
 use crate::fusion::Fusion;
 use crate::id::PromptId;
 use crate::keyword::KeywordQuery;
+use crate::vector::element::Element;
 
 /// The sentence encoder that made the vectors of an index; kept in its MANIFEST.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct BuildOptions {
     pub ef_construction: usize,
     /// Threads to build with; 0 takes every core.
     pub threads: usize,
+    /// What the numbers of vectors are stored as in what is written.
+    pub element: Element,
 }
 
 impl Default for BuildOptions {
@@ -37,6 +40,7 @@ impl Default for BuildOptions {
             m: 16,
             ef_construction: 200,
             threads: 0,
+            element: Element::default(),
         }
     }
 }

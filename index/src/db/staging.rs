@@ -5,6 +5,7 @@
 //! and counts only if its bytes have that checksum. The folder `<encoder>` is a digest of what the
 //! vectors were made with: those of another encoder are of no use.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::id::PromptId;
 use crate::manifest::{checksum, hex};
 use crate::mmap::Mmap;
 use crate::storage::Place;
-use crate::vector::flat::{Vectors, VectorsWriter};
+use crate::vector::flat::{Form, Vectors, VectorsWriter};
 
 /// The folder within an index.
 pub(super) const STAGING: &str = "staging";
@@ -70,7 +71,7 @@ impl Staging {
         self.rows.contains_key(&id)
     }
 
-    pub(super) fn get(&self, id: PromptId) -> Result<Option<&[f32]>> {
+    pub(super) fn get(&self, id: PromptId) -> Result<Option<Cow<'_, [f32]>>> {
         let Some(&(shard, row)) = self.rows.get(&id) else {
             return Ok(None);
         };
@@ -86,7 +87,7 @@ impl Staging {
         fs::create_dir_all(&self.dir).map_err(Error::io("create", &self.dir))?;
         let new = self.dir.join(UNFINISHED);
         ignore_absent(fs::remove_file(&new)).map_err(Error::io("remove", &new))?;
-        let mut writer = VectorsWriter::create(&new, self.dim)?;
+        let mut writer = VectorsWriter::create(&new, self.dim, Form::STAGED)?;
         for row in vectors.chunks_exact(self.dim) {
             writer.push(row)?;
         }
@@ -135,7 +136,7 @@ impl Staging {
         }
         let rows = shard.rows();
         for row in 0..shard.len() as u32 {
-            if check_vector(rows.get(row)?, self.dim).is_err() {
+            if check_vector(&rows.get(row)?, self.dim).is_err() {
                 let why = format!("row {row} is not a unit vector");
                 return Err(Error::corrupt(path, "rows", why));
             }

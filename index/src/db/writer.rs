@@ -18,6 +18,7 @@ use crate::manifest::{SegmentEntry, seal};
 use crate::record::ImageRecord;
 use crate::segment::{Segment, SegmentWriter, Step, distinct};
 use crate::storage::Place;
+use crate::vector::element::Element;
 use crate::vector::flat::MAX_DIM;
 use crate::vector::hnsw::build::Parameters;
 use crate::vector::hnsw::layout::MAX_M;
@@ -42,6 +43,7 @@ pub struct Writer {
     moved: Vec<RoaringBitmap>,
     removal: Removal,
     parameters: Parameters,
+    element: Element,
     transaction: Transaction,
 }
 
@@ -57,12 +59,13 @@ impl Writer {
         encoder: Encoder,
         options: BuildOptions,
     ) -> Result<Writer> {
-        let parameters = parameters(options)?;
+        let parameters = parameters(&options)?;
         if !(1..=MAX_DIM).contains(&encoder.dim) {
             let why = format!("{} is not between 1 and {MAX_DIM}", encoder.dim);
             return Err(Error::Option { name: "dim", why });
         }
-        Writer::new(Transaction::create(place.into(), encoder)?, parameters)
+        let transaction = Transaction::create(place.into(), encoder)?;
+        Writer::new(transaction, parameters, options.element)
     }
 
     /// Opens the index at a folder for adding.
@@ -71,17 +74,19 @@ impl Writer {
     /// [`Error::NotAnIndex`], [`Error::Locked`], [`Error::Option`] for options out of range, and
     /// what [`Index::open`] reports.
     pub fn open(place: impl Into<Place>, options: BuildOptions) -> Result<Writer> {
-        let parameters = parameters(options)?;
-        Writer::new(Transaction::open(place.into())?, parameters)
+        let parameters = parameters(&options)?;
+        let transaction = Transaction::open(place.into())?;
+        Writer::new(transaction, parameters, options.element)
     }
 
-    fn new(transaction: Transaction, parameters: Parameters) -> Result<Writer> {
+    fn new(transaction: Transaction, parameters: Parameters, element: Element) -> Result<Writer> {
         Ok(Writer {
             segment: None,
             staging: Staging::open(transaction.place(), &transaction.base().encoder)?,
             moved: vec![RoaringBitmap::new(); transaction.base().segments.len()],
             removal: Removal::new(transaction.base().segments.len()),
             parameters,
+            element,
             transaction,
         })
     }
@@ -184,7 +189,7 @@ impl Writer {
                 prompt: one_line(&prompt.chars().take(80).collect::<String>()),
             });
         };
-        let (vector, given) = (vector.to_vec(), images.is_empty());
+        let (vector, given) = (vector.into_owned(), images.is_empty());
         self.put(id, prompt, &vector, images, given)?;
         Ok(id)
     }
@@ -253,10 +258,11 @@ impl Writer {
         self.transaction.index().ok_or_else(missing)?.segment(entry)
     }
 
-    /// Whether there are segments of an older version of the format.
+    /// Whether there are segments that would be written otherwise today.
     fn has_old_segments(&self) -> bool {
         let index = self.transaction.index();
-        index.is_some_and(|index| index.segments.iter().any(Segment::is_old))
+        let is_old = |segment: &Segment| segment.is_old(self.element);
+        index.is_some_and(|index| index.segments.iter().any(is_old))
     }
 
     fn segment_at(&self, place: usize) -> Option<&Segment> {
@@ -281,7 +287,8 @@ impl Writer {
             None => {
                 let dir = self.transaction.next_segment_dir();
                 let dim = self.transaction.base().encoder.dim;
-                self.segment.insert(SegmentWriter::create(&dir, dim)?)
+                self.segment
+                    .insert(SegmentWriter::create(&dir, dim, self.element)?)
             }
         };
         let row = segment.push(id, prompt, vector)?;
@@ -433,8 +440,8 @@ impl Writer {
 }
 
 /// Merges all segments of the index at a folder into one, without what is deleted. An index that
-/// is one segment without deletions already stays as it is. Readers go on with what they have
-/// opened.
+/// is one segment without deletions already, of this version of the format and with numbers of the
+/// wanted [`Element`], stays as it is. Readers go on with what they have opened.
 ///
 /// # Errors
 /// Those of [`Writer::open`] and [`Writer::commit`].
@@ -474,11 +481,12 @@ fn absorbed(live: &[usize], added: usize) -> usize {
     first
 }
 
-fn parameters(options: BuildOptions) -> Result<Parameters> {
-    let BuildOptions {
+fn parameters(options: &BuildOptions) -> Result<Parameters> {
+    let &BuildOptions {
         m,
         ef_construction,
         threads,
+        ..
     } = options;
     let refuse = |name, why| Err(Error::Option { name, why });
     if !(2..=MAX_M).contains(&m) {

@@ -1,8 +1,10 @@
-//! The dot product of vectors of f32, which for unit vectors is the cosine, and of numbers of 8 bits
-//! with packed ones of 4 bits.
+//! The dot product of vectors of f32, which for unit vectors is the cosine, of f16 with f32, and of
+//! numbers of 8 bits with packed ones of 4 bits.
 
 mod scalar;
 mod simd;
+
+use half::f16;
 
 /// Sum of `a[i] * b[i]` in f32, by the best kernel of this processor.
 ///
@@ -12,6 +14,14 @@ mod simd;
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     debug_assert_eq!(a.len(), b.len());
     (simd::BEST.dot)(a, b)
+}
+
+/// As [`dot`], of a vector of f16, every number of which f32 has as well, with one of f32. Infinity
+/// counts as a finite number where the processor cannot read f16.
+#[inline]
+pub(crate) fn dot_f16(a: &[f16], b: &[f32]) -> f32 {
+    debug_assert_eq!(a.len(), b.len());
+    (simd::BEST.dot_f16)(a, b)
 }
 
 /// Bytes in which the numbers of 4 bits are packed that a kernel takes at once.
@@ -61,10 +71,29 @@ mod tests {
         ) {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let exact: f64 = a.iter().zip(&b).map(|(x, y)| *x as f64 * *y as f64).sum();
-            for (name, simd::Kernels { dot, .. }) in simd::kernels() {
+            let halves: Vec<f16> = a.iter().map(|x| f16::from_f32(*x)).collect();
+            let rounded: Vec<f32> = halves.iter().map(|x| x.to_f32()).collect();
+            for (name, simd::Kernels { dot, dot_f16, .. }) in simd::kernels() {
                 let error = (dot(&a, &b) as f64 - exact).abs();
                 let bound = bound(&a, &b);
                 prop_assert!(error <= bound, "{}: off by {}, bound {}", name, error, bound);
+                prop_assert_eq!(dot_f16(&halves, &b), dot(&rounded, &b), "{}", name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_finite_number_of_16_bits_is_exact() {
+        for bits in 0..=u16::MAX {
+            let number = f16::from_bits(bits);
+            if number.is_finite() {
+                for (name, simd::Kernels { dot_f16, .. }) in simd::kernels() {
+                    assert_eq!(
+                        dot_f16(&[number], &[1.0]),
+                        number.to_f32(),
+                        "{name}, {bits}"
+                    );
+                }
             }
         }
     }

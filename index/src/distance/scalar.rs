@@ -1,15 +1,21 @@
 //! Dot products in plain Rust, written so that a compiler can put it on vector registers.
 
+use half::f16;
+
 use super::PACKED;
 
 /// Partial sums kept apart. They break the chain of dependent additions (64 = four AVX-512
 /// registers, eight of AVX2), and rounding errors grow with n / 64 instead of n.
 pub(super) const LANES: usize = 64;
 
-/// The dot product of two slices of one length; `FUSED` rounds once per multiply-add and is only
-/// fast where the processor has such an instruction.
+/// The dot product of two slices of one length, the first of which `widen` makes f32; `FUSED` rounds
+/// once per multiply-add and is only fast where the processor has such an instruction.
 #[inline(always)]
-pub(super) fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot<const FUSED: bool, T: Copy + Default>(
+    a: &[T],
+    b: &[f32],
+    widen: impl Fn(&[T; LANES]) -> [f32; LANES],
+) -> f32 {
     let add = |sum: f32, x: f32, y: f32| {
         if FUSED {
             x.mul_add(y, sum)
@@ -21,12 +27,17 @@ pub(super) fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
     let (a_chunks, a_rest) = a.as_chunks::<LANES>();
     let (b_chunks, b_rest) = b.as_chunks::<LANES>();
     for (x, y) in a_chunks.iter().zip(b_chunks) {
+        let x = widen(x);
         for lane in 0..LANES {
             sums[lane] = add(sums[lane], x[lane], y[lane]);
         }
     }
-    for (lane, (x, y)) in a_rest.iter().zip(b_rest).enumerate() {
-        sums[lane] = add(sums[lane], *x, *y);
+    if !a_rest.is_empty() {
+        let mut x = [T::default(); LANES];
+        x[..a_rest.len()].copy_from_slice(a_rest);
+        for (lane, (x, y)) in widen(&x).iter().zip(b_rest).enumerate() {
+            sums[lane] = add(sums[lane], *x, *y);
+        }
     }
     let mut width = LANES / 2;
     while width > 0 {
@@ -36,6 +47,26 @@ pub(super) fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
         width /= 2;
     }
     sums[0]
+}
+
+/// Nothing is to be done for numbers that are f32 already.
+#[inline(always)]
+pub(super) fn as_they_are(numbers: &[f32; LANES]) -> [f32; LANES] {
+    *numbers
+}
+
+/// What 16 bits stand for, without the instruction for it, and with finite numbers for infinity and
+/// what is no number.
+#[inline(always)]
+pub(super) fn widened(numbers: &[f16; LANES]) -> [f32; LANES] {
+    // A half's exponent counts from -15 and a float's from -127: put in the place of a float's, it
+    // stands for a number too small by 2^112.
+    const EXPONENTS: f32 = f32::from_bits((127 + 112) << 23);
+    numbers.map(|number| {
+        let bits = u32::from(number.to_bits());
+        let magnitude = f32::from_bits((bits & 0x7fff) << 13) * EXPONENTS;
+        f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
+    })
 }
 
 /// The dot product of packed numbers of 4 bits with as many of 8 bits (see

@@ -3,6 +3,9 @@
 
 use std::sync::LazyLock;
 
+use half::f16;
+
+use super::scalar::LANES;
 use super::{PACKED, scalar};
 
 /// Of a query with some rows of a table; whether all these rows are there.
@@ -12,6 +15,7 @@ type Dots = fn(&[i8], &[u8], &[u32], &mut [i32]) -> bool;
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
     pub(super) dot: fn(&[f32], &[f32]) -> f32,
+    pub(super) dot_f16: fn(&[f16], &[f32]) -> f32,
     pub(super) dots_u4: Dots,
 }
 
@@ -32,13 +36,18 @@ pub(super) fn kernels() -> Vec<(&'static str, Kernels)> {
             }
             kernels.push(("avx512", avx512::KERNELS));
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+        {
             kernels.push(("avx2", avx2::KERNELS));
         }
     }
     // NEON belongs to every aarch64, so the plain build uses it, fused multiply-add included.
+    const FUSED: bool = cfg!(target_arch = "aarch64");
     let plain = Kernels {
-        dot: scalar::dot::<{ cfg!(target_arch = "aarch64") }>,
+        dot: |a, b| scalar::dot::<FUSED, f32>(a, b, scalar::as_they_are),
+        dot_f16: |a, b| scalar::dot::<FUSED, f16>(a, b, scalar::widened),
         dots_u4: |query, table, rows, dots| {
             scalar::dots_u4(query, table, rows, dots, scalar::dot_u4, prefetch)
         },
@@ -50,20 +59,27 @@ pub(super) fn kernels() -> Vec<(&'static str, Kernels)> {
 /// The kernels for an instruction set of x86_64 as a module of that name.
 #[cfg(target_arch = "x86_64")]
 macro_rules! compiled_for {
-    ($set:ident, $features:literal, $packed:path) => {
+    ($set:ident, $features:literal, $widen:path, $packed:path) => {
         mod $set {
-            use super::{Kernels, prefetch, scalar};
+            use super::{Kernels, f16, prefetch, scalar};
 
             pub(super) const KERNELS: Kernels = Kernels {
                 // SAFETY: `kernels` gives these out only where the processor has the features.
                 dot: |a, b| unsafe { dot(a, b) },
+                // SAFETY: as above.
+                dot_f16: |a, b| unsafe { dot_f16(a, b) },
                 // SAFETY: as above.
                 dots_u4: |query, table, rows, dots| unsafe { dots_u4(query, table, rows, dots) },
             };
 
             #[target_feature(enable = $features)]
             fn dot(a: &[f32], b: &[f32]) -> f32 {
-                scalar::dot::<true>(a, b)
+                scalar::dot::<true, f32>(a, b, scalar::as_they_are)
+            }
+
+            #[target_feature(enable = $features)]
+            fn dot_f16(a: &[f16], b: &[f32]) -> f32 {
+                scalar::dot::<true, f16>(a, b, |a| $widen(a))
             }
 
             #[target_feature(enable = $features)]
@@ -75,11 +91,59 @@ macro_rules! compiled_for {
 }
 
 #[cfg(target_arch = "x86_64")]
-compiled_for!(vnni, "avx512f,avx512bw,avx512vnni,fma", super::dot_vnni);
+compiled_for!(
+    vnni,
+    "avx512f,avx512bw,avx512vnni,fma",
+    super::widened_avx512,
+    super::dot_vnni
+);
 #[cfg(target_arch = "x86_64")]
-compiled_for!(avx512, "avx512f,avx512bw,fma", scalar::dot_u4);
+compiled_for!(
+    avx512,
+    "avx512f,avx512bw,fma",
+    super::widened_avx512,
+    scalar::dot_u4
+);
 #[cfg(target_arch = "x86_64")]
-compiled_for!(avx2, "avx2,fma", scalar::dot_u4);
+compiled_for!(avx2, "avx2,fma,f16c", super::widened_f16c, scalar::dot_u4);
+
+/// As [`scalar::widened`], 16 numbers at once.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn widened_avx512(numbers: &[f16; LANES]) -> [f32; LANES] {
+    use std::arch::x86_64::*;
+    let mut wide = [0.0; LANES];
+    let (chunks, _) = numbers.as_chunks::<16>();
+    let (places, _) = wide.as_chunks_mut::<16>();
+    for (chunk, place) in chunks.iter().zip(places) {
+        // SAFETY: the arrays have 16 numbers, of 2 and of 4 bytes.
+        unsafe {
+            let chunk = _mm256_loadu_si256(chunk.as_ptr().cast());
+            _mm512_storeu_ps(place.as_mut_ptr(), _mm512_cvtph_ps(chunk));
+        }
+    }
+    wide
+}
+
+/// As [`scalar::widened`], eight numbers at once.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx,f16c")]
+#[inline]
+fn widened_f16c(numbers: &[f16; LANES]) -> [f32; LANES] {
+    use std::arch::x86_64::*;
+    let mut wide = [0.0; LANES];
+    let (chunks, _) = numbers.as_chunks::<8>();
+    let (places, _) = wide.as_chunks_mut::<8>();
+    for (chunk, place) in chunks.iter().zip(places) {
+        // SAFETY: the arrays have eight numbers, of 2 and of 4 bytes.
+        unsafe {
+            let chunk = _mm_loadu_si128(chunk.as_ptr().cast());
+            _mm256_storeu_ps(place.as_mut_ptr(), _mm256_cvtph_ps(chunk));
+        }
+    }
+    wide
+}
 
 /// As [`scalar::dot_u4`], by an instruction that multiplies and adds four pairs of bytes at once,
 /// those of the one operand without a sign.

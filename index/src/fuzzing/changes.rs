@@ -14,6 +14,7 @@ use crate::filter::Filter;
 use crate::id::PromptId;
 use crate::record::ImageRecord;
 use crate::storage::{Disk, Place, Storage};
+use crate::vector::element::Element;
 
 /// Changes of one list, and prompts that there are.
 const CHANGES: usize = 6;
@@ -22,6 +23,7 @@ const OPTIONS: BuildOptions = BuildOptions {
     m: 2,
     ef_construction: 4,
     threads: 1,
+    element: Element::F16,
 };
 
 /// A disk that forces nothing, for speed.

@@ -20,6 +20,7 @@ use crate::db::Encoder;
 use crate::deleted::Deleted;
 use crate::filter::Filter;
 use crate::manifest::{Manifest, hex};
+use crate::vector::element::Element;
 use crate::vector::flat::{self, Vectors};
 use crate::vector::hnsw::layout::Graph;
 use crate::vector::hnsw::links::{Links, NO_NODE, Neighbours, UpperLinks};
@@ -124,7 +125,8 @@ fn walk_among(graph: &Graph<Vec<u8>>, dim: usize) {
     let values: Vec<f32> = (0..nodes)
         .flat_map(|row| turned((row / 2) as f32))
         .collect();
-    let Ok(vectors) = Vectors::new(flat::file(&values, dim), Path::new("vectors")) else {
+    let Ok(vectors) = Vectors::new(flat::file(&values, dim, Element::F32), Path::new("vectors"))
+    else {
         return;
     };
     let rows = vectors.rows();
@@ -154,7 +156,8 @@ pub fn vectors(bytes: &[u8]) {
     scan(mended(bytes, *b"unpromtV", 64));
     let mut numbers = Numbers(bytes);
     let (dim, count) = (1 + numbers.below(100), numbers.below(30));
-    let mut file = flat::file(&vec![0.0; count * dim], dim);
+    let element = [Element::F32, Element::F16][numbers.below(2)];
+    let mut file = flat::file(&vec![0.0; count * dim], dim, element);
     file[64..].fill_with(|| numbers.byte());
     scan(file);
 }

@@ -57,9 +57,14 @@ fn no_graph_ends_in_a_panic() {
 
 #[test]
 fn no_vectors_end_in_a_panic() {
-    let short = flat::file(&[1.0, 0.0, 0.0, 0.0, 0.6, 0.8], 3);
-    let coded = flat::file(&[0.1; 200], 100);
-    run(vectors, &[short, coded, noise(500), Vec::new()], 6000);
+    let short = flat::file(&[1.0, 0.0, 0.0, 0.0, 0.6, 0.8], 3, Element::F32);
+    let whole = flat::file(&[0.1; 200], 100, Element::F32);
+    let rounded = flat::file(&[0.1; 200], 100, Element::F16);
+    run(
+        vectors,
+        &[short, whole, rounded, noise(500), Vec::new()],
+        8000,
+    );
 }
 
 #[test]

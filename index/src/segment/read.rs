@@ -20,7 +20,8 @@ use crate::keyword::{Part, Prompts};
 use crate::manifest::{DeletedEntry, FileEntry, MANIFEST, SegmentEntry, hex, segment_dir};
 use crate::mmap::Mmap;
 use crate::record::ImageRecord;
-use crate::vector::flat::Vectors;
+use crate::vector::element::Element;
+use crate::vector::flat::{Form, Vectors};
 use crate::vector::hnsw::layout::Graph;
 use crate::vector::hnsw::search::{Pool, Width, check_pair};
 
@@ -167,9 +168,11 @@ impl Segment {
         (0..self.rows() as u32).filter(|&row| self.contains(row))
     }
 
-    /// Whether it was written in an older version of the format.
-    pub(crate) fn is_old(&self) -> bool {
-        self.given.is_none()
+    /// Whether it would be written otherwise today, by an older version of the format or with
+    /// numbers of another element.
+    pub(crate) fn is_old(&self, element: Element) -> bool {
+        let today = Form::searched(self.vectors.dim(), element);
+        self.given.is_none() || self.vectors.form() != today
     }
 
     /// Whether a prompt was given by itself; of format version 1, whether it has no image.
@@ -207,7 +210,7 @@ impl Segment {
             let checked = self.blocks.check(self.vectors.bytes(), place);
             checked.map_err(|why| Error::corrupt(self.vectors.path(), "rows", why))?;
         }
-        let vector = self.vectors.rows().get(row)?.to_vec();
+        let vector = self.vectors.rows().get(row)?.into_owned();
         Ok((self.vectors.id(row)?, vector))
     }
 

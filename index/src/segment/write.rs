@@ -17,7 +17,8 @@ use crate::images::ImagesWriter;
 use crate::keyword::PromptsWriter;
 use crate::mmap::Mmap;
 use crate::record::ImageRecord;
-use crate::vector::flat::{MAX_ROWS, Vectors, VectorsWriter};
+use crate::vector::element::Element;
+use crate::vector::flat::{Form, MAX_ROWS, Vectors, VectorsWriter};
 use crate::vector::hnsw::build::{Parameters, build};
 
 /// Images written between two chances to stop.
@@ -51,11 +52,11 @@ pub(crate) struct SegmentWriter {
 
 impl SegmentWriter {
     /// Makes the folder `dir`.
-    pub(crate) fn create(dir: &Path, dim: usize) -> Result<SegmentWriter> {
+    pub(crate) fn create(dir: &Path, dim: usize, element: Element) -> Result<SegmentWriter> {
         fs::create_dir(dir).map_err(Error::io("create", dir))?;
         Ok(SegmentWriter {
             dir: dir.to_owned(),
-            vectors: VectorsWriter::create(&dir.join(VECTORS), dim)?,
+            vectors: VectorsWriter::create(&dir.join(VECTORS), dim, Form::searched(dim, element))?,
             prompts: PromptsWriter::create(&dir.join(PROMPTS))?,
             ids: Vec::new(),
             rows: HashMap::new(),

@@ -1,4 +1,4 @@
-//! The file `vectors`: a row of f32, a prompt id and, where rows are long, the row's code for every
+//! The file `vectors`: a row of numbers, a prompt id and, where rows are long, the row's code for every
 //! prompt, in the order of their pushing.
 
 use std::fs::File;
@@ -6,7 +6,10 @@ use std::io::{self, BufWriter, Seek, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use half::f16;
+
 use super::code::{self, Coder, Codes, Scale};
+use super::element::{Element, Values};
 use super::rows::Rows;
 use crate::error::{Error, Result};
 use crate::id::PromptId;
@@ -14,15 +17,15 @@ use crate::mmap::Mmap;
 use crate::wire::{self, HeaderReader, HeaderWriter};
 
 const LABEL: [u8; 8] = *b"unpromtV";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_LEN: usize = 64;
 const ID_LEN: usize = size_of::<PromptId>();
 
-/// Element types of a row. Only f32 is written so far.
-const ELEMENT_F32: u16 = 1;
+/// Element types of a row.
+const ELEMENTS: [(u16, Element); 2] = [(1, Element::F32), (2, Element::F16)];
 /// Row layouts. Only rows one after the other, without gaps, are written so far.
 const LAYOUT_DENSE: u16 = 1;
-/// There are no codes: rows are short.
+/// There are no codes: rows are short, or not there to be searched.
 const CODES_NONE: u16 = 0;
 /// Codes of one byte a number, as version 1 wrote them; they are passed over.
 const CODES_I8: u16 = 1;
@@ -34,12 +37,30 @@ pub(crate) const MAX_DIM: usize = 1 << 16;
 /// Rows a segment may have: the keyword index counts documents in 31 bits.
 pub(crate) const MAX_ROWS: usize = (1 << 31) - 1;
 
-/// How codes of rows of `dim` numbers are written.
-fn codes_of(dim: usize) -> u16 {
-    if dim < code::MIN_DIM {
-        CODES_NONE
-    } else {
-        CODES_HALVES
+/// How rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    element: Element,
+    /// How their codes are made.
+    codes: u16,
+}
+
+impl Form {
+    /// To be read again, and not to be searched.
+    pub(crate) const STAGED: Form = Form {
+        element: Element::F32,
+        codes: CODES_NONE,
+    };
+
+    /// To be searched: rows of `dim` numbers of this element, if they are not short.
+    pub(crate) fn searched(dim: usize, element: Element) -> Form {
+        if dim < code::MIN_DIM {
+            return Form::STAGED;
+        }
+        Form {
+            element,
+            codes: CODES_HALVES,
+        }
     }
 }
 
@@ -54,10 +75,10 @@ struct Sections {
 }
 
 impl Sections {
-    fn new(rows: usize, dim: usize, codes: u16) -> Option<Sections> {
+    fn new(rows: usize, dim: usize, form: Form) -> Option<Sections> {
         let half = code::width(dim);
         // Bytes of the mean, and for each row of what is kept of its code.
-        let (mean, upper, lower, scale) = match codes {
+        let (mean, upper, lower, scale) = match form.codes {
             CODES_NONE => (0, 0, 0, 0),
             CODES_I8 => (0, dim, 0, size_of::<f32>()),
             CODES_HALVES => (dim * size_of::<f32>(), half, half, size_of::<Scale>()),
@@ -70,7 +91,7 @@ impl Sections {
             Some(start..end)
         };
         Some(Sections {
-            rows: section(rows, dim.checked_mul(size_of::<f32>())?)?,
+            rows: section(rows, dim.checked_mul(form.element.size())?)?,
             ids: section(rows, ID_LEN)?,
             mean: section(1, mean)?,
             upper: section(rows, upper)?,
@@ -80,29 +101,31 @@ impl Sections {
     }
 }
 
-fn header(rows: usize, dim: usize) -> Vec<u8> {
+fn header(rows: usize, dim: usize, form: Form) -> Vec<u8> {
     let mut header = HeaderWriter::new(LABEL, VERSION);
-    header.u16(ELEMENT_F32);
+    let element = ELEMENTS.iter().find(|(_, it)| *it == form.element);
+    header.u16(element.map_or(0, |(number, _)| *number));
     header.u16(LAYOUT_DENSE);
     header.u32(dim as u32);
     header.u64(rows as u64);
-    header.u16(codes_of(dim));
+    header.u16(form.codes);
     header.finish(HEADER_LEN)
 }
 
 /// Writes all that follows the rows.
 fn write_sections(
-    rows: &[f32],
+    rows: Values<'_>,
     dim: usize,
+    form: Form,
     ids: &[PromptId],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    out.write_all(wire::padding(HEADER_LEN + size_of_val(rows)))?;
+    out.write_all(wire::padding(HEADER_LEN + rows.len() * form.element.size()))?;
     for id in ids {
         out.write_all(&id.to_bytes())?;
     }
     out.write_all(wire::padding(size_of_val(ids)))?;
-    if codes_of(dim) == CODES_NONE {
+    if form.codes == CODES_NONE {
         return Ok(());
     }
     let mean = mean(rows, dim);
@@ -113,13 +136,13 @@ fn write_sections(
     let coder = Coder::new(&mean);
     let (mut upper, mut lower) = (Vec::new(), Vec::new());
     // Encoded twice, rather than to keep the lower halves in memory.
-    for row in rows.chunks_exact(dim) {
-        coder.encode(row, &mut upper, &mut lower);
+    for row in rows.rows(dim) {
+        coder.encode(&row, &mut upper, &mut lower);
         out.write_all(&upper)?;
     }
     let mut scales = Vec::with_capacity(rows.len() / dim);
-    for row in rows.chunks_exact(dim) {
-        scales.push(coder.encode(row, &mut upper, &mut lower));
+    for row in rows.rows(dim) {
+        scales.push(coder.encode(&row, &mut upper, &mut lower));
         out.write_all(&lower)?;
     }
     for value in scales.as_flattened() {
@@ -129,10 +152,10 @@ fn write_sections(
 }
 
 /// The mean of all rows, zeros where there are none.
-fn mean(rows: &[f32], dim: usize) -> Vec<f32> {
+fn mean(rows: Values<'_>, dim: usize) -> Vec<f32> {
     let mut sums = vec![0.0f64; dim];
-    for row in rows.chunks_exact(dim) {
-        for (sum, value) in sums.iter_mut().zip(row) {
+    for row in rows.rows(dim) {
+        for (sum, value) in sums.iter_mut().zip(row.iter()) {
             *sum += f64::from(*value);
         }
     }
@@ -140,15 +163,34 @@ fn mean(rows: &[f32], dim: usize) -> Vec<f32> {
     sums.iter().map(|sum| (sum / count) as f32).collect()
 }
 
+/// Writes a row as numbers of `element`.
+fn write_row(row: &[f32], element: Element, out: &mut impl Write) -> io::Result<()> {
+    row.iter().try_for_each(|&value| match element {
+        Element::F32 => out.write_all(&value.to_le_bytes()),
+        Element::F16 => out.write_all(&f16::from_f32(value).to_le_bytes()),
+    })
+}
+
+/// A section of rows, if it is there.
+fn values<'a>(bytes: &'a [u8], at: &Range<usize>, element: Element) -> Option<Values<'a>> {
+    match element {
+        Element::F32 => part(bytes, at).map(Values::F32),
+        Element::F16 => part(bytes, at).map(Values::F16),
+    }
+}
+
 /// The file of these rows, whose ids are zeros.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn file(rows: &[f32], dim: usize) -> Vec<u8> {
-    let count = rows.len() / dim;
-    let mut file = header(count, dim);
-    file.extend_from_slice(bytemuck::cast_slice(rows));
+pub(crate) fn file(rows: &[f32], dim: usize, element: Element) -> Vec<u8> {
+    let (count, form) = (rows.len() / dim, Form::searched(dim, element));
+    let mut file = header(count, dim, form);
     let ids = vec![PromptId::from_bytes([0; ID_LEN]); count];
     // Writing to memory does not fail.
-    let _ = write_sections(rows, dim, &ids, &mut file);
+    let _ = write_row(rows, form.element, &mut file);
+    let written = file.clone();
+    let rows = values(&written, &(HEADER_LEN..written.len()), form.element);
+    let rows = rows.unwrap_or(Values::F32(&[]));
+    let _ = write_sections(rows, dim, form, &ids, &mut file);
     file
 }
 
@@ -157,11 +199,12 @@ pub(crate) struct VectorsWriter {
     file: BufWriter<File>,
     path: PathBuf,
     dim: usize,
+    form: Form,
     rows: usize,
 }
 
 impl VectorsWriter {
-    pub(crate) fn create(path: &Path, dim: usize) -> Result<VectorsWriter> {
+    pub(crate) fn create(path: &Path, dim: usize, form: Form) -> Result<VectorsWriter> {
         let file = File::create_new(path).map_err(Error::io("create", path))?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
         file.write_all(&[0; HEADER_LEN])
@@ -170,6 +213,7 @@ impl VectorsWriter {
             file,
             path: path.to_owned(),
             dim,
+            form,
             rows: 0,
         })
     }
@@ -177,11 +221,8 @@ impl VectorsWriter {
     /// Adds a row, which must have `dim` numbers.
     pub(crate) fn push(&mut self, row: &[f32]) -> Result<()> {
         debug_assert_eq!(row.len(), self.dim);
-        for value in row {
-            self.file
-                .write_all(&value.to_le_bytes())
-                .map_err(Error::io("write", &self.path))?;
-        }
+        write_row(row, self.form.element, &mut self.file)
+            .map_err(Error::io("write", &self.path))?;
         self.rows += 1;
         Ok(())
     }
@@ -192,12 +233,15 @@ impl VectorsWriter {
         let io = Error::io("write", &self.path);
         self.file.flush().map_err(&io)?;
         let written = Mmap::open(&self.path)?;
-        let rows_len = self.rows * self.dim * size_of::<f32>();
-        let rows = wire::section::<f32>(written.as_ref(), HEADER_LEN, rows_len);
+        let len = self.rows * self.dim * self.form.element.size();
+        let place = HEADER_LEN..HEADER_LEN + len;
+        let rows = values(written.as_ref(), &place, self.form.element);
+        let rows = rows.ok_or_else(|| Error::corrupt(&self.path, "length", "it was cut"))?;
         let mut write = || {
-            write_sections(rows.unwrap_or_default(), self.dim, ids, &mut self.file)?;
+            write_sections(rows, self.dim, self.form, ids, &mut self.file)?;
             self.file.rewind()?;
-            self.file.write_all(&header(self.rows, self.dim))?;
+            self.file
+                .write_all(&header(self.rows, self.dim, self.form))?;
             self.file.flush()
         };
         write().map_err(io)
@@ -211,8 +255,7 @@ pub(crate) struct Vectors<B> {
     path: PathBuf,
     dim: usize,
     rows: usize,
-    /// How they are made.
-    codes: u16,
+    form: Form,
 }
 
 impl<B: AsRef<[u8]>> Vectors<B> {
@@ -227,38 +270,37 @@ impl<B: AsRef<[u8]>> Vectors<B> {
         if ![CODES_NONE, CODES_I8, CODES_HALVES].contains(&codes) {
             return Err(damaged(format!("unknown codes {codes}")));
         }
-        if (element, layout) != (ELEMENT_F32, LAYOUT_DENSE) {
+        let known = ELEMENTS.iter().find(|(number, _)| *number == element);
+        let Some(&(_, element)) = known.filter(|_| layout == LAYOUT_DENSE) else {
             return Err(damaged(format!(
                 "unknown element type {element} or layout {layout}"
             )));
-        }
+        };
+        let form = Form { element, codes };
         if dim == 0 || dim > MAX_DIM || rows > MAX_ROWS as u64 {
             return Err(damaged(format!(
                 "{rows} rows of {dim} numbers are out of range"
             )));
         }
         let rows = rows as usize;
-        let sections = Sections::new(rows, dim, codes);
-        if sections.map(|sections| sections.scales.end) != Some(all.len()) {
+        let sections = Sections::new(rows, dim, form).filter(|it| it.scales.end == all.len());
+        let Some(sections) = sections else {
             let why = format!(
                 "{rows} rows of {dim} numbers do not make {} bytes",
                 all.len()
             );
             return Err(Error::corrupt(path, "length", why));
-        }
-        if wire::section::<f32>(all, HEADER_LEN, rows * dim * size_of::<f32>()).is_none() {
-            return Err(Error::corrupt(
-                path,
-                "rows",
-                "they are not aligned in memory",
-            ));
+        };
+        if values(all, &sections.rows, element).is_none() {
+            let why = "they are not aligned in memory";
+            return Err(Error::corrupt(path, "rows", why));
         }
         Ok(Vectors {
             bytes,
             path: path.to_owned(),
             dim,
             rows,
-            codes,
+            form,
         })
     }
 
@@ -267,21 +309,28 @@ impl<B: AsRef<[u8]>> Vectors<B> {
         self.rows
     }
 
+    /// How they are kept.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
     /// Numbers in each.
     pub(crate) fn dim(&self) -> usize {
         self.dim
     }
 
     fn sections(&self) -> Option<Sections> {
-        Sections::new(self.rows, self.dim, self.codes)
+        Sections::new(self.rows, self.dim, self.form)
     }
 
     /// All rows.
     pub(crate) fn rows(&self) -> Rows<'_> {
         let bytes = self.bytes.as_ref();
         let sections = self.sections();
-        let values = sections.as_ref().and_then(|it| part(bytes, &it.rows));
-        let codes = sections.filter(|_| self.codes == CODES_HALVES);
+        let values = sections
+            .as_ref()
+            .and_then(|it| values(bytes, &it.rows, self.form.element));
+        let codes = sections.filter(|_| self.form.codes == CODES_HALVES);
         let codes = codes.and_then(|it| {
             Some(Codes {
                 mean: part(bytes, &it.mean)?,
@@ -291,7 +340,7 @@ impl<B: AsRef<[u8]>> Vectors<B> {
             })
         });
         Rows {
-            values: values.unwrap_or_default(),
+            values: values.unwrap_or(Values::F32(&[])),
             codes,
             dim: self.dim,
             path: &self.path,
@@ -300,7 +349,7 @@ impl<B: AsRef<[u8]>> Vectors<B> {
 
     /// Where in the file a row's numbers stand, and its id.
     pub(crate) fn places(&self, row: u32) -> [Range<usize>; 2] {
-        let (row, len) = (row as usize, self.dim * size_of::<f32>());
+        let (row, len) = (row as usize, self.dim * self.form.element.size());
         let ids = self.sections().map_or(usize::MAX, |it| it.ids.start);
         let place = |start: usize, len: usize| {
             let start = start.saturating_add(row.saturating_mul(len));
@@ -340,15 +389,21 @@ fn part<'a, T: bytemuck::AnyBitPattern>(bytes: &'a [u8], at: &Range<usize>) -> O
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::distance::dot;
     use crate::vector::Candidate;
     use crate::vector::rows::{Estimates, Query};
 
     fn file<const DIM: usize>(rows: &[[f32; DIM]], ids: &[PromptId]) -> Vec<u8> {
+        written(rows, ids, Form::searched(DIM, Element::F16))
+    }
+
+    fn written<const DIM: usize>(rows: &[[f32; DIM]], ids: &[PromptId], form: Form) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vectors");
-        let mut writer = VectorsWriter::create(&path, DIM).unwrap();
+        let mut writer = VectorsWriter::create(&path, DIM, form).unwrap();
         for row in rows {
             writer.push(row).unwrap();
         }
@@ -366,7 +421,7 @@ mod tests {
         let ids = [PromptId::of("a"), PromptId::of("b")];
         let vectors = open(&file(&[[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]], &ids)).unwrap();
         assert_eq!((vectors.len(), vectors.dim()), (2, 3));
-        assert_eq!(vectors.rows().get(1).unwrap(), [0.0, 0.6, 0.8]);
+        assert_eq!(*vectors.rows().get(1).unwrap(), [0.0, 0.6, 0.8]);
         assert_eq!(vectors.id(1).unwrap(), ids[1]);
         assert!(vectors.rows().get(2).is_err() && vectors.id(2).is_err());
         assert!(vectors.rows().get(u32::MAX).is_err() && vectors.id(u32::MAX).is_err());
@@ -384,8 +439,28 @@ mod tests {
         let bytes = file(&[[1.0, 0.0, 0.0]], &[PromptId::of("a")]);
         assert_eq!(bytes.len(), HEADER_LEN + 64 + ID_LEN + 48, "{HEADER_LEN}");
         let vectors = open(&bytes).unwrap();
-        let found = vectors.rows().estimate(0, &Query::Vector(&[0.6, 0.8, 0.0]));
+        let found = vectors
+            .rows()
+            .estimate(0, &Query::Vector(Cow::Borrowed(&[0.6, 0.8, 0.0])));
         assert_eq!(found.unwrap().score, 0.6);
+    }
+
+    #[test]
+    fn long_rows_are_stored_as_asked_for_and_staged_as_they_are() {
+        let (row, ids) = (direction(0.7), [PromptId::of("a")]);
+        let read = |form| {
+            let vectors = open(&written(&[row], &ids, form)).unwrap();
+            let found = vectors.rows().get(0).unwrap().into_owned();
+            let places = vectors.places(0);
+            assert_eq!(vectors.id(0).unwrap(), ids[0]);
+            (found, places[0].len(), vectors.rows().codes.is_some())
+        };
+        let whole = row.to_vec();
+        assert_eq!(read(Form::STAGED), (whole.clone(), 280, false));
+        let [f32, f16] = [Element::F32, Element::F16].map(|it| read(Form::searched(70, it)));
+        assert_eq!(f32, (whole, 280, true));
+        let rounded = row.map(|x| f16::from_f32(x).to_f32());
+        assert_eq!(f16, (rounded.to_vec(), 140, true));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Vectors and the search among them: [`flat`] is their file, [`rows`] compares them with queries,
+//! Vectors and the search among them: [`flat`] is their file of [`element`]s, [`rows`] compares them with queries,
 //! [`hnsw`] walks a graph over them, by their [`code`]s.
 
 pub(crate) mod code;
+pub(crate) mod element;
 pub(crate) mod flat;
 pub(crate) mod hnsw;
 pub(crate) mod rows;

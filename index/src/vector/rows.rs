@@ -1,16 +1,17 @@
 //! All rows of a `vectors` file with their codes, and how near they are to a query.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::Candidate;
 use super::code::{self, Codes};
-use crate::distance::dot;
+use super::element::Values;
 use crate::error::{Error, Result};
 
 /// All rows of a `vectors` file, borrowed.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
-    pub(super) values: &'a [f32],
+    pub(super) values: Values<'a>,
     /// None where rows are short, or in a file of version 1.
     pub(super) codes: Option<Codes<'a>>,
     pub(super) dim: usize,
@@ -20,7 +21,7 @@ pub(crate) struct Rows<'a> {
 /// What rows are compared with: a vector's code where they have codes, or else the vector.
 pub(crate) enum Query<'a> {
     Code(code::Query),
-    Vector(&'a [f32]),
+    Vector(Cow<'a, [f32]>),
 }
 
 /// How near some rows are to a query, and what it takes to find out, kept from one time to the next.
@@ -40,8 +41,9 @@ impl<'a> Rows<'a> {
     /// Rows that are never given back.
     #[cfg(test)]
     pub(crate) fn of(values: &[f32], dim: usize) -> Rows<'static> {
+        use super::element::Element;
         use super::flat::{Vectors, file};
-        let file: &'static [u8] = file(values, dim).leak();
+        let file: &'static [u8] = file(values, dim, Element::default()).leak();
         let vectors = Vectors::new(file, Path::new("memory")).unwrap();
         Box::leak(Box::new(vectors)).rows()
     }
@@ -50,23 +52,34 @@ impl<'a> Rows<'a> {
         self.values.len() / self.dim
     }
 
-    pub(crate) fn get(&self, row: u32) -> Result<&'a [f32]> {
+    #[inline]
+    fn values(&self, row: u32) -> Result<Values<'a>> {
         let start = row as usize * self.dim;
         let row = self.values.get(start..start + self.dim);
         row.ok_or_else(|| self.absent())
     }
 
+    pub(crate) fn get(&self, row: u32) -> Result<Cow<'a, [f32]>> {
+        self.values(row).map(Values::to_f32)
+    }
+
+    /// Asks for a row's cache lines, which will be read soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, row: u32) -> Result<()> {
+        self.values(row).map(Values::prefetch)
+    }
+
     /// The cosine of a row to `query`; damage that makes it no number is an error.
     #[inline]
     pub(crate) fn score(&self, row: u32, query: &[f32]) -> Result<Candidate> {
-        self.candidate(row, dot(self.get(row)?, query))
+        self.candidate(row, self.values(row)?.dot(query))
     }
 
     /// What rows are compared with to find those that are near `vector`.
     pub(crate) fn query<'q>(&self, vector: &'q [f32]) -> Query<'q> {
         match self.codes {
             Some(codes) => Query::Code(codes.coder().query(vector)),
-            None => Query::Vector(vector),
+            None => Query::Vector(Cow::Borrowed(vector)),
         }
     }
 

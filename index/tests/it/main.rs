@@ -5,6 +5,7 @@ mod changes; // changes of an index, and a model of them
 mod damage; // files that are not what was written
 #[cfg(unix)]
 mod durable; // power cuts and failing calls at every point of a change
+mod element; // what numbers are stored as
 mod filters; // which prompts and images a filter selects
 mod given; // prompts known by themselves, by images, by predictions
 mod golden; // an index as each version of the format wrote it

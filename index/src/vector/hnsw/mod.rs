@@ -125,7 +125,7 @@ mod tests {
             let accept: RoaringBitmap = (0..3000).filter(|row| row % share == 0).collect();
             let mut found = 0;
             for query in 0..100 {
-                let query = rows.get(query * 7 + 1).unwrap();
+                let query = &rows.get(query * 7 + 1).unwrap();
                 let walked = graph
                     .search(rows, query, Width { k: 10, ef: 32 }, Some(&accept), &pool)
                     .unwrap();

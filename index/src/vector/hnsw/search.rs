@@ -14,7 +14,6 @@ use roaring::RoaringBitmap;
 use super::layout::Graph;
 use super::links::Neighbours;
 use super::list::List;
-use crate::distance;
 use crate::error::{Error, Result};
 use crate::vector::Candidate;
 use crate::vector::rows::{Estimates, Query, Rows};
@@ -164,7 +163,7 @@ impl<B: AsRef<[u8]>> Graph<B> {
             found.truncate(found.partition_point(|candidate| candidate.score >= worst));
         }
         for candidate in &found {
-            distance::prefetch(rows.get(candidate.row)?);
+            rows.prefetch(candidate.row)?;
         }
         for candidate in &mut found {
             *candidate = rows.score(candidate.row, query)?;

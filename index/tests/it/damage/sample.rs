@@ -54,6 +54,7 @@ pub(super) fn options() -> BuildOptions {
         m: 4,
         ef_construction: 16,
         threads: 1,
+        ..BuildOptions::default()
     }
 }
 
