@@ -7,6 +7,10 @@
 //! only tells two versions of this crate apart. `--index DIR` keeps what is built, and builds nothing
 //! where it is already: so engines can be measured by turns on a machine whose pace changes.
 //!
+//! Recall is that beside an exact scan of the rows as the files have them, whatever `--element` (f32 or
+//! f16) the index keeps. `--round-i8 true` gives the index rows in 8 bits a number, which says what would be
+//! found without a finer copy of them.
+//!
 //! The time of building is that of the graph alone: writing vectors and words is left out. Processor
 //! time and memory are what Linux says, and missing elsewhere.
 
@@ -18,9 +22,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use unprompt_benches::{SEED, flags, median, peak_mebibytes};
 use unprompt_index::{
-    BuildOptions, Encoder, EntryId, Filter, ImageRecord, Index, Phase, VectorOptions, Writer, check,
+    BuildOptions, Element, Encoder, EntryId, Filter, ImageRecord, Index, Phase, PromptId,
+    VectorOptions, Writer, check,
 };
 
 #[global_allocator]
@@ -46,6 +52,8 @@ struct Race {
     vectors: Vec<f32>,
     queries: Vec<f32>,
     options: BuildOptions,
+    /// Whether rows are rounded to 8 bits a number before they are given to the index.
+    round_i8: bool,
     /// Where the index is kept.
     index: Option<PathBuf>,
 }
@@ -60,10 +68,14 @@ fn main() -> Result<()> {
     if !dir.exists() {
         build(&race, &dir)?;
     }
-    let bytes = Index::open(&dir)?.stats()?.bytes;
+    let stats = Index::open(&dir)?.stats()?;
+    let (bytes, rows) = (stats.bytes, stats.prompts as f64);
     println!(
-        "vectors {} bytes, graph {} bytes",
-        bytes.vectors, bytes.graph
+        "vectors {} bytes, {:.0} a row, graph {} bytes, {:.0} a row",
+        bytes.vectors,
+        bytes.vectors as f64 / rows,
+        bytes.graph,
+        bytes.graph as f64 / rows
     );
     let open = median(RUNS, || Index::open(&dir));
     println!("open: {:.2} ms", open.as_secs_f64() * 1e3);
@@ -87,7 +99,11 @@ fn build(race: &Race, dir: &Path) -> Result<()> {
             seed: Some(number as u64),
             ..ImageRecord::default()
         };
-        writer.push(&format!("prompt {number}"), vector, vec![image])?;
+        if race.round_i8 {
+            writer.push(&name(number), &rounded_i8(vector), vec![image])?;
+        } else {
+            writer.push(&name(number), vector, vec![image])?;
+        }
     }
     let mut start = None;
     let mut end = None;
@@ -102,8 +118,18 @@ fn build(race: &Race, dir: &Path) -> Result<()> {
     let (start, cpu_before) = start.context("no graph was built")?;
     let (end, cpu_after, memory) = end.context("no graph was built")?;
     println!(
-        "{} vectors of {}, m {}, ef_construction {}, {} threads",
-        stats.prompts, race.dim, race.options.m, race.options.ef_construction, race.options.threads
+        "{} vectors of {} {:?}{}, m {}, ef_construction {}, {} threads",
+        stats.prompts,
+        race.dim,
+        race.options.element,
+        if race.round_i8 {
+            " rounded to 8 bits"
+        } else {
+            ""
+        },
+        race.options.m,
+        race.options.ef_construction,
+        race.options.threads
     );
     println!(
         "graph: {:.1} s, {:.1} CPU s; peak memory {memory:.0} MB, the vectors included as given and as mapped",
@@ -113,12 +139,37 @@ fn build(race: &Race, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+fn name(number: usize) -> String {
+    format!("prompt {number}")
+}
+
+/// Each number as a multiple of a 127th of the row's largest, and the row of length 1 again.
+fn rounded_i8(row: &[f32]) -> Vec<f32> {
+    let step = row.iter().fold(0.0f32, |max, x| max.max(x.abs())) / 127.0;
+    unit(row.iter().map(|x| (x / step).round() * step).collect())
+}
+
 /// What is found for each query.
 type Found = Vec<HashSet<EntryId>>;
 
 impl Race {
     fn count(&self) -> usize {
         self.queries.len() / self.dim
+    }
+
+    /// The rows as the files have them that are nearest to each query.
+    fn truth(&self, index: &Index) -> Result<Found> {
+        let nearest = |query: &[f32]| -> Result<HashSet<EntryId>> {
+            let scores = self.vectors.chunks(self.dim).map(|row| dot(row, query));
+            let mut scores: Vec<(usize, f32)> = scores.enumerate().collect();
+            scores.select_nth_unstable_by(K - 1, |a, b| b.1.total_cmp(&a.1));
+            let entry = |(row, _): &(usize, f32)| {
+                let found = index.find(&PromptId::of(&name(*row)))?;
+                found.context("a row is not in the index: was it built of these files?")
+            };
+            scores[..K].iter().map(entry).collect()
+        };
+        self.queries.par_chunks(self.dim).map(nearest).collect()
     }
 
     fn all(
@@ -144,10 +195,15 @@ fn recall(found: &Found, truth: &Found) -> f64 {
 }
 
 fn search(race: &Race, index: &Index) -> Result<()> {
+    let truth = race.truth(index)?;
     let start = Instant::now();
-    let truth = race.all(index, None, true, None)?;
+    let scanned = race.all(index, None, true, None)?;
     let exact = start.elapsed().as_secs_f64();
-    println!("exact: {:.0} queries/s", race.count() as f64 / exact);
+    println!(
+        "exact: {:.1} queries/s, recall@{K} {:.4}",
+        race.count() as f64 / exact,
+        recall(&scanned, &truth)
+    );
     println!("ef  recall@{K}  queries/s");
     let mut table = Vec::with_capacity(EFS.len());
     for ef in EFS {
@@ -197,20 +253,28 @@ fn filtered(race: &Race, index: &Index) -> Result<()> {
 /// What the flags say.
 fn race() -> Result<Race> {
     let (mut vectors, mut queries) = (None, None);
-    let mut index = None;
+    let (mut index, mut round_i8) = (None, false);
     let mut dim = 384;
     let mut options = BuildOptions {
         threads: std::thread::available_parallelism()?.get(),
         ..BuildOptions::default()
     };
     flags(
-        "--vectors, --queries, --dim, --m, --ef-construction, --threads and --index",
+        "--vectors, --queries, --dim, --m, --ef-construction, --threads, --element, --round-i8 and --index",
         |flag, value| {
             match flag {
                 "--vectors" => vectors = Some(value),
                 "--queries" => queries = Some(value),
                 "--index" => index = Some(value.into()),
                 "--dim" => dim = value.parse()?,
+                "--element" => {
+                    options.element = match value.as_str() {
+                        "f32" => Element::F32,
+                        "f16" => Element::F16,
+                        _ => bail!("--element is f32 or f16"),
+                    }
+                }
+                "--round-i8" => round_i8 = value.parse()?,
                 "--m" => options.m = value.parse()?,
                 "--ef-construction" => options.ef_construction = value.parse()?,
                 "--threads" => options.threads = value.parse()?,
@@ -233,6 +297,7 @@ fn race() -> Result<Race> {
         vectors,
         queries,
         options,
+        round_i8,
         index,
     })
 }
@@ -266,6 +331,16 @@ fn made(count: usize, dim: usize) -> Vec<f32> {
         unit(place.map(|(c, o)| c + MADE_SPREAD * o).collect())
     };
     (0..count).flat_map(around).collect()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 32];
+    for (a, b) in a.chunks(sums.len()).zip(b.chunks(sums.len())) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum()
 }
 
 fn unit(mut vector: Vec<f32>) -> Vec<f32> {

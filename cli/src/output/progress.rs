@@ -1,4 +1,5 @@
-//! Progress on stderr: a bar on a terminal, otherwise a plain line now and then.
+//! Progress on stderr: a bar on a terminal, otherwise a plain line now and then; how long it took, if it
+//! did take a while.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -7,6 +8,9 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 /// Time from one plain line to the next.
 const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// Work that takes this long has a line in the end.
+const LONG: Duration = Duration::from_secs(5);
 
 /// How amounts are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(crate) struct Progress {
     what: String,
     total: Option<u64>,
     unit: Unit,
+    done: u64,
+    start: Instant,
     last_line: Instant,
     quiet: bool,
 }
@@ -29,19 +35,22 @@ impl Progress {
     /// Begins `what`, of `total` units if that is known.
     pub(crate) fn new(what: &str, total: Option<u64>, unit: Unit, quiet: bool) -> Self {
         let bar = (!quiet && stderr().is_terminal()).then(|| bar(what, total, unit));
-        let last_line = Instant::now();
+        let start = Instant::now();
         Self {
             bar,
             what: what.to_owned(),
             total,
             unit,
-            last_line,
+            done: 0,
+            start,
+            last_line: start,
             quiet,
         }
     }
 
     /// `done` units are done in all; `note` is shown behind.
     pub(crate) fn set(&mut self, done: u64, note: &str) {
+        self.done = done;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             if !note.is_empty() {
@@ -70,6 +79,14 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+        }
+        let took = self.start.elapsed();
+        if !self.quiet && took >= LONG {
+            let done = match self.done {
+                0 => String::new(),
+                done => format!(": {}", self.show(done)),
+            };
+            eprintln!("{}{done} in {:.1} s", self.what, took.as_secs_f64());
         }
     }
 }
