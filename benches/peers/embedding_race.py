@@ -9,12 +9,18 @@ prompts of like lengths; torch in single precision and in bfloat16 alike, and se
 second are medians of 5 passes over the prompts that benches/benches/embed.rs takes; cosines are to
 sentence-transformers in single precision. recall@10: of the ten prompts nearest to each of 500 by the reference, the
 share that the other's embeddings of prompts and queries find. --ours adds what `embed` has written with --out.
+
+    python benches/peers/embedding_race.py prompts.txt --model DIR --alternate target/release/deps/embed-HASH
+
+takes that bench and ONNX Runtime by turns instead, for a machine whose pace changes, and gives ratios of each round.
 """
 
 import argparse
 import os
 import pathlib
+import re
 import statistics
+import subprocess
 import tempfile
 import threading
 import time
@@ -141,12 +147,31 @@ def report(name, speed, found, reference):
     print(f"| {name} | {speed} | {cosines.mean():.6f} | {cosines.min():.6f} | {recall:.4f} |", flush=True)
 
 
+def alternate(args, texts, tokenizer, engines):
+    """Rounds of ours and of each of the engines, with the batches that suit them best on most machines."""
+    workers = {name: [session(path) for _ in range(CORES)] for name, path in engines}
+    ratios = {name: [] for name in workers}
+    command = [args.alternate, "--prompts", args.prompts, "--count", str(args.count), "--precision", "mixed"]
+    for _ in range(args.rounds):
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        ours = float(re.search(r"([0-9]+) prompts/s", told)[1])
+        print(f"unprompt, mixed precision: {ours:.0f}", flush=True)
+        for name, sessions in workers.items():
+            theirs = rate(len(texts), lambda: by_threads(texts, tokenizer, 8, sessions))
+            ratios[name].append(ours / theirs)
+            print(f"  {name}: {theirs:.0f}, ratio {ours / theirs:.2f}", flush=True)
+    for name, ratios in ratios.items():
+        print(f"{name}: median ratio {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("prompts")
     parser.add_argument("--model", required=True)
     parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--ours", nargs="*", default=[])
+    parser.add_argument("--alternate", help="the program of benches/benches/embed.rs")
+    parser.add_argument("--rounds", type=int, default=5, help="with --alternate")
     args = parser.parse_args()
     texts = pathlib.Path(args.prompts).read_text().splitlines()[: args.count]
     tokenizer = Tokenizer.from_file(str(pathlib.Path(args.model) / "tokenizer.json"))
@@ -155,13 +180,6 @@ def main():
     tokens = sum(len(it.ids) for it in tokenizer.encode_batch(texts))
     print(f"{len(texts)} prompts, {tokens / len(texts):.1f} tokens on average, {CORES} cores")
     print(f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}")
-    whole = SentenceTransformer(args.model, device="cpu")
-    whole.max_seq_length = MAX_TOKENS
-    reference = whole.encode(texts, normalize_embeddings=True)
-    print("| engine | prompts/s | mean cosine | worst cosine | recall@10 |\n| --- | --- | --- | --- | --- |")
-    for path in args.ours:
-        report(path, None, numpy.fromfile(path, dtype="<f4").reshape(-1, 384), reference)
-    report("sentence-transformers", rate(len(texts), lambda: whole.encode(texts)), reference, reference)
     model = AutoModel.from_pretrained(args.model, attn_implementation="eager").eval()
     with tempfile.TemporaryDirectory() as folder:
         single, tensor, channel = (os.path.join(folder, f"{it}.onnx") for it in ["single", "tensor", "channel"])
@@ -169,7 +187,17 @@ def main():
         quantize_dynamic(single, tensor, weight_type=QuantType.QInt8)
         quantize_dynamic(single, channel, weight_type=QuantType.QInt8, per_channel=True)
         engines = [("f32", single), ("int8", tensor), ("int8, a scale a channel", channel)]
-        for name, path in [(f"ONNX Runtime {name}", path) for name, path in engines]:
+        engines = [(f"ONNX Runtime {name}", path) for name, path in engines]
+        if args.alternate:
+            return alternate(args, texts, tokenizer, engines)
+        whole = SentenceTransformer(args.model, device="cpu")
+        whole.max_seq_length = MAX_TOKENS
+        reference = whole.encode(texts, normalize_embeddings=True)
+        print("| engine | prompts/s | mean cosine | worst cosine | recall@10 |\n| --- | --- | --- | --- | --- |")
+        for path in args.ours:
+            report(path, None, numpy.fromfile(path, dtype="<f4").reshape(-1, 384), reference)
+        report("sentence-transformers", rate(len(texts), lambda: whole.encode(texts)), reference, reference)
+        for name, path in engines:
             workers = [session(path) for _ in range(CORES)]
             for size in [8, 32]:
                 call = lambda: by_threads(texts, tokenizer, size, workers)

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64_with_seed};
 use crate::blocks::BlockHasher;
 use crate::error::{Error, Result};
 use crate::storage::{Place, Storage};
-use crate::vector::flat::MAX_ROWS;
+use crate::vector::form::MAX_ROWS;
 
 /// Names within an index.
 pub(crate) const MANIFEST: &str = "MANIFEST";

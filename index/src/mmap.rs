@@ -27,8 +27,8 @@ impl Mmap {
     pub(crate) fn open(path: &Path) -> Result<Mmap> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         // SAFETY: the promise that nobody changes the file is kept by this crate, for its
-        // files are write-once, and by whoever owns the folder; see the head of this module
-        // for what a broken promise leads to.
+        // files are write-once, or mapped while they only grow, and by whoever owns the folder;
+        // see the head of this module for what a broken promise leads to.
         let map = unsafe { memmap2::Mmap::map(&file) };
         map.map(Mmap).map_err(Error::io("map", path))
     }

@@ -88,7 +88,9 @@ fn vectors_that_come_with_prompts_are_taken_and_compared() {
     let (done, index) = build("own", &rows).unwrap();
     assert_eq!((done.embedded, done.stats.prompts), (10, 40));
     let entry = index.find(&PromptId::of(&rows[3].prompt)).unwrap().unwrap();
-    assert_eq!(index.vector(entry).unwrap(), vectors[3]);
+    let taken = index.vector(entry).unwrap();
+    let off = taken.iter().zip(&vectors[3]).map(|(a, b)| (a - b).abs());
+    assert!(off.fold(0.0, f32::max) <= 0.5f32.powi(12), "rounded to f16");
     // As another model would place them.
     for (row, vector) in rows.iter_mut().zip(&vectors) {
         row.vector = Some(vector.iter().rev().copied().collect());

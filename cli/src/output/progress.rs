@@ -25,7 +25,6 @@ pub(crate) struct Progress {
     what: String,
     total: Option<u64>,
     unit: Unit,
-    done: u64,
     start: Instant,
     last_line: Instant,
     quiet: bool,
@@ -41,7 +40,6 @@ impl Progress {
             what: what.to_owned(),
             total,
             unit,
-            done: 0,
             start,
             last_line: start,
             quiet,
@@ -50,7 +48,6 @@ impl Progress {
 
     /// `done` units are done in all; `note` is shown behind.
     pub(crate) fn set(&mut self, done: u64, note: &str) {
-        self.done = done;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             if !note.is_empty() {
@@ -67,6 +64,17 @@ impl Progress {
         }
     }
 
+    /// All of it is done: says how long it took, if that was long.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let took = self.start.elapsed();
+        if !self.quiet && took >= LONG {
+            eprintln!("{}: took {:.1} s", self.what, took.as_secs_f64());
+        }
+    }
+
     fn show(&self, amount: u64) -> String {
         match self.unit {
             Unit::Count => HumanCount(amount).to_string(),
@@ -79,14 +87,6 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
-        }
-        let took = self.start.elapsed();
-        if !self.quiet && took >= LONG {
-            let done = match self.done {
-                0 => String::new(),
-                done => format!(": {}", self.show(done)),
-            };
-            eprintln!("{}{done} in {:.1} s", self.what, took.as_secs_f64());
         }
     }
 }

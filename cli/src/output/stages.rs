@@ -53,10 +53,23 @@ impl Stages {
     }
 
     fn progress(&mut self, what: &'static str, total: u64, unit: Unit) -> &mut Progress {
-        let current = self.current.take().filter(|(current, _)| *current == what);
+        let current = match self.current.take() {
+            Some((current, progress)) if current != what => {
+                progress.finish();
+                None
+            }
+            current => current,
+        };
         let new = || (what, Progress::new(what, Some(total), unit, self.quiet));
         let current = current.unwrap_or_else(new);
         &mut self.current.insert(current).1
+    }
+
+    /// All of it is done.
+    pub(crate) fn finish(self) {
+        if let Some((_, progress)) = self.current {
+            progress.finish();
+        }
     }
 
     /// [`Stages::at`] as the observer of an evaluation.

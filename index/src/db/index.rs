@@ -12,7 +12,7 @@ use crate::id::{EntryId, PromptId};
 use crate::manifest::{MANIFEST, Manifest, SegmentEntry};
 use crate::record::ImageRecord;
 use crate::segment::Segment;
-use crate::vector::flat::MAX_DIM;
+use crate::vector::form::MAX_DIM;
 
 /// An opened index, for reading; any number of threads may share it.
 ///
@@ -101,7 +101,7 @@ impl Index {
         Ok(as_cosine(rows.score(entry.ordinal, query)?.score))
     }
 
-    /// The vector of an entry.
+    /// The vector of an entry, rounded if the index stores it as [`Element::F16`](crate::Element).
     ///
     /// # Errors
     /// [`Error::NoSuchEntry`], [`Error::Corrupt`].

@@ -30,8 +30,10 @@ pub struct BuildOptions {
     pub ef_construction: usize,
     /// Threads to build with; 0 takes every core.
     pub threads: usize,
-    /// What the numbers of vectors are stored as in what is written.
-    pub element: Element,
+    /// What the numbers of vectors are stored as in what is written, those of prompts that move from
+    /// former segments among it. None: as those that are there already, and [`Element::F16`] in a
+    /// new index.
+    pub element: Option<Element>,
 }
 
 impl Default for BuildOptions {
@@ -40,7 +42,7 @@ impl Default for BuildOptions {
             m: 16,
             ef_construction: 200,
             threads: 0,
-            element: Element::default(),
+            element: None,
         }
     }
 }

@@ -20,7 +20,8 @@ use crate::id::PromptId;
 use crate::manifest::{checksum, hex};
 use crate::mmap::Mmap;
 use crate::storage::Place;
-use crate::vector::flat::{Form, Vectors, VectorsWriter};
+use crate::vector::flat::{Vectors, VectorsWriter};
+use crate::vector::form::Form;
 
 /// The folder within an index.
 pub(super) const STAGING: &str = "staging";
@@ -87,7 +88,7 @@ impl Staging {
         fs::create_dir_all(&self.dir).map_err(Error::io("create", &self.dir))?;
         let new = self.dir.join(UNFINISHED);
         ignore_absent(fs::remove_file(&new)).map_err(Error::io("remove", &new))?;
-        let mut writer = VectorsWriter::create(&new, self.dim, Form::STAGED)?;
+        let mut writer = VectorsWriter::create(&new, self.dim, Form::PLAIN)?;
         for row in vectors.chunks_exact(self.dim) {
             writer.push(row)?;
         }
@@ -173,4 +174,31 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
         .map_err(Error::io("list", dir))?;
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vector::element::Element;
+
+    #[test]
+    fn vectors_in_the_form_of_a_segment_are_taken_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, dim) = (Place::from(folder.path()), 64);
+        let (name, digest) = (String::new(), String::new());
+        let encoder = Encoder { name, digest, dim };
+        let empty = Staging::open(&place, &encoder).unwrap();
+        assert_eq!(empty.len(), 0);
+        fs::create_dir_all(&empty.dir).unwrap();
+        let (row, id) = ([0.125; 64], PromptId::of("a"));
+        let new = folder.path().join("new");
+        let form = Form::searched(dim, Element::F32);
+        let mut writer = VectorsWriter::create(&new, dim, form).unwrap();
+        writer.push(&row).unwrap();
+        writer.finish(&[id]).unwrap();
+        let (_, xxh3) = checksum(&new).unwrap();
+        fs::rename(&new, empty.dir.join(format!("000000-{xxh3}"))).unwrap();
+        let staging = Staging::open(&place, &encoder).unwrap();
+        assert_eq!(*staging.get(id).unwrap().unwrap(), row);
+    }
 }

@@ -19,7 +19,7 @@ use crate::record::ImageRecord;
 use crate::segment::{Segment, SegmentWriter, Step, distinct};
 use crate::storage::Place;
 use crate::vector::element::Element;
-use crate::vector::flat::MAX_DIM;
+use crate::vector::form::MAX_DIM;
 use crate::vector::hnsw::build::Parameters;
 use crate::vector::hnsw::layout::MAX_M;
 
@@ -79,7 +79,13 @@ impl Writer {
         Writer::new(transaction, parameters, options.element)
     }
 
-    fn new(transaction: Transaction, parameters: Parameters, element: Element) -> Result<Writer> {
+    fn new(
+        transaction: Transaction,
+        parameters: Parameters,
+        element: Option<Element>,
+    ) -> Result<Writer> {
+        let there = || Some(transaction.index()?.segments.last()?.element());
+        let element = element.or_else(there).unwrap_or_default();
         Ok(Writer {
             segment: None,
             staging: Staging::open(transaction.place(), &transaction.base().encoder)?,
@@ -259,10 +265,10 @@ impl Writer {
     }
 
     /// Whether there are segments that would be written otherwise today.
-    fn has_old_segments(&self) -> bool {
+    fn has_other_segments(&self) -> bool {
         let index = self.transaction.index();
-        let is_old = |segment: &Segment| segment.is_old(self.element);
-        index.is_some_and(|index| index.segments.iter().any(is_old))
+        let other = |segment: &Segment| !segment.is_written_as(self.element);
+        index.is_some_and(|index| index.segments.iter().any(other))
     }
 
     fn segment_at(&self, place: usize) -> Option<&Segment> {
@@ -454,7 +460,7 @@ pub fn compact(
     writer.staging.close();
     match &writer.transaction.base().segments[..] {
         [] => return writer.transaction.unchanged(),
-        [one] if one.deleted.is_none() && !writer.has_old_segments() => {
+        [one] if one.deleted.is_none() && !writer.has_other_segments() => {
             return writer.transaction.unchanged();
         }
         _ => {}

@@ -49,14 +49,13 @@ pub(super) fn dot<const FUSED: bool, T: Copy + Default>(
     sums[0]
 }
 
-/// Nothing is to be done for numbers that are f32 already.
+/// Numbers that are f32 already, for [`dot`].
 #[inline(always)]
 pub(super) fn as_they_are(numbers: &[f32; LANES]) -> [f32; LANES] {
     *numbers
 }
 
-/// What 16 bits stand for, without the instruction for it, and with finite numbers for infinity and
-/// what is no number.
+/// What 16 bits stand for, without the instruction for it.
 #[inline(always)]
 pub(super) fn widened(numbers: &[f16; LANES]) -> [f32; LANES] {
     // A half's exponent counts from -15 and a float's from -127: put in the place of a float's, it
@@ -65,8 +64,27 @@ pub(super) fn widened(numbers: &[f16; LANES]) -> [f32; LANES] {
     numbers.map(|number| {
         let bits = u32::from(number.to_bits());
         let magnitude = f32::from_bits((bits & 0x7fff) << 13) * EXPONENTS;
-        f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
+        // The largest exponent is that of infinity and of what is no number.
+        let special = if magnitude >= 65_536.0 { 0xff << 23 } else { 0 };
+        f32::from_bits(magnitude.to_bits() | special | (bits & 0x8000) << 16)
     })
+}
+
+/// Widens numbers of any count.
+#[inline(always)]
+pub(super) fn widen(
+    numbers: &[f16],
+    wide: &mut [f32],
+    widened: impl Fn(&[f16; LANES]) -> [f32; LANES],
+) {
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
+    let (places, places_of_rest) = wide.as_chunks_mut::<LANES>();
+    for (chunk, place) in chunks.iter().zip(places) {
+        *place = widened(chunk);
+    }
+    let mut last = [f16::ZERO; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    places_of_rest.copy_from_slice(&widened(&last)[..rest.len()]);
 }
 
 /// The dot product of packed numbers of 4 bits with as many of 8 bits (see

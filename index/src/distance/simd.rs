@@ -16,6 +16,7 @@ type Dots = fn(&[i8], &[u8], &[u32], &mut [i32]) -> bool;
 pub(super) struct Kernels {
     pub(super) dot: fn(&[f32], &[f32]) -> f32,
     pub(super) dot_f16: fn(&[f16], &[f32]) -> f32,
+    pub(super) widen: fn(&[f16], &mut [f32]),
     pub(super) dots_u4: Dots,
 }
 
@@ -48,6 +49,7 @@ pub(super) fn kernels() -> Vec<(&'static str, Kernels)> {
     let plain = Kernels {
         dot: |a, b| scalar::dot::<FUSED, f32>(a, b, scalar::as_they_are),
         dot_f16: |a, b| scalar::dot::<FUSED, f16>(a, b, scalar::widened),
+        widen: |numbers, wide| scalar::widen(numbers, wide, scalar::widened),
         dots_u4: |query, table, rows, dots| {
             scalar::dots_u4(query, table, rows, dots, scalar::dot_u4, prefetch)
         },
@@ -69,6 +71,8 @@ macro_rules! compiled_for {
                 // SAFETY: as above.
                 dot_f16: |a, b| unsafe { dot_f16(a, b) },
                 // SAFETY: as above.
+                widen: |numbers, wide| unsafe { widen(numbers, wide) },
+                // SAFETY: as above.
                 dots_u4: |query, table, rows, dots| unsafe { dots_u4(query, table, rows, dots) },
             };
 
@@ -80,6 +84,11 @@ macro_rules! compiled_for {
             #[target_feature(enable = $features)]
             fn dot_f16(a: &[f16], b: &[f32]) -> f32 {
                 scalar::dot::<true, f16>(a, b, |a| $widen(a))
+            }
+
+            #[target_feature(enable = $features)]
+            fn widen(numbers: &[f16], wide: &mut [f32]) {
+                scalar::widen(numbers, wide, |numbers| $widen(numbers));
             }
 
             #[target_feature(enable = $features)]

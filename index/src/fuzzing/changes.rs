@@ -14,7 +14,6 @@ use crate::filter::Filter;
 use crate::id::PromptId;
 use crate::record::ImageRecord;
 use crate::storage::{Disk, Place, Storage};
-use crate::vector::element::Element;
 
 /// Changes of one list, and prompts that there are.
 const CHANGES: usize = 6;
@@ -23,7 +22,7 @@ const OPTIONS: BuildOptions = BuildOptions {
     m: 2,
     ef_construction: 4,
     threads: 1,
-    element: Element::F16,
+    element: None,
 };
 
 /// A disk that forces nothing, for speed.
@@ -56,9 +55,12 @@ fn text(prompt: usize) -> String {
     format!("w{} w{} n{prompt}", prompt % 3, prompt % 5)
 }
 
-fn vector(prompt: usize) -> [f32; 2] {
+/// Enough numbers for codes, and for f16.
+fn vector(prompt: usize) -> [f32; 64] {
     let angle = (prompt / 2) as f32;
-    [angle.cos(), angle.sin()]
+    let mut vector = [0.0; 64];
+    [vector[0], vector[1]] = [angle.cos(), angle.sin()];
+    vector
 }
 
 fn image(number: usize) -> ImageRecord {
@@ -84,7 +86,7 @@ pub fn changes(bytes: &[u8]) {
     let encoder = Encoder {
         name: "fuzz".into(),
         digest: "1".into(),
-        dim: 2,
+        dim: 64,
     };
     let writer = Writer::create(place.clone(), encoder, OPTIONS).expect("a new index");
     commit(writer).expect("an empty commit");

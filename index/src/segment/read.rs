@@ -21,14 +21,15 @@ use crate::manifest::{DeletedEntry, FileEntry, MANIFEST, SegmentEntry, hex, segm
 use crate::mmap::Mmap;
 use crate::record::ImageRecord;
 use crate::vector::element::Element;
-use crate::vector::flat::{Form, Vectors};
+use crate::vector::flat::Vectors;
+use crate::vector::form::Form;
 use crate::vector::hnsw::layout::Graph;
 use crate::vector::hnsw::search::{Pool, Width, check_pair};
 
 /// A filter is answered by comparing with each of its `matches` rows, not by a walk, when
 /// `matches^2 <= EXACT_FACTOR * ef * rows`: a walk looks at some `ef * rows / matches` candidates
 /// until `ef` of them match, each at the price of `EXACT_FACTOR` rows of a scan. Measured on 200 000
-/// sentence embeddings of 384 numbers with `ef` 128 (`benches/benches/graph.rs`): at one row in ten
+/// sentence embeddings of 384 numbers of f32 with `ef` 128 (`benches/benches/graph.rs`): at one row in ten
 /// comparing was 1.1 times as fast, at one in five walking 1.5 times; they meet at one in nine.
 const EXACT_FACTOR: u64 = 20;
 
@@ -168,11 +169,15 @@ impl Segment {
         (0..self.rows() as u32).filter(|&row| self.contains(row))
     }
 
-    /// Whether it would be written otherwise today, by an older version of the format or with
-    /// numbers of another element.
-    pub(crate) fn is_old(&self, element: Element) -> bool {
-        let today = Form::searched(self.vectors.dim(), element);
-        self.given.is_none() || self.vectors.form() != today
+    /// What the numbers of its vectors are stored as.
+    pub(crate) fn element(&self) -> Element {
+        self.vectors.form().element()
+    }
+
+    /// Whether this version of the format would write it so, with numbers of this element.
+    pub(crate) fn is_written_as(&self, element: Element) -> bool {
+        let form = Form::searched(self.vectors.dim(), element);
+        self.given.is_some() && self.vectors.form() == form
     }
 
     /// Whether a prompt was given by itself; of format version 1, whether it has no image.

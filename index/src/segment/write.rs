@@ -18,7 +18,8 @@ use crate::keyword::PromptsWriter;
 use crate::mmap::Mmap;
 use crate::record::ImageRecord;
 use crate::vector::element::Element;
-use crate::vector::flat::{Form, MAX_ROWS, Vectors, VectorsWriter};
+use crate::vector::flat::{Vectors, VectorsWriter};
+use crate::vector::form::{Form, MAX_ROWS};
 use crate::vector::hnsw::build::{Parameters, build};
 
 /// Images written between two chances to stop.

@@ -1,6 +1,7 @@
 //! The file `vectors`: a row of numbers, a prompt id and, where rows are long, the row's code for every
 //! prompt, in the order of their pushing.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::ops::Range;
@@ -8,109 +9,19 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 
-use super::code::{self, Coder, Codes, Scale};
+use super::code::{Coder, Codes};
 use super::element::{Element, Values};
+use super::form::{Coding, Form, HEADER_LEN, ID_LEN, Sections};
 use super::rows::Rows;
+use crate::distance::dot;
 use crate::error::{Error, Result};
 use crate::id::PromptId;
 use crate::mmap::Mmap;
-use crate::wire::{self, HeaderReader, HeaderWriter};
+use crate::wire;
 
-const LABEL: [u8; 8] = *b"unpromtV";
-const VERSION: u32 = 3;
-const HEADER_LEN: usize = 64;
-const ID_LEN: usize = size_of::<PromptId>();
-
-/// Element types of a row.
-const ELEMENTS: [(u16, Element); 2] = [(1, Element::F32), (2, Element::F16)];
-/// Row layouts. Only rows one after the other, without gaps, are written so far.
-const LAYOUT_DENSE: u16 = 1;
-/// There are no codes: rows are short, or not there to be searched.
-const CODES_NONE: u16 = 0;
-/// Codes of one byte a number, as version 1 wrote them; they are passed over.
-const CODES_I8: u16 = 1;
-/// Codes in two halves, as [`code`] has them.
-const CODES_HALVES: u16 = 2;
-
-/// Numbers a vector may have.
-pub(crate) const MAX_DIM: usize = 1 << 16;
-/// Rows a segment may have: the keyword index counts documents in 31 bits.
-pub(crate) const MAX_ROWS: usize = (1 << 31) - 1;
-
-/// How rows are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
-    element: Element,
-    /// How their codes are made.
-    codes: u16,
-}
-
-impl Form {
-    /// To be read again, and not to be searched.
-    pub(crate) const STAGED: Form = Form {
-        element: Element::F32,
-        codes: CODES_NONE,
-    };
-
-    /// To be searched: rows of `dim` numbers of this element, if they are not short.
-    pub(crate) fn searched(dim: usize, element: Element) -> Form {
-        if dim < code::MIN_DIM {
-            return Form::STAGED;
-        }
-        Form {
-            element,
-            codes: CODES_HALVES,
-        }
-    }
-}
-
-/// Where the sections lie.
-struct Sections {
-    rows: Range<usize>,
-    ids: Range<usize>,
-    mean: Range<usize>,
-    upper: Range<usize>,
-    lower: Range<usize>,
-    scales: Range<usize>,
-}
-
-impl Sections {
-    fn new(rows: usize, dim: usize, form: Form) -> Option<Sections> {
-        let half = code::width(dim);
-        // Bytes of the mean, and for each row of what is kept of its code.
-        let (mean, upper, lower, scale) = match form.codes {
-            CODES_NONE => (0, 0, 0, 0),
-            CODES_I8 => (0, dim, 0, size_of::<f32>()),
-            CODES_HALVES => (dim * size_of::<f32>(), half, half, size_of::<Scale>()),
-            _ => return None,
-        };
-        let mut end = HEADER_LEN;
-        let mut section = |count: usize, len: usize| {
-            let start = wire::align_up(end)?;
-            end = start.checked_add(count.checked_mul(len)?)?;
-            Some(start..end)
-        };
-        Some(Sections {
-            rows: section(rows, dim.checked_mul(form.element.size())?)?,
-            ids: section(rows, ID_LEN)?,
-            mean: section(1, mean)?,
-            upper: section(rows, upper)?,
-            lower: section(rows, lower)?,
-            scales: section(rows, scale)?,
-        })
-    }
-}
-
-fn header(rows: usize, dim: usize, form: Form) -> Vec<u8> {
-    let mut header = HeaderWriter::new(LABEL, VERSION);
-    let element = ELEMENTS.iter().find(|(_, it)| *it == form.element);
-    header.u16(element.map_or(0, |(number, _)| *number));
-    header.u16(LAYOUT_DENSE);
-    header.u32(dim as u32);
-    header.u64(rows as u64);
-    header.u16(form.codes);
-    header.finish(HEADER_LEN)
-}
+/// Rounding makes the length of a unit vector less wrong than this. Rows of f16 that are further off
+/// are scaled first, so that what is read is as good a unit vector as what was given.
+const UNIT_OF_F16: f32 = 5e-4;
 
 /// Writes all that follows the rows.
 fn write_sections(
@@ -125,7 +36,7 @@ fn write_sections(
         out.write_all(&id.to_bytes())?;
     }
     out.write_all(wire::padding(size_of_val(ids)))?;
-    if form.codes == CODES_NONE {
+    if form.coding == Coding::None {
         return Ok(());
     }
     let mean = mean(rows, dim);
@@ -133,18 +44,17 @@ fn write_sections(
         out.write_all(&value.to_le_bytes())?;
     }
     out.write_all(wire::padding(size_of_val(mean.as_slice())))?;
-    let coder = Coder::new(&mean);
-    let (mut upper, mut lower) = (Vec::new(), Vec::new());
+    let mut encoder = Coder::new(&mean).encoder();
     // Encoded twice, rather than to keep the lower halves in memory.
-    for row in rows.rows(dim) {
-        coder.encode(&row, &mut upper, &mut lower);
-        out.write_all(&upper)?;
-    }
+    rows.for_each_row(dim, |row| {
+        encoder.encode(row);
+        out.write_all(&encoder.upper)
+    })?;
     let mut scales = Vec::with_capacity(rows.len() / dim);
-    for row in rows.rows(dim) {
-        scales.push(coder.encode(&row, &mut upper, &mut lower));
-        out.write_all(&lower)?;
-    }
+    rows.for_each_row(dim, |row| {
+        scales.push(encoder.encode(row));
+        out.write_all(&encoder.lower)
+    })?;
     for value in scales.as_flattened() {
         out.write_all(&value.to_le_bytes())?;
     }
@@ -154,16 +64,17 @@ fn write_sections(
 /// The mean of all rows, zeros where there are none.
 fn mean(rows: Values<'_>, dim: usize) -> Vec<f32> {
     let mut sums = vec![0.0f64; dim];
-    for row in rows.rows(dim) {
-        for (sum, value) in sums.iter_mut().zip(row.iter()) {
+    let Ok(()) = rows.for_each_row(dim, |row| {
+        for (sum, value) in sums.iter_mut().zip(row) {
             *sum += f64::from(*value);
         }
-    }
+        Ok::<(), Infallible>(())
+    });
     let count = (rows.len() / dim).max(1) as f64;
     sums.iter().map(|sum| (sum / count) as f32).collect()
 }
 
-/// Writes a row as numbers of `element`.
+/// Writes numbers of rows as those of `element`.
 fn write_row(row: &[f32], element: Element, out: &mut impl Write) -> io::Result<()> {
     row.iter().try_for_each(|&value| match element {
         Element::F32 => out.write_all(&value.to_le_bytes()),
@@ -171,7 +82,7 @@ fn write_row(row: &[f32], element: Element, out: &mut impl Write) -> io::Result<
     })
 }
 
-/// A section of rows, if it is there.
+/// The numbers of a section of rows, if it is there.
 fn values<'a>(bytes: &'a [u8], at: &Range<usize>, element: Element) -> Option<Values<'a>> {
     match element {
         Element::F32 => part(bytes, at).map(Values::F32),
@@ -183,7 +94,7 @@ fn values<'a>(bytes: &'a [u8], at: &Range<usize>, element: Element) -> Option<Va
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn file(rows: &[f32], dim: usize, element: Element) -> Vec<u8> {
     let (count, form) = (rows.len() / dim, Form::searched(dim, element));
-    let mut file = header(count, dim, form);
+    let mut file = form.header(count, dim);
     let ids = vec![PromptId::from_bytes([0; ID_LEN]); count];
     // Writing to memory does not fail.
     let _ = write_row(rows, form.element, &mut file);
@@ -221,6 +132,15 @@ impl VectorsWriter {
     /// Adds a row, which must have `dim` numbers.
     pub(crate) fn push(&mut self, row: &[f32]) -> Result<()> {
         debug_assert_eq!(row.len(), self.dim);
+        let length = dot(row, row).sqrt();
+        let unit: Vec<f32>;
+        let row = match self.form.element {
+            Element::F16 if (length - 1.0).abs() > UNIT_OF_F16 => {
+                unit = row.iter().map(|x| x / length).collect();
+                &unit
+            }
+            _ => row,
+        };
         write_row(row, self.form.element, &mut self.file)
             .map_err(Error::io("write", &self.path))?;
         self.rows += 1;
@@ -232,16 +152,18 @@ impl VectorsWriter {
         debug_assert_eq!(ids.len(), self.rows);
         let io = Error::io("write", &self.path);
         self.file.flush().map_err(&io)?;
-        let written = Mmap::open(&self.path)?;
         let len = self.rows * self.dim * self.form.element.size();
-        let place = HEADER_LEN..HEADER_LEN + len;
-        let rows = values(written.as_ref(), &place, self.form.element);
-        let rows = rows.ok_or_else(|| Error::corrupt(&self.path, "length", "it was cut"))?;
+        {
+            let written = Mmap::open(&self.path)?;
+            let place = HEADER_LEN..HEADER_LEN + len;
+            let rows = values(written.as_ref(), &place, self.form.element);
+            let rows = rows.ok_or_else(|| Error::corrupt(&self.path, "length", "it was cut"))?;
+            write_sections(rows, self.dim, self.form, ids, &mut self.file).map_err(&io)?;
+        }
+        let header = self.form.header(self.rows, self.dim);
         let mut write = || {
-            write_sections(rows, self.dim, self.form, ids, &mut self.file)?;
             self.file.rewind()?;
-            self.file
-                .write_all(&header(self.rows, self.dim, self.form))?;
+            self.file.write_all(&header)?;
             self.file.flush()
         };
         write().map_err(io)
@@ -253,54 +175,35 @@ impl VectorsWriter {
 pub(crate) struct Vectors<B> {
     bytes: B,
     path: PathBuf,
-    dim: usize,
-    rows: usize,
     form: Form,
+    rows: usize,
+    dim: usize,
+    sections: Sections,
 }
 
 impl<B: AsRef<[u8]>> Vectors<B> {
-    /// Checks the header, and that the length is what it says.
+    /// Checks the header, that the length is what it says, and that all sections are aligned.
     pub(crate) fn new(bytes: B, path: &Path) -> Result<Vectors<B>> {
-        let damaged = |why: String| Error::corrupt(path, "header", why);
         let all = bytes.as_ref();
-        let mut header = HeaderReader::new(all, HEADER_LEN, LABEL, VERSION, path)?;
-        let (element, layout) = (header.u16(), header.u16());
-        let (dim, rows) = (header.u32() as usize, header.u64());
-        let codes = header.u16();
-        if ![CODES_NONE, CODES_I8, CODES_HALVES].contains(&codes) {
-            return Err(damaged(format!("unknown codes {codes}")));
-        }
-        let known = ELEMENTS.iter().find(|(number, _)| *number == element);
-        let Some(&(_, element)) = known.filter(|_| layout == LAYOUT_DENSE) else {
-            return Err(damaged(format!(
-                "unknown element type {element} or layout {layout}"
-            )));
-        };
-        let form = Form { element, codes };
-        if dim == 0 || dim > MAX_DIM || rows > MAX_ROWS as u64 {
-            return Err(damaged(format!(
-                "{rows} rows of {dim} numbers are out of range"
-            )));
-        }
-        let rows = rows as usize;
-        let sections = Sections::new(rows, dim, form).filter(|it| it.scales.end == all.len());
+        let (form, rows, dim) = Form::read(all, path)?;
+        let sections = Sections::new(form, rows, dim).filter(|it| it.end() == all.len());
         let Some(sections) = sections else {
-            let why = format!(
-                "{rows} rows of {dim} numbers do not make {} bytes",
-                all.len()
-            );
+            let len = all.len();
+            let why = format!("{rows} rows of {dim} numbers do not make {len} bytes");
             return Err(Error::corrupt(path, "length", why));
         };
-        if values(all, &sections.rows, element).is_none() {
+        // Sections start on multiples of more than any number needs.
+        if !all.as_ptr().cast::<f32>().is_aligned() {
             let why = "they are not aligned in memory";
             return Err(Error::corrupt(path, "rows", why));
         }
         Ok(Vectors {
             bytes,
             path: path.to_owned(),
-            dim,
-            rows,
             form,
+            rows,
+            dim,
+            sections,
         })
     }
 
@@ -319,29 +222,21 @@ impl<B: AsRef<[u8]>> Vectors<B> {
         self.dim
     }
 
-    fn sections(&self) -> Option<Sections> {
-        Sections::new(self.rows, self.dim, self.form)
-    }
-
     /// All rows.
     pub(crate) fn rows(&self) -> Rows<'_> {
-        let bytes = self.bytes.as_ref();
-        let sections = self.sections();
-        let values = sections
-            .as_ref()
-            .and_then(|it| values(bytes, &it.rows, self.form.element));
-        let codes = sections.filter(|_| self.form.codes == CODES_HALVES);
-        let codes = codes.and_then(|it| {
+        let (bytes, sections) = (self.bytes.as_ref(), &self.sections);
+        let codes = || {
             Some(Codes {
-                mean: part(bytes, &it.mean)?,
-                upper: part(bytes, &it.upper)?,
-                lower: part(bytes, &it.lower)?,
-                scales: part(bytes, &it.scales)?,
+                mean: part(bytes, &sections.mean)?,
+                upper: part(bytes, &sections.upper)?,
+                lower: part(bytes, &sections.lower)?,
+                scales: part(bytes, &sections.scales)?,
             })
-        });
+        };
+        let values = values(bytes, &sections.rows, self.form.element);
         Rows {
             values: values.unwrap_or(Values::F32(&[])),
-            codes,
+            codes: (self.form.coding == Coding::Halves).then(codes).flatten(),
             dim: self.dim,
             path: &self.path,
         }
@@ -349,13 +244,15 @@ impl<B: AsRef<[u8]>> Vectors<B> {
 
     /// Where in the file a row's numbers stand, and its id.
     pub(crate) fn places(&self, row: u32) -> [Range<usize>; 2] {
-        let (row, len) = (row as usize, self.dim * self.form.element.size());
-        let ids = self.sections().map_or(usize::MAX, |it| it.ids.start);
         let place = |start: usize, len: usize| {
-            let start = start.saturating_add(row.saturating_mul(len));
+            let start = start.saturating_add((row as usize).saturating_mul(len));
             start..start.saturating_add(len)
         };
-        [place(HEADER_LEN, len), place(ids, ID_LEN)]
+        let len = self.dim * self.form.element.size();
+        [
+            place(self.sections.rows.start, len),
+            place(self.sections.ids.start, ID_LEN),
+        ]
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -369,14 +266,8 @@ impl<B: AsRef<[u8]>> Vectors<B> {
 
     /// The prompt id of a row.
     pub(crate) fn id(&self, row: u32) -> Result<PromptId> {
-        self.sections()
-            .filter(|_| (row as usize) < self.rows)
-            .and_then(|it| {
-                self.bytes
-                    .as_ref()
-                    .get(it.ids.start + row as usize * ID_LEN..)
-            })
-            .and_then(|bytes| bytes.first_chunk())
+        let ids: Option<&[[u8; ID_LEN]]> = part(self.bytes.as_ref(), &self.sections.ids);
+        ids.and_then(|ids| ids.get(row as usize))
             .map(|&bytes| PromptId::from_bytes(bytes))
             .ok_or_else(|| Error::corrupt(&self.path, "ids", format!("there is no row {row}")))
     }
@@ -391,8 +282,8 @@ fn part<'a, T: bytemuck::AnyBitPattern>(bytes: &'a [u8], at: &Range<usize>) -> O
 mod tests {
     use std::borrow::Cow;
 
+    use super::super::code::Scale;
     use super::*;
-    use crate::distance::dot;
     use crate::vector::Candidate;
     use crate::vector::rows::{Estimates, Query};
 
@@ -456,11 +347,51 @@ mod tests {
             (found, places[0].len(), vectors.rows().codes.is_some())
         };
         let whole = row.to_vec();
-        assert_eq!(read(Form::STAGED), (whole.clone(), 280, false));
+        assert_eq!(read(Form::PLAIN), (whole.clone(), 280, false));
         let [f32, f16] = [Element::F32, Element::F16].map(|it| read(Form::searched(70, it)));
         assert_eq!(f32, (whole, 280, true));
         let rounded = row.map(|x| f16::from_f32(x).to_f32());
         assert_eq!(f16, (rounded.to_vec(), 140, true));
+    }
+
+    #[test]
+    fn rows_of_f16_are_unit_vectors_and_stay_as_they_are() {
+        let mut row = [0.0; 70];
+        row[..2].fill(0.7078);
+        let ids = [PromptId::of("a")];
+        let read = |row| {
+            let file = written(&[row], &ids, Form::searched(70, Element::F16));
+            open(&file).unwrap().rows().get(0).unwrap().into_owned()
+        };
+        let once = read(row);
+        assert!((dot(&once, &once).sqrt() - 1.0).abs() < UNIT_OF_F16);
+        assert_eq!(read(once.clone().try_into().unwrap()), once);
+    }
+
+    #[test]
+    fn rows_of_version_1_are_walked_by_themselves() {
+        // A byte a number and a step a row after the ids.
+        let row = direction(0.3);
+        let form = Form {
+            element: Element::F32,
+            coding: Coding::I8,
+        };
+        let mut bytes = form.header(1, 70);
+        bytes.extend_from_slice(bytemuck::cast_slice(&row));
+        bytes.extend_from_slice(wire::padding(bytes.len()));
+        bytes.extend_from_slice(&PromptId::of("a").to_bytes());
+        for code in [70, size_of::<f32>()] {
+            bytes.extend_from_slice(wire::padding(bytes.len()));
+            bytes.resize(bytes.len() + code, 1);
+        }
+        let vectors = open(&bytes).unwrap();
+        assert_eq!(vectors.id(0).unwrap(), PromptId::of("a"));
+        let (rows, near) = (vectors.rows(), direction(0.31));
+        let found = rows.estimate(0, &rows.query(&near)).unwrap().score;
+        assert_eq!(found, dot(&row, &near));
+        let own = rows.estimate(0, &rows.query_of(0).unwrap()).unwrap().score;
+        assert!((own - 1.0).abs() < 1e-6);
+        assert_ne!(vectors.form(), Form::searched(70, Element::F32));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Vectors and the search among them: [`flat`] is their file of [`element`]s, [`rows`] compares them with queries,
+//! Vectors and the search among them: [`flat`] is their file, in one [`form`] or another, [`rows`] compares them with queries,
 //! [`hnsw`] walks a graph over them, by their [`code`]s.
 
 pub(crate) mod code;
 pub(crate) mod element;
 pub(crate) mod flat;
+pub(crate) mod form;
 pub(crate) mod hnsw;
 pub(crate) mod rows;
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pub(super) values: Values<'a>,
-    /// None where rows are short, or in a file of version 1.
+    /// None where rows are short, or in an old file.
     pub(super) codes: Option<Codes<'a>>,
     pub(super) dim: usize,
     pub(super) path: &'a Path,

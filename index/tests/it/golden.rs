@@ -248,7 +248,6 @@ fn every_version_opens_and_answers() {
     (1..=NEWEST).for_each(opens_and_answers);
 }
 
-/// Of one segment without deletions, too, which is compact but for its version.
 #[test]
 fn compacting_writes_old_segments_anew() {
     let temporary = tempfile::tempdir().unwrap();

@@ -27,7 +27,7 @@ pub(super) fn run(index: &Path, out: &Path, global: &Global) -> Result<()> {
         progress.set(done as u64, "");
         stop::requested()
     })?;
-    drop(progress);
+    progress.finish();
     say!("{total} prompts written to {}", out.display());
     Ok(())
 }

@@ -179,7 +179,10 @@ fn finish(ingest: Ingest<'_>, global: &Global) -> Result<Ingested> {
         stages.show(event);
         stop::requested()
     });
-    drop(stages);
+    match done {
+        Ok(_) => stages.finish(),
+        Err(_) => drop(stages),
+    }
     if matches!(done, Err(unprompt::Error::Cancelled)) && !global.quiet {
         eprintln!("what has been embedded is kept: the same command goes on where it was");
     }
@@ -250,6 +253,7 @@ impl<'a, 'b> Reading<'a, 'b> {
             }
         }
         std::mem::replace(&mut self.outcome, Ok(()))?;
+        self.progress.finish();
         self.silent.sort_by(|a, b| a.image_name.cmp(&b.image_name));
         self.silent.dedup_by(|a, b| a.image_name == b.image_name);
         self.silent.truncate(args.limit.unwrap_or(usize::MAX));

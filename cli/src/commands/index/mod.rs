@@ -40,7 +40,7 @@ fn compact(index: &std::path::Path, threads: usize, global: &Global) -> Result<(
         stages.writing(phase);
         stop::requested()
     })?;
-    drop(stages);
+    stages.finish();
     let mib = |stats: &Stats| stats.bytes.total as f64 / f64::from(1 << 20);
     say!(
         "{} prompts; segments {} -> {}, {:.1} -> {:.1} MiB",

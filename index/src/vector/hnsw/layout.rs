@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::links::{self, Links, NO_NODE, Neighbours};
 use crate::distance;
 use crate::error::{Error, Result};
-use crate::vector::flat::MAX_ROWS;
+use crate::vector::form::MAX_ROWS;
 use crate::wire::{self, HeaderReader, HeaderWriter};
 
 const LABEL: [u8; 8] = *b"unpromtG";

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use unprompt_index::{
-    BuildOptions, Deletion, Disk, Filter, ImageRecord, Place, PromptId, Storage, Writer, delete,
+    BuildOptions, Deletion, Disk, Element, Filter, ImageRecord, Place, PromptId, Storage, Writer,
+    delete,
 };
 
 use super::within;
-use crate::util::{DIM, clustered, encoder, files};
+use crate::util::{clustered, encoder, files};
 
+/// Enough numbers for codes, and for f16.
+const DIM: usize = 70;
 /// Where the segments end.
 const ENDS: [usize; 3] = [100, 140, 155];
 /// Prompts that there are vectors of: those of the index, those that changes add, those staged.
@@ -54,7 +57,7 @@ pub(super) fn options() -> BuildOptions {
         m: 4,
         ef_construction: 16,
         threads: 1,
-        ..BuildOptions::default()
+        element: Some(Element::F16),
     }
 }
 
@@ -101,7 +104,14 @@ impl Sample {
         let mut first = 0;
         for end in ENDS {
             let mut writer = match first {
-                0 => Writer::create(place(&dir), encoder(DIM), options()).unwrap(),
+                0 => {
+                    let whole = Some(Element::F32);
+                    let options = BuildOptions {
+                        element: whole,
+                        ..options()
+                    };
+                    Writer::create(place(&dir), encoder(DIM), options).unwrap()
+                }
                 _ => Writer::open(place(&dir), options()).unwrap(),
             };
             for i in first..end {
