@@ -14,7 +14,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -31,6 +31,27 @@ impl Mmap {
         // see the head of this module for what a broken promise leads to.
         let map = unsafe { memmap2::Mmap::map(&file) };
         map.map(Mmap).map_err(Error::io("map", path))
+    }
+}
+
+/// What is read of a file to open it, at its start and at its end: a block of those that are checked
+/// as a whole, or two where it ends in the second.
+const READ_TO_OPEN: usize = 1 << 17;
+
+/// Has the system read both ends of files, all at the same time: one after the other, they would take
+/// as many waits for a disk. Files that are not there are found missing by whoever opens them.
+pub(crate) fn read_ends_ahead(paths: impl Iterator<Item = PathBuf>) {
+    for path in paths {
+        let Ok(map) = Mmap::open(&path) else {
+            continue;
+        };
+        // Some systems have no such call.
+        #[cfg(unix)]
+        for start in [0, map.0.len().saturating_sub(READ_TO_OPEN)] {
+            let len = READ_TO_OPEN.min(map.0.len());
+            // It is advice: where it is not taken, opening waits.
+            let _ = map.0.advise_range(memmap2::Advice::WillNeed, start, len);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::id::{EntryId, PromptId};
 use crate::images::Images;
 use crate::keyword::{Part, Prompts};
 use crate::manifest::{DeletedEntry, FileEntry, MANIFEST, SegmentEntry, hex, segment_dir};
-use crate::mmap::Mmap;
+use crate::mmap::{Mmap, read_ends_ahead};
 use crate::record::ImageRecord;
 use crate::vector::element::Element;
 use crate::vector::flat::Vectors;
@@ -87,6 +87,7 @@ impl Segment {
         } = entry;
         let mut listed = listed(&entry.files, &dir.join(MANIFEST))?;
         let dir = segment_dir(dir, entry.number);
+        read_ends_ahead(entry.files.iter().map(|file| dir.join(&file.path)));
         let path = dir.join(VECTORS);
         let vectors = Vectors::new(Mmap::open(&path)?, &path)?;
         if (vectors.len(), vectors.dim()) != (prompts, dim) {
