@@ -73,17 +73,27 @@ def vit_base(folder: Path) -> None:
     save(transformers.ViTForImageClassification(transformers.ViTConfig(num_labels=10)), folder)
 
 
-def swinv2_base(folder: Path) -> None:
-    """microsoft/swinv2-base-patch4-window16-256."""
+def swinv2(folder: Path, dim: int, heads: int) -> None:
+    """A SwinV2 of windows of 16 for images of 256 x 256."""
     config = transformers.Swinv2Config(
         image_size=256,
-        embed_dim=128,
+        embed_dim=dim,
         depths=[2, 2, 18, 2],
-        num_heads=[4, 8, 16, 32],
+        num_heads=[heads, 2 * heads, 4 * heads, 8 * heads],
         window_size=16,
         num_labels=10,
     )
     save(transformers.Swinv2ForImageClassification(config), folder)
+
+
+def swinv2_base(folder: Path) -> None:
+    """microsoft/swinv2-base-patch4-window16-256."""
+    swinv2(folder, 128, 4)
+
+
+def swinv2_large(folder: Path) -> None:
+    """microsoft/swinv2-large-patch4-window12to16-192to256-22kto1k-ft."""
+    swinv2(folder, 192, 6)
 
 
 def blip_base(folder: Path) -> None:
@@ -123,6 +133,7 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "CLIP-ViT-H-14": clip_huge,
     "vit-base-patch16-224": vit_base,
     "swinv2-base-patch4-window16-256": swinv2_base,
+    "swinv2-large-patch4-window12to16-192to256": swinv2_large,
     "blip-image-captioning-base": blip_base,
     "stable-diffusion-v1-5": lambda folder: stable_diffusion(folder, half=False),
     "stable-diffusion-v1-5-fp16": lambda folder: stable_diffusion(folder, half=True),

@@ -3,17 +3,33 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use serde::de::DeserializeOwned;
 
+use crate::device::DeviceChoice;
 use crate::weights::checkpoint::Checkpoint;
 use crate::weights::layout::Layout;
 use crate::weights::tensors;
 
 /// The largest difference that is allowed, over the largest number.
 const TOLERANCE: f64 = 1e-4;
+
+/// Names the device that what is read here is on, and with it the networks that are compared: the CPU unless
+/// it is set.
+const DEVICE: &str = "UNPROMPT_TEST_DEVICE";
+
+/// Where what is compared is computed: one device, since tensors of two that were opened are strangers even if
+/// the processor is the same.
+pub(crate) fn device() -> Device {
+    static OPENED: LazyLock<Device> = LazyLock::new(|| match std::env::var(DEVICE) {
+        Ok(name) => name.parse::<DeviceChoice>().unwrap().open().unwrap(),
+        Err(_) => Device::Cpu,
+    });
+    OPENED.clone()
+}
 
 /// A checkpoint and what the reference makes of it.
 pub(crate) struct Fixture {
@@ -26,7 +42,7 @@ impl Fixture {
     pub(crate) fn open(name: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published");
         let folder = root.join(name);
-        let expected = tensors(&folder.join("expected.safetensors"), &Device::Cpu).unwrap();
+        let expected = tensors(&folder.join("expected.safetensors"), &device()).unwrap();
         Self { folder, expected }
     }
 
@@ -53,7 +69,7 @@ impl Fixture {
             None => (self.folder.clone(), stem),
         };
         let checkpoint = Checkpoint::open(&folder, stem).unwrap();
-        checkpoint.build(layout, &Device::Cpu, build).unwrap()
+        checkpoint.build(layout, &device(), build).unwrap()
     }
 
     /// An input or output of the reference; whole numbers as `f32`.

@@ -11,6 +11,9 @@ use crate::nn::ops;
 /// Scores that are in memory at once: 128 MiB of them.
 const MAX_SCORES: usize = 1 << 25;
 
+/// The same on a graphics processor: 1 GiB.
+const DEVICE_MAX_SCORES: usize = 1 << 28;
+
 /// Multi-head attention (Vaswani et al., 2017, s. 3.2) to itself or to a context.
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
@@ -57,19 +60,17 @@ impl Attention {
         let query = (self.split(&self.to_q.forward(x)?)? * scale)?;
         let key = self.split(&self.to_k.forward(source)?)?;
         let value = self.split(&self.to_v.forward(source)?)?;
-        let key = key.t()?;
         let bias = context.and_then(Context::bias);
-        let attend = |query: &Tensor| -> Result<Tensor> {
-            let mut scores = query.matmul(&key)?;
-            if let Some(bias) = bias {
-                scores = scores.broadcast_add(bias)?;
-            }
-            ops::softmax(&scores)?.matmul(&value)
-        };
+        let attend = |query: &Tensor| ops::attention(query, &key, &value, bias);
         // Every position attends for itself: many are taken in turn, since all scores would fill the memory.
         let (batch, heads, positions, _) = query.dims4()?;
-        let row = batch * heads * key.dim(3)?;
-        let at_once = (MAX_SCORES / row.max(1)).clamp(1, positions.max(1));
+        let row = batch * heads * key.dim(2)?;
+        let most = if x.device().is_cpu() {
+            MAX_SCORES
+        } else {
+            DEVICE_MAX_SCORES
+        };
+        let at_once = (most / row.max(1)).clamp(1, positions.max(1));
         let mixed = if at_once < positions {
             let mixed: Vec<Tensor> = (0..positions)
                 .step_by(at_once)

@@ -7,6 +7,7 @@
 
 mod attention;
 pub mod context;
+pub mod donor;
 mod prompts;
 mod published;
 mod resnet;

@@ -29,6 +29,9 @@ pub(super) struct ClipPrompts {
     pub(super) length: usize,
 }
 
+/// Words that go through the tower together.
+const WORDS_AT_ONCE: usize = 64;
+
 /// Encoded prompts.
 pub(super) enum States {
     Sentences(TokenStates),
@@ -94,6 +97,21 @@ impl ClipPrompts {
     fn states(&self, texts: &[&str], device: &Device) -> Result<Tensor> {
         Ok(self.tower.states(&self.ids(texts, device)?)?)
     }
+
+    /// What begins every text, which is all that no text says, then the mean state of each word's own tokens and
+    /// its end: (words + 1, dim).
+    pub(super) fn words(&self, words: &[String], device: &Device) -> Result<Tensor> {
+        let mut rows = vec![self.states(&[""], device)?.i((0, 0))?];
+        for words in words.chunks(WORDS_AT_ONCE) {
+            let texts: Vec<&str> = words.iter().map(String::as_str).collect();
+            let states = self.states(&texts, device)?;
+            for (place, text) in texts.iter().enumerate() {
+                let tokens = self.tokenizer.encode(text)?.len();
+                rows.push(states.i(place)?.narrow(0, 1, tokens - 1)?.mean(0)?);
+            }
+        }
+        Ok(Tensor::stack(&rows, 0)?)
+    }
 }
 
 impl States {
@@ -118,7 +136,7 @@ impl States {
 mod tests {
     use super::*;
     use crate::diffusion::text_to_image::TextToImage;
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
 
     /// Filled up with the end of a text (Stable Diffusion 1) and with an exclamation mark (2).
     #[test]
@@ -126,21 +144,18 @@ mod tests {
         for name in ["sd1", "sd2"] {
             let fixture = Fixture::open(name);
             let folder = fixture.folder().to_str().unwrap();
-            let model = TextToImage::open(folder, &Device::Cpu).unwrap();
+            let model = TextToImage::open(folder, &device()).unwrap();
             let Prompts::Clip(prompts) = model.prompts() else {
                 panic!("no CLIP");
             };
             let texts = ["a red fox, oil painting", "blurry"];
-            let ids = prompts.ids(&texts, &Device::Cpu).unwrap();
+            let ids = prompts.ids(&texts, &device()).unwrap();
             let expected = fixture.ids("text.input_ids");
             assert_eq!(
                 ids.to_vec2::<u32>().unwrap(),
                 expected.to_vec2::<u32>().unwrap()
             );
-            fixture.compare(
-                "text.states",
-                &prompts.states(&texts, &Device::Cpu).unwrap(),
-            );
+            fixture.compare("text.states", &prompts.states(&texts, &device()).unwrap());
         }
     }
 }

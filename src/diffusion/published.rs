@@ -1,8 +1,10 @@
 //! Stable Diffusion 1 and 2 as diffusers publishes them: a folder with a folder for each part.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
+use candle_nn::VarBuilder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -21,6 +23,15 @@ use crate::weights::layout::Layout;
 
 /// The name of the weights of U-Net and autoencoder.
 const STEM: &str = "diffusion_pytorch_model";
+
+/// The name of the weights of the text encoder.
+const TEXT_STEM: &str = "model";
+
+/// A U-Net of which the way down alone is wanted.
+const WAY_DOWN: Layout = Layout {
+    others: &["up_blocks.", "conv_norm_out.", "conv_out."],
+    ..Layout::SAME
+};
 
 /// The pipeline that is known.
 const PIPELINE: &str = "StableDiffusionPipeline";
@@ -95,19 +106,15 @@ pub(super) fn is_published(index: &Value) -> bool {
 /// # Errors
 /// [`Error::Unsupported`] for other pipelines and settings than are known, else what is wrong with a file.
 pub(super) fn parts(folder: &Path, index: &Value, device: &Device) -> Result<Parts> {
-    let class = index["_class_name"].as_str().unwrap_or_default();
-    if class != PIPELINE {
-        return Err(Error::Unsupported {
-            path: folder.join("model_index.json"),
-            why: format!("a {class} is not known, only a {PIPELINE} is"),
-        });
-    }
-    let (codec, codec_files) = codec(&folder.join("vae"), device)?;
-    let (unet, unet_config, unet_files) = unet(&folder.join("unet"), device)?;
-    let (prompts, text_files) = prompts(folder, unet_config.cross_attention_dim, device)?;
+    check_pipeline(folder, index)?;
+    let codec_config = codec_config(folder)?;
+    let codec = codec(folder, device, |vb| AutoencoderKl::new(&codec_config, &vb))?;
+    let unet_config = unet_config(folder)?;
+    let unet = unet(folder, Layout::SAME, device, |vb| {
+        UNet::new(&unet_config, &vb)
+    })?;
+    let prompts = prompts(folder, unet_config.cross_attention_dim, device)?;
     let (schedule, sampler) = schedule(&folder.join("scheduler/scheduler_config.json"))?;
-    let settings = SETTINGS.map(|file| folder.join(file));
-    let settings: Vec<PathBuf> = settings.into_iter().filter(|it| it.is_file()).collect();
     Ok(Parts {
         codec,
         unet,
@@ -115,29 +122,125 @@ pub(super) fn parts(folder: &Path, index: &Value, device: &Device) -> Result<Par
         schedule,
         sampler,
         prompts: Prompts::Clip(Box::new(prompts)),
-        files: [codec_files, unet_files, text_files, settings].concat(),
+        files: files(folder)?,
     })
 }
 
-fn codec(folder: &Path, device: &Device) -> Result<(AutoencoderKl, Vec<PathBuf>)> {
-    let path = folder.join("config.json");
-    let config: AutoencoderConfig = settings(&path, autoencoder::FIXED)?;
-    let checkpoint = Checkpoint::open(folder, STEM)?;
+/// Refuses other pipelines than the one that is known.
+///
+/// # Errors
+/// [`Error::Unsupported`] for one.
+pub(super) fn check_pipeline(folder: &Path, index: &Value) -> Result<()> {
+    let class = index["_class_name"].as_str().unwrap_or_default();
+    if class == PIPELINE {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        path: folder.join("model_index.json"),
+        why: format!("a {class} is not known, only a {PIPELINE} is"),
+    })
+}
+
+/// All files that decide what a model makes.
+///
+/// # Errors
+/// If the weights of a part are not there.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut all = vec![];
+    for (part, stem) in [("vae", STEM), ("unet", STEM), ("text_encoder", TEXT_STEM)] {
+        all.extend_from_slice(Checkpoint::open(&folder.join(part), stem)?.files());
+    }
+    let settings = SETTINGS.map(|file| folder.join(file));
+    all.extend(settings.into_iter().filter(|it| it.is_file()));
+    Ok(all)
+}
+
+/// The sizes of the codec.
+///
+/// # Errors
+/// [`Error::Unsupported`] if they are not known here, else what is wrong with the file.
+pub(super) fn codec_config(folder: &Path) -> Result<AutoencoderConfig> {
+    settings(&folder.join("vae/config.json"), autoencoder::FIXED)
+}
+
+/// The sizes of the U-Net.
+///
+/// # Errors
+/// As for [`codec_config`].
+pub(super) fn unet_config(folder: &Path) -> Result<UNetConfig> {
+    settings(&folder.join("unet/config.json"), config::FIXED)
+}
+
+/// What `build` makes of all of the codec's tensors.
+fn codec<T>(
+    folder: &Path,
+    device: &Device,
+    build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<T>,
+) -> Result<T> {
+    let checkpoint = Checkpoint::open(&folder.join("vae"), STEM)?;
     let old = checkpoint.has("encoder.mid_block.attentions.0.query.weight");
     let layout = if old {
         autoencoder::OLD_ATTENTION
     } else {
         Layout::SAME
     };
-    let codec = checkpoint.build(layout, device, |vb| AutoencoderKl::new(&config, &vb))?;
-    Ok((codec, checkpoint.files().to_vec()))
+    checkpoint.build(layout, device, build)
 }
 
-fn unet(folder: &Path, device: &Device) -> Result<(UNet, UNetConfig, Vec<PathBuf>)> {
-    let config: UNetConfig = settings(&folder.join("config.json"), config::FIXED)?;
-    let checkpoint = Checkpoint::open(folder, STEM)?;
-    let unet = checkpoint.build(Layout::SAME, device, |vb| UNet::new(&config, &vb))?;
-    Ok((unet, config, checkpoint.files().to_vec()))
+/// What `build` makes of the U-Net's tensors, all of which must be used but for those that the layout leaves out.
+fn unet<T>(
+    folder: &Path,
+    layout: Layout,
+    device: &Device,
+    build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<T>,
+) -> Result<T> {
+    Checkpoint::open(&folder.join("unet"), STEM)?.build(layout, device, build)
+}
+
+/// All tensors of the U-Net.
+///
+/// # Errors
+/// If a file is missing or damaged.
+pub(super) fn unet_tensors(folder: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
+    Checkpoint::open(&folder.join("unet"), STEM)?.tensors(device)
+}
+
+/// The tensors of these names of the U-Net, which must be all of its way down.
+///
+/// # Errors
+/// If one is missing, or one of the way down is not asked for.
+pub(super) fn way_down(
+    folder: &Path,
+    names: &[String],
+    device: &Device,
+) -> Result<HashMap<String, Tensor>> {
+    unet(folder, WAY_DOWN, device, |vb| named(&vb, names))
+}
+
+/// The tensors of these names of the codec, which must be all that it has.
+///
+/// # Errors
+/// As for [`way_down`].
+pub(super) fn codec_tensors(
+    folder: &Path,
+    names: &[String],
+    device: &Device,
+) -> Result<HashMap<String, Tensor>> {
+    codec(folder, device, |vb| named(&vb, names))
+}
+
+fn named(vb: &VarBuilder<'_>, names: &[String]) -> candle_core::Result<HashMap<String, Tensor>> {
+    let tensor = |name: &String| Ok((name.clone(), vb.get_unchecked(name)?));
+    names.iter().map(tensor).collect()
+}
+
+/// What the U-Net is told of no text, then of each word alone: (words + 1, dim).
+///
+/// # Errors
+/// As for [`parts`].
+pub(super) fn word_states(folder: &Path, words: &[String], device: &Device) -> Result<Tensor> {
+    let dim = unet_config(folder)?.cross_attention_dim;
+    prompts(folder, dim, device)?.words(words, device)
 }
 
 /// `special_tokens_map.json` and `tokenizer_config.json`.
@@ -156,7 +259,7 @@ enum Token {
     Settings { content: String },
 }
 
-fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<(ClipPrompts, Vec<PathBuf>)> {
+fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<ClipPrompts> {
     let own = folder.join("text_encoder");
     let path = own.join("config.json");
     let config: ClipTextConfig = settings(&path, &[])?;
@@ -167,7 +270,7 @@ fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<(ClipPrompts, V
         );
         return Err(Error::Unsupported { path, why });
     }
-    let checkpoint = Checkpoint::open(&own, "model")?;
+    let checkpoint = Checkpoint::open(&own, TEXT_STEM)?;
     let tower = checkpoint.build(clip::layout(&checkpoint), device, |vb| {
         ClipTextTower::new(&config, &vb)
     })?;
@@ -188,8 +291,7 @@ fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<(ClipPrompts, V
         Token::Plain(text) | Token::Settings { content: text } => text,
     });
     let length = config.max_position_embeddings;
-    let prompts = ClipPrompts::new(tower, &tokenizer, pad.as_deref(), length)?;
-    Ok((prompts, checkpoint.files().to_vec()))
+    ClipPrompts::new(tower, &tokenizer, pad.as_deref(), length)
 }
 
 /// The class of a scheduler.

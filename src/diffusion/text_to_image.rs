@@ -21,6 +21,7 @@ use super::unet::config::UNetConfig;
 use super::vae::{CodecConfig, LatentCodec};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
+use crate::matmul::Precision;
 use crate::models;
 use crate::random;
 use crate::text::{EncoderIdentity, SentenceEncoder};
@@ -120,11 +121,15 @@ pub struct TextToImage {
     /// All files of a published model.
     published: Vec<PathBuf>,
     device: Device,
+    precision: Precision,
 }
 
 /// Places of latents that go through the network together, of eight of the pocket model's images; more gains
 /// nothing on a CPU.
 const BATCH_PLACES: usize = 8 * 16 * 16;
+
+/// The same on a graphics processor: four images of Stable Diffusion 1.
+const DEVICE_BATCH_PLACES: usize = 4 * 64 * 64;
 
 /// Places a side of the largest latents.
 const MAX_SAMPLE: usize = 1024;
@@ -150,6 +155,7 @@ impl TextToImage {
                 usual: GenerateOptions::stable_diffusion(parts.sampler),
                 published: parts.files,
                 device: device.clone(),
+                precision: Precision::Full,
             }
         } else {
             Self::own(bundle, index, device)?
@@ -191,7 +197,19 @@ impl TextToImage {
             published: vec![],
             bundle,
             device: device.clone(),
+            precision: Precision::Full,
         })
+    }
+
+    /// The same, whose products are of this precision on a graphics processor. On the CPU they stay single, so that
+    /// an order means one image wherever it is made.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        let precision = if self.device.is_cpu() {
+            Precision::Full
+        } else {
+            precision
+        };
+        Self { precision, ..self }
     }
 
     #[cfg(test)]
@@ -279,9 +297,8 @@ impl TextToImage {
             .chunk_by(|&a, &b| orders[a].way() == orders[b].way())
             .flat_map(|same| same.chunks(self.images_at_once()))
             .collect();
-        let made: Vec<Vec<RgbImage>> = batches
-            .into_par_iter()
-            .map(|batch| {
+        let make = |batch: &[usize]| {
+            self.precision.within(|| {
                 let context = |states: &States| states.context(batch, &self.device);
                 let batch_orders: Vec<&Order> = batch.iter().map(|&place| &orders[place]).collect();
                 let conditional = context(&conditional)?;
@@ -299,7 +316,13 @@ impl TextToImage {
                     Err(Error::NoPicture)
                 }
             })
-            .collect::<Result<_>>()?;
+        };
+        // A graphics processor has all its cores for one batch, and not the memory for one from each thread.
+        let made: Vec<Vec<RgbImage>> = if self.device.is_cpu() {
+            batches.into_par_iter().map(make).collect::<Result<_>>()?
+        } else {
+            batches.into_iter().map(make).collect::<Result<_>>()?
+        };
         let mut images: Vec<(usize, RgbImage)> =
             places.into_iter().zip(made.into_iter().flatten()).collect();
         images.sort_by_key(|&(place, _)| place);
@@ -308,7 +331,12 @@ impl TextToImage {
 
     /// Images that go through the network together.
     fn images_at_once(&self) -> usize {
-        (BATCH_PLACES / self.unet_config.sample_size.pow(2)).max(1)
+        let places = if self.device.is_cpu() {
+            BATCH_PLACES
+        } else {
+            DEVICE_BATCH_PLACES
+        };
+        (places / self.unet_config.sample_size.pow(2)).max(1)
     }
 
     /// Clean latents of orders of one way.
@@ -396,7 +424,7 @@ pub fn to_images(pixels: &Tensor) -> candle_core::Result<Vec<RgbImage>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
 
     /// Whole pipelines of diffusers, from prompt to image, by every sampler.
     #[test]
@@ -407,12 +435,12 @@ mod tests {
         ] {
             let fixture = Fixture::open(name);
             let folder = fixture.folder().to_str().unwrap();
-            let model = TextToImage::open(folder, &Device::Cpu).unwrap();
+            let model = TextToImage::open(folder, &device()).unwrap();
             assert_eq!(model.sentence_encoder(), None);
             let texts = ["a red fox, oil painting", "blurry"];
-            let states = model.prompts.states(&texts, None, &Device::Cpu).unwrap();
-            let told = |place| states.context(&[place], &Device::Cpu).unwrap();
-            let guidance = Tensor::new(&[[[[7.5f32]]]], &Device::Cpu).unwrap();
+            let states = model.prompts.states(&texts, None, &device()).unwrap();
+            let told = |place| states.context(&[place], &device()).unwrap();
+            let guidance = Tensor::new(&[[[[7.5f32]]]], &device()).unwrap();
             for reference in reference {
                 let kind = match *reference {
                     "ddim" => SamplerKind::Ddim,

@@ -9,9 +9,10 @@ use fast_image_resize::pixels::F32x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use image::imageops;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Size and normalisation, under the keys of published `preprocessor_config.json` files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,7 +136,8 @@ impl Preprocess {
         }
         let plane = self.size * self.size;
         let mut values = vec![0f32; images.len() * 3 * plane];
-        for (image, out) in images.iter().zip(values.chunks_exact_mut(3 * plane)) {
+        let planes = values.par_chunks_exact_mut(3 * plane);
+        images.par_iter().zip(planes).try_for_each(|(image, out)| {
             for (i, pixel) in self.square(image)?.pixels().enumerate() {
                 for channel in 0..3 {
                     let value = f32::from(pixel.0[channel]) / 255.0;
@@ -143,7 +145,8 @@ impl Preprocess {
                         (value - self.image_mean[channel]) / self.image_std[channel];
                 }
             }
-        }
+            Ok::<_, Error>(())
+        })?;
         Ok(Tensor::from_vec(
             values,
             (images.len(), 3, self.size, self.size),
@@ -296,7 +299,7 @@ mod tests {
     use super::*;
     use crate::image::decode;
     use crate::image::published::{open_clip_preprocess, preprocess, timm_preprocess};
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
 
     #[test]
     fn pixels_are_the_references_to_a_grey_level() {
@@ -316,7 +319,7 @@ mod tests {
             };
             let bytes = std::fs::read(fixture.folder().join(format!("{image}.png"))).unwrap();
             let image = decode::decode(&bytes).unwrap();
-            let found = preprocess.batch(&[image], &Device::Cpu).unwrap();
+            let found = preprocess.batch(&[image], &device()).unwrap();
             let difference = found.broadcast_sub(&fixture.tensor(&name)).unwrap();
             let worst = difference
                 .abs()

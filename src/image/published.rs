@@ -373,7 +373,7 @@ pub fn preprocess(path: &Path) -> Result<Preprocess> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
 
     /// open_clip's layout, with both activations and both classes of its models, and several files.
     #[test]
@@ -382,7 +382,7 @@ mod tests {
             let fixture = Fixture::open(name);
             let published = PublishedEncoder::open(fixture.folder()).unwrap();
             let encoder = published
-                .build(&Device::Cpu, |vb| published.config.build(vb))
+                .build(&device(), |vb| published.config.build(vb))
                 .unwrap();
             let pixels = fixture.tensor("pixels");
             fixture.compare("image_embeds", &encoder.forward(&pixels).unwrap());

@@ -12,8 +12,8 @@ thread_local! {
     static OF_THREAD: Cell<Precision> = const { Cell::new(Precision::Full) };
 }
 
-/// How precise products of matrices are. Weights, sums and all else are `f32` either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// How precise products of matrices are, the slowest first. Weights, sums and all else are `f32` either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
     /// Factors as they are.
     #[default]
@@ -27,13 +27,13 @@ impl Precision {
     /// Every precision.
     pub const ALL: [Self; 2] = [Self::Full, Self::Mixed];
 
-    /// The fastest on a device: mixed on a processor that has instructions for it.
+    /// The fastest on a device: mixed on a processor that has instructions for it, and on graphics processors.
     pub fn fastest(device: &Device) -> Self {
-        if device.is_cpu() && mixed::is_fast() {
-            Self::Mixed
-        } else {
-            Self::Full
-        }
+        let fast = match device {
+            Device::Cpu => mixed::is_fast(),
+            other => other.supports_bf16(),
+        };
+        if fast { Self::Mixed } else { Self::Full }
     }
 
     /// Its name on the command line and in files.
@@ -45,7 +45,7 @@ impl Precision {
     }
 
     /// What the thread's products are at the moment.
-    pub(super) fn of_thread() -> Self {
+    pub(crate) fn of_thread() -> Self {
         OF_THREAD.get()
     }
 

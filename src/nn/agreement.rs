@@ -1,15 +1,17 @@
 //! Fused operations against the same function composed of candle's own, in tests.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::parity::device;
 
 /// A variable of uniform values in [-2, 2).
 pub(crate) fn random(shape: &[usize], seed: u64) -> Var {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let count = shape.iter().product();
     let values: Vec<f32> = (0..count).map(|_| rng.random_range(-2.0..2.0)).collect();
-    Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
+    Var::from_tensor(&Tensor::from_vec(values, shape, &device()).unwrap()).unwrap()
 }
 
 fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {

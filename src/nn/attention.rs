@@ -61,12 +61,8 @@ impl Attention {
         let query = (self.split(&self.query.forward(x)?)? * scale)?;
         let key = self.split(&self.key.forward(source)?)?;
         let value = self.split(&self.value.forward(source)?)?;
-        let mut scores = query.matmul(&key.t()?)?;
-        if let Some(bias) = bias {
-            scores = scores.broadcast_add(bias)?;
-        }
-        let weights = ops::softmax(&scores)?;
-        let mixed = weights.matmul(&value)?.transpose(1, 2)?.contiguous()?;
+        let mixed = ops::attention(&query, &key, &value, bias)?;
+        let mixed = mixed.transpose(1, 2)?.contiguous()?;
         self.output.forward(&mixed.reshape(x.shape())?)
     }
 

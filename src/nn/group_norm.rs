@@ -6,6 +6,7 @@ use candle_nn::{Init, Module, VarBuilder};
 
 use super::ops::{same_length, values};
 use super::pointwise::{Curve, Silu};
+use super::with_gradient::made_again;
 use crate::numeric::vectorised;
 
 /// Normalises groups of channels over all positions of an image, then scales (`weight`) and shifts
@@ -60,17 +61,10 @@ impl Module for GroupNorm {
             let norm = Norm(self.settings);
             return x.contiguous()?.apply_op3(&self.weight, &self.bias, norm);
         }
-        let (batch, channels) = (x.dim(0)?, x.dim(D::Minus1)?);
-        let Settings { groups, eps, silu } = self.settings;
-        let grouped = x.reshape((batch, (), groups, channels / groups))?;
-        let centred = grouped.broadcast_sub(&mean(&grouped)?)?;
-        let deviation = (mean(&centred.sqr()?)? + f64::from(eps))?.sqrt()?;
-        let y = centred
-            .broadcast_div(&deviation)?
-            .reshape(x.shape())?
-            .broadcast_mul(&self.weight)?
-            .broadcast_add(&self.bias)?;
-        if silu { y.silu() } else { Ok(y) }
+        let settings = self.settings;
+        made_again(&[x, &self.weight, &self.bias], move |it| {
+            settings.composed(it[0], it[1], it[2])
+        })
     }
 }
 
@@ -90,6 +84,20 @@ struct Moments {
 }
 
 impl Settings {
+    /// The layer composed of candle's operations, for other devices and types.
+    fn composed(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let (batch, channels) = (x.dim(0)?, x.dim(D::Minus1)?);
+        let grouped = x.reshape((batch, (), self.groups, channels / self.groups))?;
+        let centred = grouped.broadcast_sub(&mean(&grouped)?)?;
+        let deviation = (mean(&centred.sqr()?)? + f64::from(self.eps))?.sqrt()?;
+        let y = centred
+            .broadcast_div(&deviation)?
+            .reshape(x.shape())?
+            .broadcast_mul(weight)?
+            .broadcast_add(bias)?;
+        if self.silu { y.silu() } else { Ok(y) }
+    }
+
     /// Of one image, (positions, channels).
     #[inline(always)]
     fn moments(self, x: &[f32], channels: usize) -> Moments {
@@ -307,21 +315,26 @@ mod tests {
     #[test]
     fn value_and_gradients_are_those_of_candles_group_norm() {
         for (groups, silu) in [(1, false), (4, false), (4, true), (12, true)] {
+            let vars = [
+                random(&[2, 5, 3, 12], 1),
+                random(&[12], 2),
+                random(&[12], 3),
+            ];
+            let candles = |v: &[Var]| {
+                let x = v[0].permute((0, 3, 1, 2))?;
+                let (weight, bias) = (v[1].as_tensor().clone(), v[2].as_tensor().clone());
+                let y = candle_nn::GroupNorm::new(weight, bias, 12, groups, 1e-5)?
+                    .forward(&x)?
+                    .permute((0, 2, 3, 1))?;
+                if silu { y.silu() } else { Ok(y) }
+            };
+            let settings = layer(&vars, groups, silu).settings;
+            let on_devices = move |it: &[&Tensor]| settings.composed(it[0], it[1], it[2]);
+            agrees(&vars, |v| layer(v, groups, silu).forward(&v[0]), candles);
             agrees(
-                &[
-                    random(&[2, 5, 3, 12], 1),
-                    random(&[12], 2),
-                    random(&[12], 3),
-                ],
-                |v| layer(v, groups, silu).forward(&v[0]),
-                |v| {
-                    let x = v[0].permute((0, 3, 1, 2))?;
-                    let (weight, bias) = (v[1].as_tensor().clone(), v[2].as_tensor().clone());
-                    let y = candle_nn::GroupNorm::new(weight, bias, 12, groups, 1e-5)?
-                        .forward(&x)?
-                        .permute((0, 2, 3, 1))?;
-                    if silu { y.silu() } else { Ok(y) }
-                },
+                &vars,
+                |v| made_again(&[&v[0], &v[1], &v[2]], on_devices),
+                candles,
             );
         }
     }

@@ -7,6 +7,7 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor,
 };
 
+use super::on_device;
 use crate::numeric::{self, vectorised};
 
 /// Softmax over the last dimension. In (.., n), out the same, rows that sum to 1.
@@ -17,8 +18,30 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     if fused(x) {
         x.contiguous()?.apply_op1(Softmax)
     } else {
-        candle_nn::ops::softmax(x, D::Minus1)
+        on_device::softmax(x)
     }
+}
+
+/// Attention of heads (Vaswani et al., 2017, s. 3.2): the softmax of `query key^T + bias`, times `value`. In (.., tokens,
+/// length), (.., source tokens, length) and (.., source tokens, width), out (.., tokens, width); what is added to the
+/// scores broadcasts over (.., tokens, source tokens), and no gradient reaches it.
+///
+/// # Errors
+/// If the shapes disagree.
+pub fn attention(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    if !fused(query) {
+        return on_device::attention(query, key, value, bias);
+    }
+    let mut scores = query.matmul(&key.t()?)?;
+    if let Some(bias) = bias {
+        scores = scores.broadcast_add(bias)?;
+    }
+    softmax(&scores)?.matmul(value)
 }
 
 /// Layer normalisation over the last dimension (Ba et al., 2016), then scale and shift.
@@ -31,7 +54,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
         x.contiguous()?
             .apply_op3(weight, bias, LayerNorm { eps: eps as f32 })
     } else {
-        candle_nn::ops::layer_norm_slow(x, weight, bias, eps as f32)
+        on_device::layer_norm(x, weight, bias, eps)
     }
 }
 
@@ -60,7 +83,7 @@ pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         return x.contiguous()?.apply_op2(&bias.contiguous()?, AddBias);
     }
     if bias.rank() < 2 {
-        return x.broadcast_add(bias);
+        return on_device::add_bias(x, bias);
     }
     let (batch, n) = bias.dims2()?;
     x.reshape((batch, (), n))?

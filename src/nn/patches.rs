@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 
 use super::ops;
+use super::product::product;
 
 /// A convolution whose stride is its size, as the matrix product that it is.
 #[derive(Clone, Debug)]
@@ -66,7 +67,7 @@ impl Module for PatchEmbedding {
             .reshape(&[batch, 3, grid, patch, grid, patch])?
             .permute([0, 2, 4, 1, 3, 5])?
             .reshape((batch * grid * grid, length))?;
-        let mut embedded = patches.matmul(&self.weight.reshape((dim, length))?.t()?)?;
+        let mut embedded = product(&patches, &self.weight.reshape((dim, length))?.t()?)?;
         if let Some(bias) = &self.bias {
             embedded = ops::add_bias(&embedded, bias)?;
         }

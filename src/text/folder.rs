@@ -390,7 +390,7 @@ mod tests {
     use candle_core::Tensor;
 
     use super::*;
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
     use crate::text::{SentenceEncoder, pool};
 
     #[test]
@@ -398,12 +398,12 @@ mod tests {
         for name in ["bert-sentence", "bert-sentence-cls", "mpnet-sentence"] {
             let fixture = Fixture::open(name);
             let encoder =
-                SentenceEncoder::open(fixture.folder(), &Device::Cpu, Precision::Full).unwrap();
+                SentenceEncoder::open(fixture.folder(), &device(), Precision::Full).unwrap();
             assert_eq!(encoder.identity().name, name);
             let texts: Vec<String> = fixture.json("texts.json");
             let found = encoder.embed(&texts).unwrap();
             let shape = (texts.len(), found.dim());
-            let found = Tensor::from_vec(found.into_vec(), shape, &Device::Cpu).unwrap();
+            let found = Tensor::from_vec(found.into_vec(), shape, &device()).unwrap();
             fixture.compare_with("embeddings", &found, |it| pool::unit_rows(it).unwrap());
         }
     }

@@ -12,7 +12,7 @@ use crate::nn::mlp::Activation;
 
 /// A network, loaded.
 pub(super) enum Network {
-    /// BERT and MPNet on the CPU, which packs texts of any lengths.
+    /// BERT on the CPU, and MPNet wherever all else runs: texts of any lengths are packed.
     Packed(Box<Bert>),
     /// BERT on other devices, with a mask where texts are padded.
     Padded(Box<BertModel>),
@@ -21,10 +21,11 @@ pub(super) enum Network {
 }
 
 impl Network {
-    /// Reads a BERT or, on the CPU alone, an MPNet. On the CPU its products are of this precision.
+    /// Reads a BERT or an MPNet, which runs on the CPU whatever the device. On the CPU its products are of this
+    /// precision.
     ///
     /// # Errors
-    /// If a weight is missing or of another shape, or the device is not one for it.
+    /// If a weight is missing or of another shape.
     pub(super) fn bert(
         config: &BertConfig,
         vb: VarBuilder<'_>,
@@ -40,7 +41,9 @@ impl Network {
             return Ok(Self::Packed(Box::new(Bert::load(&vb, config, precision)?)));
         }
         if config.model_type != Kind::Bert {
-            candle_core::bail!("sentence encoders of MPNet kind run on the CPU: --device cpu");
+            let precision = precision.min(Precision::fastest(&Device::Cpu));
+            let vb = vb.set_device(Device::Cpu);
+            return Ok(Self::Packed(Box::new(Bert::load(&vb, config, precision)?)));
         }
         Ok(Self::Padded(Box::new(BertModel::load(
             vb,

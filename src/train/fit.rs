@@ -174,7 +174,7 @@ impl<'a> Fit<'a> {
         let workers = if device.is_cpu() {
             Workers::new(options.threads.clamp(1, options.batch_size))?
         } else {
-            Workers::new(1)?
+            Workers::for_device(options.threads.max(1))?
         };
         let names = vars.iter().map(|(name, _)| name.clone()).collect();
         let average = options
@@ -254,8 +254,11 @@ impl<'a> Fit<'a> {
             let place = state.step - epochs[epoch].start;
             let batch = &order[place * self.options.batch_size..][..self.options.batch_size];
             let learning_rate = schedule.rate(state.step);
+            let following = order[place * self.options.batch_size..]
+                .chunks_exact(self.options.batch_size)
+                .nth(1);
             let parts = self
-                .step(batch, epoch, state.step, learning_rate)?
+                .step_and_prepare(batch, following, epoch, state.step, learning_rate)?
                 .ok_or(Error::Diverged { step: state.step })?;
             meter.add(&parts);
             state.step += 1;
@@ -383,7 +386,8 @@ impl<'a> Fit<'a> {
         let all: Vec<usize> = (0..self.task.validation_len()).collect();
         self.averaged(|| {
             let mut sums = vec![];
-            for batch in all.chunks(self.options.batch_size) {
+            let piece = self.options.batch_size.div_ceil(self.options.accumulate);
+            for batch in all.chunks(piece) {
                 let (parts, _) = self
                     .workers
                     .share(batch, |part, _| Ok((self.task.validate(part)?.parts, ())))?;
@@ -419,6 +423,28 @@ impl<'a> Fit<'a> {
         rng.set_stream(epoch as u64 + 1);
         order.shuffle(&mut rng);
         order
+    }
+
+    /// A step, and meanwhile, where a device leaves the CPU time for it, what the following one will read.
+    fn step_and_prepare(
+        &mut self,
+        batch: &[usize],
+        following: Option<&[usize]>,
+        epoch: usize,
+        step: usize,
+        learning_rate: f64,
+    ) -> Result<Option<Vec<f64>>> {
+        let Some(following) = following.filter(|_| !self.device.is_cpu()) else {
+            return self.step(batch, epoch, step, learning_rate);
+        };
+        let task = self.task;
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| task.prepare(following, epoch));
+            let done = self.step(batch, epoch, step, learning_rate);
+            let read = reading.join();
+            read.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            done
+        })
     }
 
     /// One step; `None` if the gradient is not finite, and nothing is changed then.

@@ -1,8 +1,12 @@
 //! What frozen variables make of images that stay the same, made once and kept.
 
-use std::sync::OnceLock;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use candle_core::{Device, Tensor};
+use image::RgbImage;
+use rayon::prelude::*;
 
 use super::room::Room;
 use super::set::TrainingSet;
@@ -26,6 +30,8 @@ pub(super) struct Given<'a> {
     /// Of what is given of one image.
     shape: OnceLock<Vec<usize>>,
     room: Room,
+    /// Images that were read ahead, by number and epoch.
+    ahead: Mutex<HashMap<(usize, usize), RgbImage>>,
 }
 
 impl<'a> Given<'a> {
@@ -46,6 +52,7 @@ impl<'a> Given<'a> {
             shape: OnceLock::new(),
             kept: (0..count).map(|_| OnceLock::new()).collect(),
             room: Room::new(KEPT_BYTES),
+            ahead: Mutex::default(),
         }
     }
 
@@ -84,12 +91,38 @@ impl<'a> Given<'a> {
         Ok(row)
     }
 
+    /// Reads the images of a batch that [`batch`](Self::batch) will ask for.
+    pub(super) fn prepare(&self, batch: &[usize], epoch: usize) -> Result<()> {
+        let kept = |index: usize| self.kept.get(index).is_some_and(|it| it.get().is_some());
+        let wanted: Vec<usize> = batch.iter().copied().filter(|&it| !kept(it)).collect();
+        let images = self.read(&wanted, epoch)?;
+        let numbers = wanted.into_iter().map(|index| (index, epoch));
+        self.ahead().extend(numbers.zip(images));
+        Ok(())
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, HashMap<(usize, usize), RgbImage>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Images by number, on all threads of the pool that this is called in.
+    fn read(&self, batch: &[usize], epoch: usize) -> Result<Vec<RgbImage>> {
+        let image = |&index: &usize| {
+            if let Some(image) = self.ahead().remove(&(index, epoch)) {
+                return Ok(image);
+            }
+            let image = self.set.image(index, epoch)?;
+            Ok(match self.preprocess.resized(&image)? {
+                Cow::Owned(resized) => resized,
+                Cow::Borrowed(_) => image,
+            })
+        };
+        batch.par_iter().map(image).collect()
+    }
+
     /// In full precision, as it is made when images are answered.
     fn make(&self, batch: &[usize], epoch: usize) -> Result<Tensor> {
-        let images = batch
-            .iter()
-            .map(|&index| self.set.image(index, epoch))
-            .collect::<Result<Vec<_>>>()?;
+        let images = self.read(batch, epoch)?;
         let pixels = self.preprocess.batch(&images, self.device)?;
         Precision::Full.within(|| Ok(self.network.given(&pixels)?))
     }
@@ -99,7 +132,7 @@ impl<'a> Given<'a> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use image::{Rgb, RgbImage};
+    use image::Rgb;
 
     use super::*;
     use crate::image::clip::{ClipConfig, ClipVisionConfig};

@@ -28,10 +28,14 @@ pub(super) fn combine(parts: &[(f64, Vec<Tensor>)]) -> Result<Vec<Tensor>> {
 
 /// The joint length of all gradients.
 pub(super) fn norm(gradients: &[Tensor]) -> Result<f64> {
-    let squares: Vec<f64> = gradients
+    let squares: Vec<Tensor> = gradients
         .par_iter()
-        .map(|gradient| Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?)))
+        .map(|gradient| Ok(gradient.sqr()?.sum_all()?))
         .collect::<Result<_>>()?;
-    // Summed in order, so that runs of equal seeds are equal.
-    Ok(squares.iter().sum::<f64>().sqrt())
+    if squares.is_empty() {
+        return Ok(0.0);
+    }
+    // Read at once, since a device is waited for at every reading; summed in order, so that runs of equal seeds are equal.
+    let squares: Vec<f32> = Tensor::stack(&squares, 0)?.to_vec1()?;
+    Ok(squares.into_iter().map(f64::from).sum::<f64>().sqrt())
 }

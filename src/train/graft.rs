@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
@@ -11,14 +11,23 @@ use serde::Serialize;
 use super::checkpoint::{write_atomically, write_tensors};
 use super::out;
 use super::provenance::{self, Origin};
-use super::start::encoder_half;
 use crate::bundle::Bundle;
+use crate::diffusion::donor::{Donor, encoder_half};
 use crate::diffusion::text_to_image::files as diffusion_files;
 use crate::error::{Error, Result};
 use crate::predictor::files;
 
 /// Where the white box keeps the U-Net's way down.
 const PREFIX: &str = "encoder.unet.";
+
+/// Where a file of a folder is, whose own folder is made.
+fn placed(folder: &Path, file: &str) -> Result<PathBuf> {
+    let path = folder.join(file);
+    if let Some(own) = path.parent() {
+        fs::create_dir_all(own).map_err(Error::io("create", own))?;
+    }
+    Ok(path)
+}
 
 /// `provenance.json`: where weights come from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,9 +65,9 @@ impl GraftRecipe {
     pub fn run(&self) -> Result<usize> {
         let out = &self.folder;
         let device = Device::Cpu;
-        let bundle = Bundle::open(&self.model, diffusion_files::UNET_CONFIG)?;
+        let donor = Donor::open(&self.model)?;
         let white_box = Bundle::open(&self.encoder, files::CONFIG)?;
-        let mut unet = bundle.tensors(diffusion_files::UNET_WEIGHTS, &device)?;
+        let mut unet = donor.whole_unet(&device)?;
         let learnt: HashMap<String, Tensor> = white_box
             .tensors(files::WEIGHTS, &device)?
             .into_iter()
@@ -85,28 +94,18 @@ impl GraftRecipe {
             .into_iter()
             .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)))
             .collect::<Result<HashMap<_, _>>>()?;
-        for part in ["vae", "unet", "scheduler"] {
-            let folder = out.join(part);
-            fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        }
         let metadata = HashMap::from([("command".to_owned(), self.command.clone())]);
-        write_tensors(&out.join(diffusion_files::UNET_WEIGHTS), &halves, metadata)?;
-        for file in [
-            diffusion_files::VAE_CONFIG,
-            diffusion_files::VAE_WEIGHTS,
-            diffusion_files::SCHEDULER_CONFIG,
-            diffusion_files::INDEX,
-            // Last: a folder without it is no model.
-            diffusion_files::UNET_CONFIG,
-        ] {
-            if bundle.has(file) {
-                write_atomically(&out.join(file), &bundle.bytes(file)?)?;
-            }
+        write_tensors(
+            &placed(out, diffusion_files::UNET_WEIGHTS)?,
+            &halves,
+            metadata,
+        )?;
+        for file in donor.files_beside_unet()? {
+            write_atomically(&placed(out, &file)?, &donor.bytes(&file)?)?;
         }
-        let weights = [diffusion_files::VAE_WEIGHTS, diffusion_files::UNET_WEIGHTS];
         let provenance = Provenance {
             origin: Origin::new(&self.command, &self.commit),
-            model_sha256: bundle.digest(&weights)?,
+            model_sha256: donor.digest()?,
             encoder_sha256: white_box.digest(&[files::WEIGHTS])?,
             share: self.share,
         };

@@ -115,6 +115,10 @@ impl Task for JointTask<'_> {
         parts
     }
 
+    fn prepare(&self, batch: &[usize], epoch: usize) -> Result<()> {
+        self.training.prepare(batch, epoch)
+    }
+
     fn loss(&self, batch: &[usize], draw: &mut Draw) -> Result<Loss> {
         self.loss_on(&self.training, batch, draw.epoch)
     }

@@ -55,6 +55,13 @@ impl Parameters {
             .collect()
     }
 
+    /// The names of all variables below `prefix`, without it.
+    pub fn below(&self, prefix: &str) -> Vec<String> {
+        let vars = self.vars.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = |name: &String| Some(name.strip_prefix(prefix)?.to_owned());
+        vars.keys().filter_map(own).collect()
+    }
+
     /// Sets all variables whose names begin with `prefix` to `tensors`, whose names lack it.
     ///
     /// # Errors

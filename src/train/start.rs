@@ -7,7 +7,6 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use serde_json::Value;
 
 use super::checkpoint::write_tensors;
 use super::contrast::ContrastTask;
@@ -17,9 +16,8 @@ use super::parameters::Parameters;
 use super::set::TrainingSet;
 use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
-use crate::diffusion::text_to_image::{ModelIndex, files as diffusion_files};
-use crate::diffusion::unet::config::UNetConfig;
-use crate::diffusion::vae::CodecConfig;
+use crate::diffusion::donor::Donor;
+use crate::diffusion::text_to_image::files as diffusion_files;
 use crate::error::{Error, Result};
 use crate::image::Architecture;
 use crate::image::clip::{ClipConfig, ClipTower};
@@ -99,32 +97,30 @@ pub fn published(folder: &Path) -> Result<(EncoderConfig, Preprocess)> {
 /// Width of the perceptron's layers on a published CLIP.
 const PAPER_TRUNK_WIDTH: usize = 8192;
 
-/// The sizes of the white box that a diffusion model and a black-box model make.
+/// The sizes of the white box that a diffusion model and a black-box model make, and how images are made ready
+/// for it.
 ///
 /// # Errors
-/// If either is not there or is damaged.
-pub fn white_box(model: &str, captioner: &str) -> Result<EncoderConfig> {
-    let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
-    let index: Value = model.json(diffusion_files::INDEX)?;
-    if index.get("sentence_encoder").is_none() {
-        return Err(Error::Unsupported {
-            path: model.path(diffusion_files::INDEX),
-            why: "the white box is trained from models that train-diffusion has made".into(),
-        });
-    }
+/// If either is not there or is damaged, [`Error::NoCaptioner`] if the black-box model has no words or takes other
+/// pixels than the diffusion model.
+pub fn white_box(model: &str, captioner: &str) -> Result<(EncoderConfig, Preprocess)> {
+    let donor = Donor::open(model)?;
+    let (unet, vae) = (donor.unet_config()?, donor.codec_config()?);
     let captioner = Bundle::open(captioner, files::CONFIG)?;
-    let unet: UNetConfig = model.json(diffusion_files::UNET_CONFIG)?;
     let black_box: PredictorConfig = captioner.json(files::CONFIG)?;
     let vocabulary = words(&captioner)?.len();
-    // The white box gives the same pixels to codec and captioner.
-    let same_pixels = black_box.preprocess == Preprocess::symmetric(black_box.encoder.side());
+    // The white box gives the same pixels, squares in [-1, 1], to codec and captioner.
+    let same_pixels = Preprocess {
+        resample: Preprocess::symmetric(0).resample,
+        ..black_box.preprocess
+    } == Preprocess::symmetric(black_box.encoder.side());
     if vocabulary == 0 || !same_pixels {
         return Err(Error::NoCaptioner {
             model: captioner.name().to_owned(),
         });
     }
     let pocket = UNetEncoderConfig::pocket();
-    Ok(EncoderConfig::UNet(UNetEncoderConfig {
+    let encoder = UNetEncoderConfig {
         captioner: CaptionerConfig {
             encoder: Box::new(black_box.encoder),
             embedding: black_box.sentence_encoder.dim,
@@ -132,10 +128,19 @@ pub fn white_box(model: &str, captioner: &str) -> Result<EncoderConfig> {
             context: unet.cross_attention_dim,
             ..pocket.captioner
         },
-        vae: model.json(diffusion_files::VAE_CONFIG)?,
+        vae,
         unet,
         pool: pocket.pool,
-    }))
+    };
+    // A bottom that cannot be cut into quarters is averaged over as a whole.
+    let pool = if encoder.bottom_side().is_multiple_of(pocket.pool) {
+        pocket.pool
+    } else {
+        1
+    };
+    let encoder = EncoderConfig::UNet(UNetEncoderConfig { pool, ..encoder });
+    let preprocess = Preprocess::symmetric(encoder.side());
+    Ok((encoder, preprocess))
 }
 
 fn words(captioner: &Bundle) -> Result<Vocabulary> {
@@ -172,10 +177,8 @@ impl Start {
                 models::fingerprint(PublishedEncoder::open(folder)?.files())?
             }
             Self::Diffusion { model, captioner } => {
-                let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
+                let own = Donor::open(model)?.digest()?;
                 let captioner = Bundle::open(captioner, files::CONFIG)?;
-                let (codec, unet) = (diffusion_files::VAE_WEIGHTS, diffusion_files::UNET_WEIGHTS);
-                let own = model.digest(&[diffusion_files::VAE_CONFIG, codec, unet])?;
                 let words = captioner.digest(&[files::WEIGHTS, files::VOCABULARY])?;
                 format!("{own} captioned by {words}")
             }
@@ -322,9 +325,8 @@ fn published_weights(
         _ => &[""],
     };
     let names: Vec<String> = parameters
-        .all()
+        .below("encoder.")
         .into_iter()
-        .filter_map(|(name, _)| Some(name.strip_prefix("encoder.")?.to_owned()))
         .filter(|name| parts.iter().any(|part| name.starts_with(part)))
         .collect();
     let tensors = PublishedEncoder::open(folder)?.tensors(&names, device)?;
@@ -342,47 +344,22 @@ fn diffusion(
     captioner: &str,
     ground: &Ground<'_>,
 ) -> Result<()> {
-    let model = Bundle::open(model, diffusion_files::UNET_CONFIG)?;
-    let index: ModelIndex = model.json(diffusion_files::INDEX)?;
-    ground.sentences.check(&index.sentence_encoder)?;
-    let unet = model.tensors(diffusion_files::UNET_WEIGHTS, ground.device)?;
-    parameters.fill("encoder.unet.", &encoder_half(unet))?;
-    let codec: CodecConfig = model.json(diffusion_files::VAE_CONFIG)?;
-    if matches!(codec, CodecConfig::AutoencoderKl(_)) {
-        let codec = model.tensors(diffusion_files::VAE_WEIGHTS, ground.device)?;
-        parameters.fill("encoder.codec.", &codec)?;
-    }
+    let donor = Donor::open(model)?;
     let captioner = Bundle::open(captioner, files::CONFIG)?;
+    let words = words(&captioner)?;
+    // First, since another sentence encoder than the model's is told by it.
+    let states = donor.word_states(words.words(), ground.sentences, ground.device)?;
+    for (prefix, tensors) in [
+        ("encoder.unet.", Donor::unet as TensorsOf),
+        ("encoder.codec.", Donor::codec),
+    ] {
+        let names = parameters.below(prefix);
+        parameters.fill(prefix, &tensors(&donor, &names, ground.device)?)?;
+    }
     let mut black_box = captioner.tensors(files::WEIGHTS, ground.device)?;
-    black_box.insert("states".to_owned(), states(&words(&captioner)?, ground)?);
+    black_box.insert("states".to_owned(), states);
     parameters.fill("encoder.captioner.", &black_box)
 }
 
-/// Those weights of a U-Net that its encoder half has.
-pub(super) fn encoder_half(unet: HashMap<String, Tensor>) -> HashMap<String, Tensor> {
-    const PARTS: [&str; 4] = ["conv_in.", "time_embedding.", "down_blocks.", "mid_block."];
-    let mut unet = unet;
-    unet.retain(|name, _| PARTS.iter().any(|part| name.starts_with(part)));
-    unet
-}
-
-/// The mean state of the empty text's tokens, then of each word's.
-fn states(words: &Vocabulary, ground: &Ground<'_>) -> Result<Tensor> {
-    let mut texts = vec![""];
-    texts.extend(words.words().iter().map(String::as_str));
-    let states = ground
-        .sentences
-        .states_with(&texts, |_| ControlFlow::Continue(()))?;
-    let dim = states.dim();
-    let mut means = vec![0f32; texts.len() * dim];
-    for (text, mean) in means.chunks_exact_mut(dim).enumerate() {
-        let tokens = states.text(text);
-        let count = (tokens.len() / dim).max(1) as f32;
-        for token in tokens.chunks_exact(dim) {
-            for (mean, value) in mean.iter_mut().zip(token) {
-                *mean += value / count;
-            }
-        }
-    }
-    Ok(Tensor::from_vec(means, (texts.len(), dim), ground.device)?)
-}
+/// Tensors of a part of a diffusion model, by their names.
+type TensorsOf = fn(&Donor, &[String], &Device) -> Result<HashMap<String, Tensor>>;

@@ -21,6 +21,14 @@ pub trait Task: Sync {
     /// Names of the parts of a loss, in their order: columns of the log.
     fn parts(&self) -> Vec<&'static str>;
 
+    /// Reads what the loss on training examples will need, while a step on others runs elsewhere.
+    ///
+    /// # Errors
+    /// If an example cannot be read.
+    fn prepare(&self, _batch: &[usize], _epoch: usize) -> Result<()> {
+        Ok(())
+    }
+
     /// The loss on training examples, means over them. Whatever is drawn by chance is drawn from
     /// `draw`, so that a resumed run draws the same.
     ///

@@ -13,11 +13,20 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// So many of them.
+    /// So many of them, one thread each: matrix products take the pool they are called in, and none waits for
+    /// another.
     pub(super) fn new(count: usize) -> Result<Self> {
-        // Matrix products take the pool they are called in: one thread each, no waiting.
+        Self::of(count, 1)
+    }
+
+    /// One, whose threads read images for a device that does all else.
+    pub(super) fn for_device(threads: usize) -> Result<Self> {
+        Self::of(1, threads)
+    }
+
+    fn of(count: usize, threads: usize) -> Result<Self> {
         let pools = (0..count)
-            .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
+            .map(|_| rayon::ThreadPoolBuilder::new().num_threads(threads).build())
             .collect::<std::result::Result<_, _>>()
             .map_err(|source| Error::Threads { source })?;
         Ok(Self { pools })

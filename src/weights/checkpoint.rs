@@ -3,7 +3,7 @@
 //! Tensors are read when they are asked for, under the names of our networks (see [`Layout`]). What
 //! is left when a network has been built is an error: weights that nobody asked for mean another model.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -152,6 +152,17 @@ impl Checkpoint {
         })
     }
 
+    /// All its tensors in single precision, by the names that it has for them.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if one cannot be read.
+    pub fn tensors(&self, device: &Device) -> Result<HashMap<String, Tensor>> {
+        self.build(Layout::SAME, device, |vb| {
+            let tensor = |name: &String| Ok((name.clone(), vb.get_unchecked(name)?));
+            self.names.iter().map(tensor).collect()
+        })
+    }
+
     /// What `build` makes of all of the tensors.
     ///
     /// # Errors
@@ -231,8 +242,6 @@ impl SimpleBackend for Renamed {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
 
     fn write(path: &Path, names: &[&str]) {

@@ -70,9 +70,10 @@ fn is_published(folder: &Path) -> bool {
 /// A diffusion model: a built-in one, one of ours, or a published one.
 pub(super) fn diffusion(name_or_folder: &str, global: &Global) -> Result<TextToImage> {
     let device = global.device.open()?;
+    let precision = global.precision.on(&device);
     if Bundle::open(name_or_folder, files::UNET_CONFIG).is_ok() {
-        return Ok(TextToImage::open(name_or_folder, &device)?);
+        return Ok(TextToImage::open(name_or_folder, &device)?.with_precision(precision));
     }
     let folder = folder(Path::new(name_or_folder));
-    Ok(TextToImage::open(&folder.to_string_lossy(), &device)?)
+    Ok(TextToImage::open(&folder.to_string_lossy(), &device)?.with_precision(precision))
 }

@@ -41,8 +41,8 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
         match encoder.context("--encoder, --weights or --pretrained is needed")? {
             EncoderConfig::UNet(_) => {
                 let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
-                let encoder = white_box(&model, &captioner)?;
-                (encoder, Start::Diffusion { model, captioner })
+                let (encoder, preprocess) = white_box(&model, &captioner)?;
+                return Ok((encoder, preprocess, Start::Diffusion { model, captioner }));
             }
             encoder @ EncoderConfig::Clip(_) => {
                 let tower = FitOptions {

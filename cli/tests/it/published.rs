@@ -245,16 +245,38 @@ fn published_encoders_are_trained_on() {
     ];
     let said = unprompt(at, wrong.into_iter().chain(["--out", "wrong"])).failed(1);
     assert!(said.contains("holds a vit, not a swin"), "{said}");
-    let sd = published("sd1");
-    let white_box = [
-        "train",
-        "--data",
-        "pocket:64",
-        "--encoder",
-        "unet",
-        "--diffusion",
-        &sd,
-    ];
-    let said = unprompt(at, white_box.into_iter().chain(["--out", "wrong"])).failed(1);
-    assert!(said.contains("train-diffusion has made"), "{said}");
+}
+
+#[test]
+fn the_white_box_is_a_published_diffusion_model_and_goes_back_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for name in ["sd1", "sd2"] {
+        let sd = published(name);
+        let [white_box, grafted] = ["white-box", "grafted"].map(|it| format!("{name}-{it}"));
+        let train = ["train", "--data", "pocket:64", "--encoder", "unet"];
+        let from = ["--diffusion", &sd, "--out", &white_box, "--epochs", "1"];
+        let said = unprompt(at, train.into_iter().chain(from)).ok();
+        assert!(said.contains("mean cosine on validation"), "{said}");
+
+        picture(at, "a.png");
+        fs::write(at.join("prompts.txt"), PROMPTS).unwrap();
+        let index = format!("{name}.idx");
+        unprompt(at, ["index", "build", "prompts.txt", "--out", &index]).ok();
+        unprompt(at, ["reverse", &index, "a.png", "--model", &white_box]).ok();
+
+        let graft = ["graft", "--model", &sd, "--encoder", &white_box];
+        let said = unprompt(at, graft.into_iter().chain(["--out", &grafted])).ok();
+        assert!(said.contains(&grafted), "{said}");
+        let images = [&sd, &grafted].map(|model| {
+            let out = format!("{}.png", Path::new(model).file_name().unwrap().display());
+            let order = ["generate", "a red fox", "--steps", "2", "--model", model];
+            unprompt(at, order.into_iter().chain(["--out", &out])).ok();
+            fs::read(at.join(out)).unwrap()
+        });
+        assert_ne!(images[0], images[1], "what was learnt changes the picture");
+    }
+    let wrong = ["--diffusion", &published("clip"), "--out", "wrong"];
+    let train = ["train", "--data", "pocket:64", "--encoder", "unet"];
+    unprompt(at, train.into_iter().chain(wrong)).failed(1);
 }

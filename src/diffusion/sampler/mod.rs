@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::diffusion::schedule::ScheduleConfig;
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
 
     /// For data of one point the perfect network always answers that point: every sampler must end
     /// there, whatever the number of steps.
@@ -202,7 +202,7 @@ mod tests {
                 let mut sampler = kind.start(&schedule, steps);
                 let told = sampler.timesteps().iter().map(|&step| step as f32);
                 let told: Vec<f32> = told.collect();
-                let told = Tensor::new(told, &Device::Cpu).unwrap();
+                let told = Tensor::new(told, &device()).unwrap();
                 fixture.compare(&format!("{run}.timesteps"), &told);
                 let outputs = fixture.tensor(&format!("{run}.outputs"));
                 let mut latents = sampler

@@ -89,6 +89,11 @@ impl AutoencoderConfig {
         }
     }
 
+    /// Pixels a latent is wide and high.
+    pub(super) fn factor(&self) -> usize {
+        1 << self.block_out_channels.len().saturating_sub(1)
+    }
+
     fn block(&self) -> BlockConfig {
         BlockConfig {
             groups: self.norm_num_groups,
@@ -224,7 +229,7 @@ impl LatentCodec for AutoencoderKl {
     }
 
     fn factor(&self) -> usize {
-        1 << self.config.block_out_channels.len().saturating_sub(1)
+        self.config.factor()
     }
 }
 

@@ -46,6 +46,14 @@ pub enum CodecConfig {
 }
 
 impl CodecConfig {
+    /// Pixels a latent is wide and high.
+    pub fn factor(&self) -> usize {
+        match self {
+            Self::AutoencoderKl(config) => config.factor(),
+            Self::SpaceToDepth(config) => config.factor,
+        }
+    }
+
     /// Reads the codec.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use crate::nn::attention::{Attention, backwards_only};
 use crate::nn::linear::Linear;
 use crate::nn::mlp::{Activation, Mlp};
 use crate::nn::norm::LayerNorm;
+use crate::nn::product::product;
 
 /// Sizes of the decoder; the defaults of transformers where a file is silent.
 #[derive(Clone, Debug, Deserialize)]
@@ -140,7 +141,7 @@ impl TextDecoder {
         }
         let states = self.activation.forward(&self.transform.forward(&states)?)?;
         let states = self.transform_norm.forward(&states)?.flatten_to(1)?;
-        let logits = states.matmul(&self.output.t()?)?;
+        let logits = product(&states, &self.output.t()?)?;
         logits
             .broadcast_add(&self.bias)?
             .reshape((batch, tokens, ()))

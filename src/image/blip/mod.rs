@@ -197,12 +197,12 @@ impl Blip {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
 
     #[test]
     fn captions_are_the_references() {
         let fixture = Fixture::open("blip");
-        let blip = Blip::open(fixture.folder(), &Device::Cpu).unwrap();
+        let blip = Blip::open(fixture.folder(), &device()).unwrap();
         let pixels = fixture.tensor("pixels");
         let seen = blip.vision.states(&pixels).unwrap();
         fixture.compare("vision.last", &seen);

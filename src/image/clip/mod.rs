@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::tower::HUGGING_FACE;
 pub use self::tower::{ClipTower, ClipVisionConfig};
 use super::{Architecture, ImageEncoder};
+use crate::nn::frozen::frozen;
 use crate::nn::mlp::Activation;
 use crate::nn::trunk::Trunk;
 
@@ -81,9 +82,14 @@ impl Clip {
     /// If the sizes do not fit together, or a weight is missing or of another shape.
     pub fn new(config: &ClipConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let features = config.vision_config.projection_dim;
+        let tower = if config.frozen {
+            frozen(&vb)
+        } else {
+            vb.clone()
+        };
         Ok(Self {
             trunk: Trunk::new(features, &config.trunk_widths, vb.pp("trunk"))?,
-            tower: ClipTower::new(&config.vision_config, vb)?,
+            tower: ClipTower::new(&config.vision_config, tower)?,
             frozen: config.frozen,
             width: *config.trunk_widths.last().unwrap_or(&features),
         })

@@ -8,6 +8,7 @@ use super::position::PositionBias;
 use super::windows::Windows;
 use crate::nn::linear::Linear;
 use crate::nn::ops;
+use crate::nn::product::product;
 use crate::nn::unit::unit_rows;
 
 /// Cosines are multiplied by this at most.
@@ -109,12 +110,12 @@ impl Module for WindowAttention {
         let query = unit_rows(&self.heads(&self.query.forward(&split)?)?)?.broadcast_mul(&scale)?;
         let key = unit_rows(&self.heads(&self.key.forward(&split)?)?)?;
         let value = self.heads(&self.value.forward(&split)?)?;
-        let scores = query.matmul(&key.t()?)?;
+        let scores = product(&query, &key.t()?)?;
         let bias = self.bias()?;
         let rows = scores.elem_count() / bias.elem_count();
         let biased = ops::add_bias(&scores.reshape((rows, bias.elem_count()))?, &bias)?;
         let weights = ops::softmax(&biased.reshape(scores.shape())?)?;
-        let mixed = weights.matmul(&value)?.transpose(1, 2)?.contiguous()?;
+        let mixed = product(&weights, &value)?.transpose(1, 2)?.contiguous()?;
         let output = self.output.forward(&mixed.reshape(x.shape())?)?;
         self.windows.join(&output)
     }

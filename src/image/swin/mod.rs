@@ -250,12 +250,11 @@ impl Module for Block {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
 
     use super::*;
     use crate::image::encoders::EncoderConfig;
     use crate::image::published::PublishedEncoder;
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
 
     /// In the layouts of Hugging Face and of timm.
     #[test]
@@ -267,7 +266,7 @@ mod tests {
                 panic!("{:?}", published.config);
             };
             let swin = published
-                .build(&Device::Cpu, |vb| Swin::new(config, vb))
+                .build(&device(), |vb| Swin::new(config, vb))
                 .unwrap();
             let pixels = fixture.tensor("pixels");
             let mut tokens = swin

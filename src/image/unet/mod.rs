@@ -4,12 +4,14 @@
 //! It is trained from the diffusion model's weights. Codec and captioner stay as they are.
 
 mod captioner;
+mod resample;
 
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 pub use self::captioner::{Captioner, CaptionerConfig};
+use self::resample::Resample;
 use super::encoders::EncoderConfig;
 use super::vit::VitConfig;
 use super::{Architecture, ImageEncoder};
@@ -17,6 +19,7 @@ use crate::diffusion::unet::config::UNetConfig;
 use crate::diffusion::unet::encoder::UNetEncoder;
 use crate::diffusion::vae::autoencoder::AutoencoderConfig;
 use crate::diffusion::vae::{CodecConfig, LatentCodec};
+use crate::nn::frozen::frozen;
 
 /// Sizes of the white box: those of the diffusion model, and of what captions images for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,14 @@ pub struct UNetEncoderConfig {
     pub captioner: CaptionerConfig,
     /// The bottom of the way down is averaged over so many squares in each direction.
     pub pool: usize,
+}
+
+impl UNetEncoderConfig {
+    /// Positions a side at the bottom of the way down.
+    pub fn bottom_side(&self) -> usize {
+        let halvings = self.unet.block_out_channels.len().saturating_sub(1);
+        (0..halvings).fold(self.unet.sample_size, |side, _| side.div_ceil(2))
+    }
 }
 
 impl Architecture for UNetEncoderConfig {
@@ -49,8 +60,9 @@ impl Architecture for UNetEncoderConfig {
         }
     }
 
+    /// That of the diffusion model's images.
     fn side(&self) -> usize {
-        self.captioner.encoder.side()
+        self.unet.sample_size.saturating_mul(self.vae.factor())
     }
 
     fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
@@ -63,6 +75,8 @@ pub struct WhiteBox {
     unet: UNetEncoder,
     codec: Box<dyn LatentCodec>,
     captioner: Captioner,
+    /// Brings pixels to the captioner's size, if it has another.
+    resample: Option<Resample>,
     pool: usize,
 }
 
@@ -72,10 +86,19 @@ impl WhiteBox {
     /// # Errors
     /// If the sizes do not fit together, or a weight is missing or of another shape.
     pub fn new(config: &UNetEncoderConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let codec = config.vae.open(&frozen(&vb.pp("codec")))?;
+        if codec.channels() != config.unet.in_channels {
+            candle_core::bail!(
+                "a U-Net of {} channels on latents of {}",
+                config.unet.in_channels,
+                codec.channels()
+            );
+        }
         Ok(Self {
             unet: UNetEncoder::new(&config.unet, &vb.pp("unet"))?,
-            codec: config.vae.open(&vb.pp("codec"))?,
-            captioner: Captioner::new(&config.captioner, &vb.pp("captioner"))?,
+            codec,
+            captioner: Captioner::new(&config.captioner, &frozen(&vb.pp("captioner")))?,
+            resample: Resample::new(config.side(), config.captioner.encoder.side(), vb.device())?,
             pool: config.pool.max(1),
         })
     }
@@ -85,7 +108,10 @@ impl ImageEncoder for WhiteBox {
     /// Latents and, behind them, the numbers of the caption's states: (batch, values). Numbers of
     /// states are whole numbers far below 2^24, which `f32` holds exactly.
     fn given(&self, pixels: &Tensor) -> Result<Tensor> {
-        let caption = self.captioner.caption(pixels)?;
+        let caption = match &self.resample {
+            Some(resample) => self.captioner.caption(&resample.forward(pixels)?)?,
+            None => self.captioner.caption(pixels)?,
+        };
         let latents = self.codec.encode(pixels)?.detach().flatten_from(1)?;
         Tensor::cat(&[latents, caption.to_dtype(DType::F32)?], 1)
     }

@@ -4,6 +4,7 @@
 //! convolution is a product of rows gathered from neighbours, 1 x 1 kernels and attention need no
 //! transposition, and norms run along memory. Weights keep their published shape.
 
+mod composed;
 mod gather;
 mod op;
 

@@ -1,13 +1,13 @@
 //! The convolution as an operation with a hand-written backward pass.
 //!
 //! candle's own on the CPU is two to eight times slower (it neither blocks for the cache nor reuses
-//! gathered rows in the backward pass). On other devices the same value is composed of it.
+//! gathered rows in the backward pass). On other devices the same value is [`composed`].
 
 use std::borrow::Cow;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
-use super::{ConvConfig, Geometry};
+use super::{ConvConfig, Geometry, composed};
 use crate::matmul::{Factor, Matrix, add_product, write_product};
 use crate::nn::ops::{self, values};
 
@@ -34,20 +34,7 @@ pub(super) fn conv2d(
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         return x.contiguous()?.apply_op3(weight, bias, Conv { geometry });
     }
-    let ConvConfig {
-        stride,
-        pad_before,
-        pad_after,
-        ..
-    } = config;
-    x.permute((0, 3, 1, 2))?
-        .pad_with_zeros(2, pad_before, pad_after)?
-        .pad_with_zeros(3, pad_before, pad_after)?
-        .contiguous()?
-        .conv2d(weight, 0, stride, 1, 1)?
-        .permute((0, 2, 3, 1))?
-        .contiguous()?
-        .broadcast_add(bias)
+    ops::add_bias(&composed::conv2d(x, weight, &geometry)?, bias)
 }
 
 /// Rows `x` (rows, inputs) times the transposed `weight` (outputs, inputs), plus `bias` (outputs): a

@@ -205,10 +205,10 @@ pub fn projection(config: &ClipTextConfig, vb: &VarBuilder<'_>) -> Result<Linear
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, IndexOp};
+    use candle_core::IndexOp;
 
     use super::*;
-    use crate::parity::Fixture;
+    use crate::parity::{Fixture, device};
 
     #[test]
     fn every_stage_is_the_references() {
@@ -219,7 +219,7 @@ mod tests {
             Ok((ClipTextTower::new(&config, &vb)?, projection(&config, &vb)?))
         });
         let ids = fixture.ids("input_ids");
-        let mask = backwards_only(ids.dim(1).unwrap(), &Device::Cpu).unwrap();
+        let mask = backwards_only(ids.dim(1).unwrap(), &device()).unwrap();
         let mut states = tower.embed(&ids).unwrap();
         for (number, block) in tower.blocks.iter().enumerate() {
             states = block.forward_with(&states, Some(&mask)).unwrap();
