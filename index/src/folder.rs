@@ -171,7 +171,9 @@ impl Folder {
         self.guard(|| {
             let mut matches = RoaringBitmap::new();
             let weight = query.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
-            for segment in self.searcher.segment_readers() {
+            // tantivy walks the terms of no document as if there were some.
+            let segments = self.searcher.segment_readers().iter();
+            for segment in segments.filter(|segment| segment.max_doc() > 0) {
                 weight.for_each_no_score(segment, &mut |documents| {
                     matches.extend(documents.iter().filter(|&&id| id < segment.max_doc()));
                 })?;

@@ -20,6 +20,7 @@ use crate::vector::form::MAX_ROWS;
 pub(crate) const MANIFEST: &str = "MANIFEST";
 pub(crate) const MANIFEST_NEW: &str = "MANIFEST.tmp";
 pub(crate) const SEGMENTS: &str = "segments";
+pub(crate) const STAGING: &str = "staging";
 /// How the names of files begin that say what is deleted of a segment.
 pub(crate) const DELETED: &str = "deleted";
 
@@ -126,6 +127,19 @@ impl SegmentEntry {
     }
 }
 
+/// What a folder without a MANIFEST is.
+fn without_manifest(dir: &Path) -> &'static str {
+    let holds = |name: &str| fs::read_dir(dir.join(name)).is_ok_and(|mut it| it.next().is_some());
+    if holds(STAGING) {
+        "a build was not finished, and goes on where its command is given again"
+    } else if holds(SEGMENTS) {
+        "it has no MANIFEST, though segments: restore that file from a copy, or if a build was not finished give its \
+         command again"
+    } else {
+        "it has no MANIFEST"
+    }
+}
+
 impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
     /// Reads the MANIFEST of the index at `dir`.
     pub(crate) fn read(dir: &Path) -> Result<Manifest<E>> {
@@ -140,7 +154,7 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
                 // Of what may not be looked at nothing is known, and that is no `NotAnIndex`.
                 return Err(match error.kind() {
                     _ if dir.is_file() => not_an_index("it is not a folder"),
-                    io::ErrorKind::NotFound if dir.is_dir() => not_an_index("it has no MANIFEST"),
+                    io::ErrorKind::NotFound if dir.is_dir() => not_an_index(without_manifest(dir)),
                     io::ErrorKind::NotFound => not_an_index("there is no such folder"),
                     _ => Error::io("read", &path)(error),
                 });

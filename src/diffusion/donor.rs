@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::published;
 use super::text_to_image::{ModelIndex, files};
@@ -126,22 +126,33 @@ impl Donor {
             );
         } else {
             let folder = self.folder();
-            let names = published::files(folder)?.into_iter().filter_map(|path| {
-                let name = path.strip_prefix(folder).ok()?.to_str()?;
-                (!name.starts_with(UNET_FOLDER)).then(|| name.to_owned())
+            let names = published::files(folder)?.into_iter().map(|path| {
+                let name = path.strip_prefix(folder).unwrap_or(&path);
+                name.to_string_lossy().into_owned()
             });
+            let names = names.filter(|name| !name.starts_with(UNET_FOLDER));
             others.extend(names);
         }
         others.extend([files::INDEX, files::UNET_CONFIG].map(str::to_owned));
         Ok(others)
     }
 
-    /// The contents of one of its files.
+    /// The contents of one of its files. Of an index, parts that are not read here (a safety checker) are left out, as
+    /// diffusers marks them.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
     pub fn bytes(&self, file: &str) -> Result<Cow<'static, [u8]>> {
-        self.bundle.bytes(file)
+        if self.index.is_some() || file != files::INDEX {
+            return self.bundle.bytes(file);
+        }
+        let mut index: Map<String, Value> = self.bundle.json(file)?;
+        for (part, kind) in &mut index {
+            if kind.is_array() && !published::PARTS.contains(&part.as_str()) {
+                *kind = Value::Array(vec![Value::Null; 2]);
+            }
+        }
+        Ok(Cow::Owned(Value::Object(index).to_string().into_bytes()))
     }
 
     /// The tensors of these names of its codec, which are all that it has.

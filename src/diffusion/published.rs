@@ -36,6 +36,9 @@ const WAY_DOWN: Layout = Layout {
 /// The pipeline that is known.
 const PIPELINE: &str = "StableDiffusionPipeline";
 
+/// The folders of a model that are read.
+pub(super) const PARTS: [&str; 5] = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"];
+
 /// The parts of a model.
 pub(super) struct Parts {
     pub(super) codec: AutoencoderKl,
@@ -148,7 +151,9 @@ pub(super) fn check_pipeline(folder: &Path, index: &Value) -> Result<()> {
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut all = vec![];
     for (part, stem) in [("vae", STEM), ("unet", STEM), ("text_encoder", TEXT_STEM)] {
-        all.extend_from_slice(Checkpoint::open(&folder.join(part), stem)?.files());
+        let checkpoint = Checkpoint::open(&folder.join(part), stem)?;
+        all.extend_from_slice(checkpoint.files());
+        all.extend(checkpoint.index().map(Path::to_owned));
     }
     let settings = SETTINGS.map(|file| folder.join(file));
     all.extend(settings.into_iter().filter(|it| it.is_file()));

@@ -62,7 +62,7 @@ encoders! {
 }
 
 /// Pixels a side of the largest image that an encoder takes.
-const MAX_SIDE: usize = 1024;
+pub(super) const MAX_SIDE: usize = 1024;
 
 impl EncoderConfig {
     /// Width and height of the input in pixels.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 
 use super::mixed;
 
@@ -12,7 +12,8 @@ thread_local! {
     static OF_THREAD: Cell<Precision> = const { Cell::new(Precision::Full) };
 }
 
-/// How precise products of matrices are, the slowest first. Weights, sums and all else are `f32` either way.
+/// How precise products of matrices are, the slowest first. Weights, sums and all else are `f32` either way; a graphics
+/// processor rounds the result of a product, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
     /// Factors as they are.
@@ -31,7 +32,7 @@ impl Precision {
     pub fn fastest(device: &Device) -> Self {
         let fast = match device {
             Device::Cpu => mixed::is_fast(),
-            other => other.supports_bf16(),
+            other => multiplies_bf16(other).unwrap_or(false),
         };
         if fast { Self::Mixed } else { Self::Full }
     }
@@ -60,6 +61,17 @@ impl Precision {
         let _restore = Restore(OF_THREAD.replace(self));
         work()
     }
+}
+
+/// Whether a graphics processor does, which is told by trying: those of Nvidia before Ampere have no instructions for it.
+fn multiplies_bf16(device: &Device) -> candle_core::Result<bool> {
+    let ones = Tensor::ones((16, 16), DType::F32, device)?.to_dtype(DType::BF16)?;
+    let sum: f32 = ones
+        .matmul(&ones)?
+        .to_dtype(DType::F32)?
+        .sum_all()?
+        .to_scalar()?;
+    Ok(sum == 16f32.powi(3))
 }
 
 impl fmt::Display for Precision {

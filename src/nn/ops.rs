@@ -39,7 +39,7 @@ pub fn attention(
     }
     let mut scores = query.matmul(&key.t()?)?;
     if let Some(bias) = bias {
-        scores = scores.broadcast_add(bias)?;
+        scores = scores.broadcast_add(&bias.detach())?;
     }
     softmax(&scores)?.matmul(value)
 }

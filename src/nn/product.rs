@@ -38,8 +38,8 @@ pub(super) fn gradients_of_product(
     Ok((multiply(grad, &b.t()?)?, multiply(&a.t()?, grad)?))
 }
 
-/// What `work` makes of two factors; in mixed precision, off the CPU, they are rounded to bfloat16 before and
-/// the result is `f32` again.
+/// What `work` makes of two factors; in mixed precision, off the CPU, they are rounded to bfloat16 before, and the result,
+/// which is summed in `f32`, is rounded once and `f32` again.
 pub(super) fn rounded(
     factors: [&Tensor; 2],
     work: impl FnOnce([&Tensor; 2]) -> Result<Tensor>,
@@ -55,4 +55,38 @@ pub(super) fn rounded(
 /// Whether a product of `a` is not rounded.
 fn is_single(a: &Tensor) -> bool {
     a.device().is_cpu() || Precision::of_thread() == Precision::Full
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+    use crate::nn::agreement::random;
+
+    /// Value and gradients of a product in a precision, each as one row.
+    fn parts(vars: &[Var; 2], precision: Precision) -> Vec<Vec<f32>> {
+        precision.within(|| {
+            let y = product(&vars[0], &vars[1]).unwrap();
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let gradients = vars.iter().map(|var| gradients.get(var).unwrap());
+            let all = std::iter::once(&y).chain(gradients);
+            all.map(|it| it.flatten_all().unwrap().to_vec1().unwrap())
+                .collect()
+        })
+    }
+
+    #[test]
+    fn mixed_products_are_near_full_ones_and_rounded_off_the_cpu_alone() {
+        let vars = [random(&[2, 40, 64], 1), random(&[2, 64, 30], 2)];
+        let [full, mixed] = Precision::ALL.map(|precision| parts(&vars, precision));
+        assert_eq!(full == mixed, vars[0].device().is_cpu());
+        for (full, mixed) in full.iter().zip(&mixed) {
+            let size = full.iter().fold(0f32, |most, x| most.max(x.abs()));
+            for (full, mixed) in full.iter().zip(mixed) {
+                // Eight bits of a number are kept, here of factors and result.
+                assert!((full - mixed).abs() < size * 3.0 / 256.0, "{full} {mixed}");
+            }
+        }
+    }
 }

@@ -29,8 +29,12 @@ pub(super) fn with_gradient(
     }
     let detached: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
     let value = forward(&detached.iter().collect::<Vec<_>>())?;
+    let value = match value.layout().contiguous_offsets() {
+        Some((0, _)) => value,
+        _ => value.force_contiguous()?,
+    };
     let given = Given {
-        value: Mutex::new(Some(value.force_contiguous()?)),
+        value: Mutex::new(Some(value)),
         backward: Box::new(backward),
     };
     match inputs {

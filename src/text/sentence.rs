@@ -181,6 +181,10 @@ impl SentenceEncoder {
             layers,
             identity,
         } = parts;
+        let device = match network.packing() {
+            Packing::Packed => Device::Cpu,
+            Packing::Padded | Packing::Equal => device.clone(),
+        };
         let encoder = Self {
             limits: match network.packing() {
                 Packing::Packed => PACKED,
@@ -193,7 +197,7 @@ impl SentenceEncoder {
             network,
             pooling,
             layers,
-            device: device.clone(),
+            device,
             identity,
             workers: Vec::new(),
         };

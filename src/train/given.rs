@@ -19,6 +19,10 @@ use crate::predictor::network::Network;
 /// white box.
 const KEPT_BYTES: usize = 1 << 30;
 
+/// Images that go through the frozen part together on a graphics processor: four through Stable Diffusion's codec take about
+/// 10 GB.
+const DEVICE_AT_ONCE: usize = 4;
+
 /// A set of images as the trainable part of a network is given them.
 pub(super) struct Given<'a> {
     set: &'a dyn TrainingSet,
@@ -65,30 +69,45 @@ impl<'a> Given<'a> {
         if self.kept.is_empty() {
             return self.make(batch, epoch);
         }
-        let mut rows = vec![];
-        for &index in batch {
-            match self.kept[index].get() {
-                Some(row) => rows.extend_from_slice(row),
-                None => rows.extend(self.keep(index, epoch)?),
-            }
+        let missing: Vec<usize> = batch
+            .iter()
+            .copied()
+            .filter(|&index| self.kept[index].get().is_none())
+            .collect();
+        let at_once = if self.device.is_cpu() {
+            1
+        } else {
+            DEVICE_AT_ONCE
+        };
+        let mut made = HashMap::new();
+        for missing in missing.chunks(at_once) {
+            made.extend(missing.iter().copied().zip(self.keep(missing, epoch)?));
+        }
+        let mut rows: Vec<f32> = vec![];
+        for index in batch {
+            let kept = self.kept[*index].get().or(made.get(index));
+            rows.extend(kept.into_iter().flatten());
         }
         let mut shape = vec![batch.len()];
         shape.extend(self.shape.get().into_iter().flatten());
         Ok(Tensor::from_vec(rows, shape, self.device)?)
     }
 
-    /// What is given of one image, made by itself: in a larger product its last digits may be others, and a run that was
-    /// stopped misses others than one that was not.
-    fn keep(&self, index: usize, epoch: usize) -> Result<Vec<f32>> {
-        let given = self.make(&[index], epoch)?;
+    /// What is given of some images, a row each, which are kept as long as there is room. On the CPU an image is made by
+    /// itself: in a larger product its last digits may be others, and a run that was stopped misses others than one that
+    /// was not.
+    fn keep(&self, batch: &[usize], epoch: usize) -> Result<Vec<Vec<f32>>> {
+        let given = self.make(batch, epoch)?;
         self.shape.get_or_init(|| given.dims()[1..].to_vec());
-        let row = given.flatten_all()?.to_vec1::<f32>()?;
-        let bytes = row.len() * size_of::<f32>();
-        if self.room.take(bytes) && self.kept[index].set(row.clone()).is_err() {
-            // Another worker was first.
-            self.room.give_back(bytes);
+        let rows = given.flatten_from(1)?.to_vec2::<f32>()?;
+        for (&index, row) in batch.iter().zip(&rows) {
+            let bytes = size_of_val(&row[..]);
+            if self.room.take(bytes) && self.kept[index].set(row.clone()).is_err() {
+                // Another worker was first.
+                self.room.give_back(bytes);
+            }
         }
-        Ok(row)
+        Ok(rows)
     }
 
     /// Reads the images of a batch that [`batch`](Self::batch) will ask for.

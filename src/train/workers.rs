@@ -19,7 +19,7 @@ impl Workers {
         Self::of(count, 1)
     }
 
-    /// One, whose threads read images for a device that does all else.
+    /// One, whose threads read the images that were not read ahead for a device that does all else.
     pub(super) fn for_device(threads: usize) -> Result<Self> {
         Self::of(1, threads)
     }

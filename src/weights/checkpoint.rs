@@ -112,6 +112,11 @@ impl Checkpoint {
         &self.files
     }
 
+    /// The file that lists its files, if one does.
+    pub fn index(&self) -> Option<&Path> {
+        (!self.files.contains(&self.path)).then_some(&self.path)
+    }
+
     /// Whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
         self.names.contains(name)

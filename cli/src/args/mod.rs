@@ -76,9 +76,9 @@ pub(crate) struct Global {
     )]
     pub(crate) sentence_encoder: Option<String>,
 
-    /// How precise products of matrices are on the processor, in training and in embedding prompts: full is single
-    /// precision, mixed rounds their factors to bfloat16; auto is mixed where the processor has instructions for it,
-    /// without which it is slow. A training run is gone on with as it began.
+    /// How precise products of matrices are in training and in embedding prompts, on graphics processors in making images
+    /// as well: full is single precision, mixed rounds their factors to bfloat16; auto is mixed where the processor has
+    /// instructions for it, without which it is slow. A training run is gone on with as it began.
     #[arg(
         long,
         global = true,

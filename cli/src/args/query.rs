@@ -18,7 +18,7 @@ pub(crate) struct SearchArgs {
     #[arg(value_name = "INDEX")]
     pub(crate) index: PathBuf,
 
-    /// The texts; - reads them from standard input, one a line. With --filter and none, all that matches is listed.
+    /// The texts; - reads them from standard input, one a line. With --filter and none, what matches is listed.
     #[arg(required_unless_present_any = ["like", "filter"], value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
 
@@ -94,9 +94,9 @@ pub(crate) enum FusionArg {
 /// Arguments of every command that prints hits.
 #[derive(Debug, Args)]
 pub(crate) struct HitArgs {
-    /// Hits wanted.
-    #[arg(short, value_name = "K", default_value_t = 10, env = "UNPROMPT_K")]
-    pub(crate) k: usize,
+    /// Hits wanted [default: 10, or all where --paths lists what --filter selects].
+    #[arg(short, value_name = "K", env = "UNPROMPT_K")]
+    k: Option<usize>,
 
     /// Only prompts and images that match, e.g. 'cfg:[7 TO 12] AND sampler:k_lms AND -prompt:anime'.
     #[arg(
@@ -110,6 +110,13 @@ pub(crate) struct HitArgs {
     /// Print JSON Lines.
     #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
     pub(crate) json: bool,
+}
+
+impl HitArgs {
+    /// Hits wanted, as many as `usual` where nobody says.
+    pub(crate) fn k_or(&self, usual: usize) -> usize {
+        self.k.unwrap_or(usual)
+    }
 }
 
 /// [`Mode`], as it is typed.

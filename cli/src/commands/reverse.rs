@@ -24,7 +24,7 @@ const REMADE: usize = 3;
 
 pub(crate) fn run(args: &ReverseArgs, global: &Global) -> Result<()> {
     let options = ReverseOptions {
-        k: args.hits.k,
+        k: args.hits.k_or(ReverseOptions::default().k),
         filter: filter(&args.hits)?,
         use_metadata: !args.no_metadata,
         reconstruct: args.reconstruct.budget(),

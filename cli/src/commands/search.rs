@@ -16,9 +16,14 @@ use crate::output::{status, table};
 use crate::stop;
 
 pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
+    let is_listing = args.texts.is_empty() && args.like.is_empty();
     let options = SearchOptions {
         mode: args.mode.into(),
-        k: args.hits.k,
+        k: if args.paths && is_listing {
+            args.hits.k_or(usize::MAX)
+        } else {
+            args.hits.k_or(SearchOptions::default().k)
+        },
         offset: args.offset,
         min_score: args.min_score,
         ef: args.ef,
@@ -91,7 +96,7 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
         }
         Ok(search(&index, sentences, query, &options)?)
     };
-    if likes.is_empty() && args.texts.is_empty() {
+    if is_listing {
         show(listed(&index, &options)?)?;
     }
     for like in likes {
@@ -103,7 +108,8 @@ pub(crate) fn run(args: &SearchArgs, global: &Global) -> Result<()> {
                     Mode::Hybrid | Mode::Vector => Some(index.vector(entry)?),
                 };
                 let prompt = index.prompt(entry)?;
-                without(&name, search_embedded(&index, &prompt, vector, &options)?)
+                let answer = search_embedded(&index, &prompt, vector, &with_room(&options))?;
+                without(&name, answer, &options)
             }
             Like::Prompt(prompt) => ask(&prompt)?,
         })?;
@@ -143,8 +149,17 @@ enum Like {
     Prompt(String),
 }
 
-/// An answer without the image that was asked about, and without its prompt if that has no other.
-fn without(image: &str, mut answer: SearchAnswer) -> SearchAnswer {
+/// Options for an answer from which [`without`] takes what was asked about.
+fn with_room(options: &SearchOptions) -> SearchOptions {
+    SearchOptions {
+        k: options.offset.saturating_add(options.k).saturating_add(1),
+        offset: 0,
+        ..options.clone()
+    }
+}
+
+/// The wanted part of an answer, without the image that was asked about, and without its prompt if that has no other.
+fn without(image: &str, mut answer: SearchAnswer, options: &SearchOptions) -> SearchAnswer {
     for hit in &mut answer.hits {
         let before = hit.images.len();
         hit.images.retain(|it| it.image_name != image);
@@ -154,7 +169,9 @@ fn without(image: &str, mut answer: SearchAnswer) -> SearchAnswer {
     answer
         .hits
         .retain(|hit| hit.image_count > 0 || hit.prompt != *asked);
-    for (hit, rank) in answer.hits.iter_mut().zip(1..) {
+    answer.hits.drain(..options.offset.min(answer.hits.len()));
+    answer.hits.truncate(options.k);
+    for (hit, rank) in answer.hits.iter_mut().zip(options.offset + 1..) {
         hit.rank = rank;
     }
     answer

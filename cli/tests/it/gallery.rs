@@ -97,6 +97,11 @@ fn files_are_found_by_text_by_settings_and_by_one_of_them() {
     assert_eq!(paths(&at, &like), ["g/night/owl 2.png"]);
     let fox = ["--like", "g/fox.png", "--mode", "vector"];
     assert_eq!(paths(&at, &fox), owls);
+    // The image that was asked about takes no place.
+    let first = [&fox[..], &["-k", "1"]].concat();
+    assert_eq!(paths(&at, &first).len(), owls.len());
+    let second = [&first[..], &["--offset", "1"]].concat();
+    assert_eq!(paths(&at, &second).len(), 0);
     let search = ["search", "g.idx", "fox", "--paths", "-0", "-k", "1"];
     let said = unprompt(&at, search).ok();
     assert_eq!(said, format!("{}\0", at.join("g/fox.png").display()));

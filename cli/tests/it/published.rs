@@ -278,5 +278,6 @@ fn the_white_box_is_a_published_diffusion_model_and_goes_back_into_it() {
     }
     let wrong = ["--diffusion", &published("clip"), "--out", "wrong"];
     let train = ["train", "--data", "pocket:64", "--encoder", "unet"];
-    unprompt(at, train.into_iter().chain(wrong)).failed(1);
+    let said = unprompt(at, train.into_iter().chain(wrong)).failed(1);
+    assert!(said.contains("unet/config.json"), "{said}");
 }

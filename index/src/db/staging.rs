@@ -17,14 +17,11 @@ use super::options::Encoder;
 use super::transaction::ignore_absent;
 use crate::error::{Error, Result};
 use crate::id::PromptId;
-use crate::manifest::{checksum, hex};
+use crate::manifest::{STAGING, checksum, hex};
 use crate::mmap::Mmap;
 use crate::storage::Place;
 use crate::vector::flat::{Vectors, VectorsWriter};
 use crate::vector::form::Form;
-
-/// The folder within an index.
-pub(super) const STAGING: &str = "staging";
 
 /// A file that is not whole yet.
 const UNFINISHED: &str = "unfinished";

@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use super::index::Index;
 use super::lock::{LOCK, Lock};
 use super::options::{Encoder, Stats};
-use super::staging::STAGING;
 use super::stats::stats;
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DELETED, MANIFEST, MANIFEST_NEW, Manifest, SEGMENTS, SegmentEntry, segment_dir,
+    DELETED, MANIFEST, MANIFEST_NEW, Manifest, SEGMENTS, STAGING, SegmentEntry, segment_dir,
 };
 use crate::storage::Place;
 

@@ -426,6 +426,21 @@ fn random_filters_select_what_they_say() {
 }
 
 #[test]
+fn where_no_prompt_has_an_image_nothing_is_found_by_images() {
+    let entries: Vec<Entry> = ["a red fox", "an owl"].map(|it| (it.into(), vec![])).into();
+    let built = index(&entries);
+    for text in [
+        "model:*dream*",
+        "sampler:k_*",
+        "image_name:*",
+        "seed:>3",
+        "model:dreamlike",
+    ] {
+        same(&built.index, &entries, text, &|_| true, Some(&|_| false));
+    }
+}
+
+#[test]
 fn a_filtered_walk_and_filtered_words_return_matches_only() {
     let entries = entries(&mut rng(6));
     let built = index(&entries);

@@ -91,7 +91,9 @@ impl AutoencoderConfig {
 
     /// Pixels a latent is wide and high.
     pub(super) fn factor(&self) -> usize {
-        1 << self.block_out_channels.len().saturating_sub(1)
+        let halvings = self.block_out_channels.len().saturating_sub(1);
+        let shift = u32::try_from(halvings).unwrap_or(u32::MAX);
+        1usize.checked_shl(shift).unwrap_or(usize::MAX)
     }
 
     fn block(&self) -> BlockConfig {

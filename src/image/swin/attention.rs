@@ -110,7 +110,8 @@ impl Module for WindowAttention {
         let query = unit_rows(&self.heads(&self.query.forward(&split)?)?)?.broadcast_mul(&scale)?;
         let key = unit_rows(&self.heads(&self.key.forward(&split)?)?)?;
         let value = self.heads(&self.value.forward(&split)?)?;
-        let scores = product(&query, &key.t()?)?;
+        // Not rounded: cosines are scaled by up to a hundred, and what was lost of them with them.
+        let scores = query.matmul(&key.t()?)?;
         let bias = self.bias()?;
         let rows = scores.elem_count() / bias.elem_count();
         let biased = ops::add_bias(&scores.reshape((rows, bias.elem_count()))?, &bias)?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::captioner::{Captioner, CaptionerConfig};
 use self::resample::Resample;
-use super::encoders::EncoderConfig;
+use super::encoders::{EncoderConfig, MAX_SIDE};
 use super::vit::VitConfig;
 use super::{Architecture, ImageEncoder};
 use crate::diffusion::unet::config::UNetConfig;
@@ -86,6 +86,10 @@ impl WhiteBox {
     /// # Errors
     /// If the sizes do not fit together, or a weight is missing or of another shape.
     pub fn new(config: &UNetEncoderConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let seen = config.captioner.encoder.side();
+        if !(1..=MAX_SIDE).contains(&seen) {
+            candle_core::bail!("a captioner's image_size of {seen} is not from 1 to {MAX_SIDE}");
+        }
         let codec = config.vae.open(&frozen(&vb.pp("codec")))?;
         if codec.channels() != config.unet.in_channels {
             candle_core::bail!(
@@ -98,7 +102,7 @@ impl WhiteBox {
             unet: UNetEncoder::new(&config.unet, &vb.pp("unet"))?,
             codec,
             captioner: Captioner::new(&config.captioner, &frozen(&vb.pp("captioner")))?,
-            resample: Resample::new(config.side(), config.captioner.encoder.side(), vb.device())?,
+            resample: Resample::new(config.side(), seen, vb.device())?,
             pool: config.pool.max(1),
         })
     }

@@ -4,10 +4,11 @@
 //! products as well. candle's own convolution gathers less and is taken where there is none; its backward pass
 //! adds up every input's gradient by itself, which on a GPU takes many times what products take.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, Var};
 
 use super::gather::Geometry;
-use crate::nn::product::{product, rounded};
+use crate::nn::product::{gradients_of_product, product, rounded};
+use crate::nn::with_gradient::with_gradient;
 
 /// `x` (batch, height, width, inputs) with `weight` (outputs, inputs, kernel, kernel), whose sizes agree.
 pub(super) fn conv2d(x: &Tensor, weight: &Tensor, geometry: &Geometry) -> Result<Tensor> {
@@ -23,16 +24,42 @@ pub(super) fn conv2d(x: &Tensor, weight: &Tensor, geometry: &Geometry) -> Result
                 .contiguous()
         });
     }
+    // Rows are many times what they are gathered from: they are not kept.
+    let geometry = *geometry;
+    with_gradient(
+        &[x, weight],
+        move |it| {
+            let outputs = it[1].dim(0)?;
+            let rows = gathered(it[0], &geometry)?;
+            product(&rows, &matrix(it[1])?)?.reshape((
+                geometry.batch,
+                geometry.out_height,
+                geometry.out_width,
+                outputs,
+            ))
+        },
+        move |it, grad| {
+            let (x, weight) = (Var::from_tensor(&it[0].detach())?, it[1].detach());
+            let (outputs, inputs, height, width) = weight.dims4()?;
+            let rows = gathered(&x, &geometry)?;
+            let grad = grad.reshape(((), outputs))?;
+            let (to_rows, to_matrix) =
+                gradients_of_product(&rows.detach(), &matrix(&weight)?, &grad)?;
+            let to_x = (rows * to_rows)?.sum_all()?.backward()?.remove(&x);
+            let to_weight = to_matrix
+                .t()?
+                .reshape((outputs, height, width, inputs))?
+                .permute((0, 3, 1, 2))?
+                .contiguous()?;
+            Ok(vec![to_x, Some(to_weight)])
+        },
+    )
+}
+
+/// (outputs, inputs, kernel, kernel) as the right factor of gathered rows: (kernel row, kernel column, input) by outputs.
+fn matrix(weight: &Tensor) -> Result<Tensor> {
     let outputs = weight.dim(0)?;
-    let rows = gathered(x, geometry)?.reshape(((), geometry.row()))?;
-    let weight = weight.permute((0, 2, 3, 1))?.reshape((outputs, ()))?;
-    let shape = (
-        geometry.batch,
-        geometry.out_height,
-        geometry.out_width,
-        outputs,
-    );
-    product(&rows, &weight.t()?)?.reshape(shape)
+    weight.permute((0, 2, 3, 1))?.reshape((outputs, ()))?.t()
 }
 
 /// Zeros around every image.
@@ -41,8 +68,7 @@ fn padded(x: &Tensor, before: usize, after: usize) -> Result<Tensor> {
         .pad_with_zeros(2, before, after)
 }
 
-/// What the kernel sees at every position: (batch, out height, out width, kernel row, kernel column, channel), the
-/// last three as one.
+/// What the kernel sees at every position of the output, a row each: (kernel row, kernel column, channel).
 fn gathered(x: &Tensor, geometry: &Geometry) -> Result<Tensor> {
     let config = geometry.config;
     // Strides are taken by splitting lines into pieces of their length, so that the last piece must be whole.
@@ -55,7 +81,7 @@ fn gathered(x: &Tensor, geometry: &Geometry) -> Result<Tensor> {
             every(&x, 2, column, geometry.out_width, config.stride)?.contiguous()
         })
         .collect::<Result<_>>()?;
-    Tensor::cat(&seen, 3)
+    Tensor::cat(&seen, 3)?.reshape(((), geometry.row()))
 }
 
 /// `count` entries of a dimension, from `start`, each `stride` after the one before.
@@ -71,8 +97,6 @@ fn every(x: &Tensor, dim: usize, start: usize, count: usize, stride: usize) -> R
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Var;
-
     use super::super::ConvConfig;
     use super::*;
     use crate::nn::agreement::{agrees, random};
