@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use unprompt::data::source::Source;
 
+use super::share;
+
 /// Arguments of `ensemble`.
 #[derive(Debug, Args)]
 pub(crate) struct EnsembleArgs {
@@ -60,11 +62,4 @@ pub(crate) struct GraftArgs {
     /// The folder of the diffusion model that comes of it.
     #[arg(long, value_name = "DIR", env = "UNPROMPT_OUT")]
     pub(crate) out: PathBuf,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("a number from 0 to 1 is wanted".to_owned()),
-    }
 }

@@ -150,3 +150,11 @@ fn positive(text: &str) -> Result<f64, String> {
         _ => Err(format!("{text} is no number above 0")),
     }
 }
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a number from 0 to 1 is wanted".to_owned()),
+    }
+}

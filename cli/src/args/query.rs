@@ -9,7 +9,7 @@ use unprompt::data::source::Source;
 use unprompt::search::Mode;
 
 use super::serve::address;
-use super::{at_least_one, flag};
+use super::{at_least_one, flag, positive, share};
 
 /// Arguments of `search`.
 #[derive(Debug, Args)]
@@ -48,7 +48,14 @@ pub(crate) struct SearchArgs {
     pub(crate) fusion: FusionArg,
 
     /// Constant of --fusion rrf: the smaller, the more the first ranks weigh.
-    #[arg(long, value_name = "K", default_value_t = 60.0, env = "UNPROMPT_RRF_K")]
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 60.0,
+        env = "UNPROMPT_RRF_K",
+        allow_negative_numbers = true,
+        value_parser = rrf_constant
+    )]
     pub(crate) rrf_k: f32,
 
     /// Share of meaning in --fusion weighted, from 0 to 1; words have the rest.
@@ -56,7 +63,9 @@ pub(crate) struct SearchArgs {
         long,
         value_name = "W",
         default_value_t = 0.5,
-        env = "UNPROMPT_VECTOR_WEIGHT"
+        env = "UNPROMPT_VECTOR_WEIGHT",
+        allow_negative_numbers = true,
+        value_parser = vector_weight
     )]
     pub(crate) vector_weight: f32,
 
@@ -83,6 +92,14 @@ pub(crate) struct SearchArgs {
     pub(crate) exact: bool,
 }
 
+fn vector_weight(text: &str) -> Result<f32, String> {
+    share(text).map(|value| value as f32)
+}
+
+fn rrf_constant(text: &str) -> Result<f32, String> {
+    positive(text).map(|value| value as f32)
+}
+
 /// The kind of [`Fusion`](unprompt_index::Fusion), as it is typed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FusionArg {
@@ -95,7 +112,12 @@ pub(crate) enum FusionArg {
 #[derive(Debug, Args)]
 pub(crate) struct HitArgs {
     /// Hits wanted [default: 10, or all where --paths lists what --filter selects].
-    #[arg(short, value_name = "K", env = "UNPROMPT_K")]
+    #[arg(
+        short,
+        value_name = "K",
+        env = "UNPROMPT_K",
+        allow_negative_numbers = true
+    )]
     k: Option<usize>,
 
     /// Only prompts and images that match, e.g. 'cfg:[7 TO 12] AND sampler:k_lms AND -prompt:anime'.

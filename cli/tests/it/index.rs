@@ -155,8 +155,15 @@ fn fusion_is_settable_and_checked() {
     // First by both: 2 / (k + 1).
     assert!((scores(["--fusion", "rrf", "--rrf-k", "9"]) - 0.2).abs() < 1e-6);
     assert!(scores(["--fusion", "weighted", "--vector-weight", "0.7"]) > 0.5);
-    let said = unprompt(at, ["search", "x.idx", "cat", "--rrf-k", "0"]).failed(1);
-    assert!(said.contains("above 0"), "{said}");
+    for (wrong, why) in [
+        (["--rrf-k", "0"], "above 0"),
+        (["--vector-weight", "2"], "from 0 to 1"),
+        (["-k", "-1"], "-1"),
+    ] {
+        let search = ["search", "x.idx", "cat"].into_iter().chain(wrong);
+        let said = unprompt(at, search).failed(2);
+        assert!(said.contains(why) && said.contains(wrong[0]), "{said}");
+    }
 }
 
 /// Starts a build, waits until something has been embedded, and sends it a signal.

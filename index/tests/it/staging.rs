@@ -49,7 +49,7 @@ fn a_stopped_build_keeps_what_was_staged_and_is_no_index() {
     first.add("a", vec![]).unwrap();
     let stopped = first.commit(&mut |_| std::ops::ControlFlow::Break(()));
     assert!(matches!(stopped, Err(Error::Cancelled)));
-    let told = Index::open(&dir).unwrap_err();
+    let told = Index::open(&dir).err().unwrap();
     assert!(matches!(told, Error::NotAnIndex { .. }));
     assert!(told.to_string().contains("was not finished"), "{told}");
     assert_eq!(writer(&dir).staged(), 1);
