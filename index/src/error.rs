@@ -47,11 +47,11 @@ pub enum Error {
         why: String,
     },
     /// The folder holds no index.
-    #[error("{path} is not an index: {why}; make one with `unprompt index build`")]
+    #[error("{path} is not an index: {why}")]
     NotAnIndex {
         /// The folder.
         path: PathBuf,
-        /// What is missing.
+        /// What is missing, and what to do.
         why: String,
     },
     /// The folder holds an index already.

@@ -127,17 +127,23 @@ impl SegmentEntry {
     }
 }
 
-/// What a folder without a MANIFEST is.
-fn without_manifest(dir: &Path) -> &'static str {
+/// What a folder without a MANIFEST is, and what to do.
+fn without_manifest(dir: &Path) -> String {
     let holds = |name: &str| fs::read_dir(dir.join(name)).is_ok_and(|mut it| it.next().is_some());
     if holds(STAGING) {
-        "a build was not finished, and goes on where its command is given again"
+        "a build was not finished; give its command again to go on".into()
     } else if holds(SEGMENTS) {
-        "it has no MANIFEST, though segments: restore that file from a copy, or if a build was not finished give its \
-         command again"
+        "it has segments but no MANIFEST; restore that file from a copy, or if a build was not finished give its command \
+         again"
+            .into()
     } else {
-        "it has no MANIFEST"
+        anew("it has no MANIFEST")
     }
+}
+
+/// Why something is no index, where there is nothing to save.
+fn anew(why: &str) -> String {
+    format!("{why}; make one with `unprompt index build`")
 }
 
 impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
@@ -153,9 +159,9 @@ impl<E: Serialize + for<'de> Deserialize<'de>> Manifest<E> {
             Err(error) => {
                 // Of what may not be looked at nothing is known, and that is no `NotAnIndex`.
                 return Err(match error.kind() {
-                    _ if dir.is_file() => not_an_index("it is not a folder"),
-                    io::ErrorKind::NotFound if dir.is_dir() => not_an_index(without_manifest(dir)),
-                    io::ErrorKind::NotFound => not_an_index("there is no such folder"),
+                    _ if dir.is_file() => not_an_index(&anew("it is not a folder")),
+                    io::ErrorKind::NotFound if dir.is_dir() => not_an_index(&without_manifest(dir)),
+                    io::ErrorKind::NotFound => not_an_index(&anew("there is no such folder")),
                     _ => Error::io("read", &path)(error),
                 });
             }
