@@ -19,8 +19,8 @@ use crate::predictor::network::Network;
 /// white box.
 const KEPT_BYTES: usize = 1 << 30;
 
-/// Images that go through the frozen part together on a graphics processor: four through Stable Diffusion's codec take about
-/// 10 GB.
+/// Images that go through the frozen part together on a graphics processor: by reckoning, four through Stable Diffusion's codec
+/// take 10 GB.
 const DEVICE_AT_ONCE: usize = 4;
 
 /// A set of images as the trainable part of a network is given them.
