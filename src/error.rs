@@ -500,6 +500,15 @@ pub enum Error {
         why: String,
     },
 
+    /// What is known of a model's residuals is damaged or missing.
+    #[error("{}: not how true prompts differ from predictions: {why}; run unprompt evaluate --fit-confidence again", path.display())]
+    Residuals {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+
     /// No true prompt is among the candidates of its image, so that there is nothing to learn a ranking from.
     #[error(
         "the model finds none of the validation prompts: it has learnt nothing that could be ranked by"
@@ -575,7 +584,9 @@ pub enum Error {
     NothingToAdapt,
 
     /// Equations without a solution.
-    #[error("the kernel's equations have no solution: take a larger alpha")]
+    #[error(
+        "equations have no solution: take a larger alpha for an adaptation, more images for a confidence"
+    )]
     Singular,
 
     /// An adaptation belongs to another model.

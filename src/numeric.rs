@@ -38,7 +38,7 @@ pub(crate) fn largest(row: &[f32]) -> f32 {
     )
 }
 
-/// The dot product of two rows, over the shorter of them.
+/// The dot product of two rows of equal length.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
@@ -57,7 +57,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// The dot product of two rows, over the shorter of them, in double precision.
+/// The dot product of two rows of equal length, in double precision.
 #[inline(always)]
 pub(crate) fn dot_in_double(a: &[f32], b: &[f32]) -> f64 {
     let mut lanes = [0f64; LANES];

@@ -26,11 +26,11 @@ pub struct ImageRecord {
     pub height: Option<u32>,
     /// How likely the image is unsafe, in [0, 1]; DiffusionDB marks blurred images with 2.
     pub image_nsfw: Option<f32>,
-    /// How likely the prompt is unsafe, in [0, 1]. For filters only, not listed in answers.
-    #[serde(default, skip_serializing)]
+    /// How likely the prompt is unsafe, in [0, 1].
+    #[serde(default)]
     pub prompt_nsfw: Option<f32>,
-    /// When it was made, milliseconds since 1970 UTC. For filters only, not listed in answers.
-    #[serde(default, skip_serializing)]
+    /// When it was made, milliseconds since 1970 UTC.
+    #[serde(default)]
     pub timestamp: Option<i64>,
     /// Name of the model that made it.
     #[serde(default)]
@@ -38,8 +38,8 @@ pub struct ImageRecord {
     /// The program that made it, in lower case, e.g. `automatic1111`.
     #[serde(default)]
     pub generator: Option<String>,
-    /// Bytes of the file, where it was read from one. For filters only, not listed in answers.
-    #[serde(default, skip_serializing)]
+    /// Bytes of the file, where it was read from one.
+    #[serde(default)]
     pub file_size: Option<u64>,
     /// The confidence, in [0, 1], with which the prompt was predicted from the image; `None` where it was not
     /// predicted.
@@ -131,8 +131,8 @@ mod tests {
              \"scores\":{{\"vector\":0.5,\"kernel\":null,\"keyword\":null}},\
              \"ranks\":{{\"vector\":1,\"kernel\":null,\"keyword\":null}},\"images\":[{{\"image_name\":\"cat.png\",\"part_id\":null,\
              \"seed\":18446744073709551615,\"step\":null,\"cfg\":7.5,\"sampler\":null,\
-             \"width\":null,\"height\":null,\"image_nsfw\":null,\"model\":\"m\",\
-             \"generator\":null,\"predicted\":null}}],\"image_count\":1}}",
+             \"width\":null,\"height\":null,\"image_nsfw\":null,\"prompt_nsfw\":0.25,\"timestamp\":0,\
+             \"model\":\"m\",\"generator\":null,\"file_size\":7,\"predicted\":null}}],\"image_count\":1}}",
             hit.id
         );
         assert_eq!(serde_json::to_string(&hit).unwrap(), expected);

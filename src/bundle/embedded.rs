@@ -22,7 +22,8 @@ macro_rules! built_in {
 
 const MODELS: &[BuiltIn] = &[
     built_in!(
-        "vit": "config.json", "vocabulary.txt", "confidence.json", "familiarity.safetensors",
+        "vit": "config.json", "vocabulary.txt", "confidence.json", "residuals.safetensors",
+        "familiarity.safetensors",
         "model.safetensors"
     ),
     built_in!(

@@ -1,7 +1,6 @@
 //! What each source of candidates is worth: alone, with others, and ranked by all that is known.
 
 use serde::Serialize;
-use unprompt_index::Hit;
 
 use super::Observe;
 use super::cases::predict;
@@ -109,8 +108,8 @@ pub(super) fn measure(
         let (mut ranks, mut best) = (vec![], vec![]);
         for (truth, prediction) in prompts.iter().zip(&predictions) {
             let candidates = reverser.candidates(prediction, &options)?;
-            let hits: Vec<Hit> = match ranking.as_ref().filter(|_| *is_ranked) {
-                Some(ranking) => candidates.ranked(ranking),
+            let hits = match ranking.as_ref().filter(|_| *is_ranked) {
+                Some(ranking) => candidates.ranked(ranking).hits,
                 None => candidates.hits,
             };
             ranks.push(hits.iter().position(|hit| hit.prompt == truth.text));

@@ -97,7 +97,7 @@ impl Trial {
 }
 
 /// Prompts that are drawn in search of a meaning that is held out, for each that is wanted.
-const DRAWS_PER_IMAGE: usize = 100;
+pub(super) const DRAWS_PER_IMAGE: usize = 100;
 
 /// Distinct prompts for the index, then prompts of meanings that are not among them.
 fn draw(options: EvaluateOptions) -> Result<(Vec<PocketPrompt>, Vec<PocketPrompt>)> {

@@ -36,7 +36,7 @@ pub use calibration::{Bin, Calibration};
 use cases::Trial;
 pub use cases::{Case, DEPTH, reverse_all};
 pub use figures::{Figures, MedianMs, Recall, WordsF1};
-pub use fit::fit_confidence;
+pub use fit::{Fitted, fit_confidence};
 pub use report::Row;
 pub use truth::Truth;
 use truth::Truths;

@@ -219,7 +219,8 @@ mod tests {
 
     const RANKING: Ranking = Ranking {
         vector: 50.0,
-        kernel: None,
+        kernel: Some(3.0),
+        likelihood: Some(0.1),
         words: 0.5,
     };
 

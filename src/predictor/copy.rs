@@ -13,7 +13,12 @@ use crate::files::{remove, write_atomically};
 const NETWORK: [&str; 3] = [files::WEIGHTS, files::VOCABULARY, files::CONFIG];
 
 /// What is fitted to the networks of a folder, and wrong beside others.
-const FITTED: [&str; 3] = [files::CONFIDENCE, files::FAMILIARITY, files::ADAPTATION];
+const FITTED: [&str; 4] = [
+    files::CONFIDENCE,
+    files::RESIDUALS,
+    files::FAMILIARITY,
+    files::ADAPTATION,
+];
 
 /// What tells the networks of a model or ensemble from all others: the SHA-256 of each, hexadecimal, with
 /// its weight in the ensemble.

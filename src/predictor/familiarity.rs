@@ -4,11 +4,10 @@
 //! for images of another world are far from those for validation images, though, by Mahalanobis distance (as in
 //! Lee et al., NeurIPS 2018, there of a network's features).
 
-use std::collections::HashMap;
+use faer::Mat;
 
-use faer::{Mat, Side};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-
+use super::singles;
+use super::whitening::Whitening;
 use crate::error::{Error, Result};
 
 /// The share of validation images that are farther than the limit.
@@ -22,8 +21,7 @@ const RIDGE: f64 = 1e-6;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Familiarity {
     mean: Vec<f32>,
-    /// The lower triangle of the inverse of the covariance's Cholesky factor, row after row.
-    whitening: Vec<f32>,
+    whitening: Whitening,
     /// The largest squared distance that is familiar.
     limit: f32,
 }
@@ -33,7 +31,7 @@ impl Familiarity {
     /// rest say how far is far.
     ///
     /// # Errors
-    /// [`Error::TooFewAnswers`] if there are fewer than [`needed`](Self::needed).
+    /// [`Error::TooFewAnswers`] if there are fewer than [`needed`](Self::needed), [`Error::Singular`].
     pub fn fit(embeddings: &[&[f32]]) -> Result<Self> {
         let dim = embeddings.first().map_or(0, |first| first.len());
         let needed = Self::needed(dim);
@@ -51,16 +49,9 @@ impl Familiarity {
         let centred = Mat::from_fn(measure.len(), dim, |row, at| {
             f64::from(measure[row][at]) - mean[at]
         });
-        let mut covariance = centred.transpose() * &centred;
-        let trace: f64 = (0..dim).map(|at| covariance[(at, at)]).sum();
-        for at in 0..dim {
-            covariance[(at, at)] += RIDGE * trace / dim as f64;
-        }
-        let factor = covariance.llt(Side::Lower).map_err(|_| Error::Singular)?;
-        let whitening = inverse(factor.L(), count.sqrt());
         let mut fitted = Self {
             mean: mean.iter().map(|x| *x as f32).collect(),
-            whitening,
+            whitening: Whitening::fit(&centred, RIDGE)?,
             limit: f32::INFINITY,
         };
         let others = embeddings.iter().skip(1).step_by(2);
@@ -71,9 +62,9 @@ impl Familiarity {
         Ok(fitted)
     }
 
-    /// How many embeddings of a dimension are needed to fit it: four for each number.
+    /// How many embeddings of a dimension are needed to fit it.
     pub fn needed(dim: usize) -> usize {
-        4 * dim.max(1)
+        Whitening::needed(dim)
     }
 
     /// Whether an image with this predicted embedding is like those that were learnt from.
@@ -97,15 +88,7 @@ impl Familiarity {
             .zip(&self.mean)
             .map(|(x, mean)| x - mean)
             .collect();
-        let mut rest = self.whitening.as_slice();
-        let mut sum = 0.0;
-        for width in 1..=centred.len() {
-            let (row, after) = rest.split_at(width);
-            let along: f32 = row.iter().zip(&centred).map(|(a, b)| a * b).sum();
-            sum += along * along;
-            rest = after;
-        }
-        sum
+        self.whitening.squared_length(&centred)
     }
 
     /// The file's bytes, in the safetensors format.
@@ -113,48 +96,22 @@ impl Familiarity {
     /// # Errors
     /// If they cannot be put into the format.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let bytes =
-            |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|x| x.to_le_bytes()).collect() };
-        let limit = [self.limit];
-        let parts = [
-            ("mean", self.mean.as_slice()),
-            ("whitening", &self.whitening),
-            ("limit", &limit),
-        ];
-        let parts = parts.map(|(name, values)| (name, values.len(), bytes(values)));
-        let views = parts
-            .iter()
-            .map(|(name, len, bytes)| Ok((*name, TensorView::new(Dtype::F32, vec![*len], bytes)?)))
-            .collect::<std::result::Result<HashMap<_, _>, safetensors::SafeTensorError>>();
-        let written = views.and_then(|views| safetensors::serialize(views, None));
-        written.map_err(|error| Error::Tensor(candle_core::Error::Msg(error.to_string())))
+        singles::to_bytes(&[
+            ("mean", &self.mean),
+            ("whitening", self.whitening.triangle()),
+            ("limit", &[self.limit]),
+        ])
     }
 
     /// Reads [`Familiarity::to_bytes`]; what is wrong as text.
     pub(super) fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
-        let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let numbers = |name: &str| -> std::result::Result<Vec<f32>, String> {
-            let tensor = file.tensor(name).map_err(|error| error.to_string())?;
-            if tensor.dtype() != Dtype::F32 {
-                return Err(format!("{name} is {:?}, not F32", tensor.dtype()));
-            }
-            let (values, _) = tensor.data().as_chunks::<4>();
-            Ok(values.iter().map(|it| f32::from_le_bytes(*it)).collect())
-        };
-        let (mean, whitening) = (numbers("mean")?, numbers("whitening")?);
-        let [limit] = numbers("limit")?[..] else {
+        let [mean, whitening, limit] = singles::from_bytes(bytes, ["mean", "whitening", "limit"])?;
+        let [limit] = limit[..] else {
             return Err("limit is not one number".into());
         };
-        if mean.is_empty() || whitening.len() != mean.len() * (mean.len() + 1) / 2 {
+        let whitening = Whitening::from_triangle(whitening)?;
+        if whitening.dim() != mean.len() {
             return Err("mean and whitening do not fit each other".into());
-        }
-        if !mean
-            .iter()
-            .chain(&whitening)
-            .chain([&limit])
-            .all(|x| x.is_finite())
-        {
-            return Err("it holds numbers that are none".into());
         }
         Ok(Self {
             mean,
@@ -162,19 +119,6 @@ impl Familiarity {
             limit,
         })
     }
-}
-
-/// `scale` times the inverse of a lower triangular matrix: its lower triangle, row after row.
-fn inverse(factor: faer::MatRef<'_, f64>, scale: f64) -> Vec<f32> {
-    let dim = factor.nrows();
-    let mut inverse = Mat::<f64>::identity(dim, dim);
-    faer::linalg::triangular_solve::solve_lower_triangular_in_place(
-        factor,
-        inverse.as_mut(),
-        faer::Par::Seq,
-    );
-    let rows = (0..dim).flat_map(|row| (0..=row).map(move |column| (row, column)));
-    rows.map(|place| (scale * inverse[place]) as f32).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A trained model: images in, embeddings and words out.
 //!
-//! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`
-//! and `familiarity.safetensors` once its [`Confidence`] and [`Familiarity`] have been fitted; or
+//! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`,
+//! `residuals.safetensors` and `familiarity.safetensors` once its [`Confidence`], [`Residuals`] and [`Familiarity`]
+//! have been fitted (fits of former versions lack the second); or
 //! `ensemble.json` with several such folders beside it. An [`Adaptation`] to other images is a file beside them. The
 //! pocket models of `assets/` are built into the library.
 
@@ -15,8 +16,11 @@ pub mod isotonic;
 mod model;
 pub mod network;
 pub mod ranking;
+pub mod residuals;
+mod singles;
+mod whitening;
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use candle_core::Device;
 use image::RgbImage;
@@ -26,6 +30,7 @@ use self::confidence::Confidence;
 use self::ensemble::{EnsembleConfig, Member};
 use self::familiarity::Familiarity;
 use self::model::Model;
+use self::residuals::Residuals;
 use crate::adapt::Adaptation;
 use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
@@ -44,6 +49,8 @@ pub mod files {
     pub const CONFIDENCE: &str = "confidence.json";
     /// What tells images that are like those it has learnt from.
     pub const FAMILIARITY: &str = "familiarity.safetensors";
+    /// How the embeddings of true prompts differ from predicted ones.
+    pub const RESIDUALS: &str = "residuals.safetensors";
     /// The models that an ensemble consists of.
     pub const ENSEMBLE: &str = "ensemble.json";
     /// The domain-adaptive kernel.
@@ -59,6 +66,7 @@ pub struct Predictor {
     others: Vec<(f64, Model)>,
     confidence: Option<Confidence>,
     familiarity: Option<Familiarity>,
+    residuals: Option<Residuals>,
     adaptation: Option<Adaptation>,
 }
 
@@ -80,8 +88,9 @@ impl Predictor {
     /// # Errors
     /// [`Error::UnknownBundle`] if it is neither, [`Error::OtherTargets`] for an ensemble of models that
     /// do not predict the same, [`Error::Adaptation`] and [`Error::OtherAdaptation`] for an adaptation
-    /// that is damaged or of another model, [`Error::Confidence`] and [`Error::Familiarity`] for what was
-    /// fitted and is damaged or of an earlier form; else what is wrong with a file.
+    /// that is damaged or of another model, [`Error::Confidence`], [`Error::Residuals`] and
+    /// [`Error::Familiarity`] for what was fitted and is damaged, missing or of an earlier form; else what is
+    /// wrong with a file.
     pub fn open(name_or_folder: &str, device: &Device) -> Result<Self> {
         let mut predictor = Self::open_unfitted(name_or_folder, device)?;
         if predictor.is_published() {
@@ -93,7 +102,16 @@ impl Predictor {
             let confidence = Confidence::from_json(&bundle.text(files::CONFIDENCE)?, &path)?;
             predictor.confidence = Some(confidence);
         }
-        predictor.familiarity = familiarity(&bundle, predictor.sentence_encoder().dim)?;
+        let dim = predictor.sentence_encoder().dim;
+        predictor.familiarity = familiarity(&bundle, dim)?;
+        predictor.residuals = residuals(&bundle, dim)?;
+        let ranking = predictor.confidence.as_ref().map(|it| it.ranking);
+        if ranking.is_some_and(|it| it.likelihood.is_some()) && predictor.residuals.is_none() {
+            return Err(Error::Residuals {
+                path: bundle.path(files::RESIDUALS),
+                why: "it is not there, though the confidence was fitted with it".into(),
+            });
+        }
         Ok(predictor)
     }
 
@@ -111,6 +129,7 @@ impl Predictor {
                 others: vec![],
                 confidence: None,
                 familiarity: None,
+                residuals: None,
                 adaptation: None,
             });
         }
@@ -153,6 +172,7 @@ impl Predictor {
             others,
             confidence: None,
             familiarity: None,
+            residuals: None,
             adaptation: None,
         })
     }
@@ -194,6 +214,17 @@ impl Predictor {
     /// What tells images that are like those it has learnt from; `None` if it has not been fitted yet.
     pub fn familiarity(&self) -> Option<&Familiarity> {
         self.familiarity.as_ref()
+    }
+
+    /// How the embeddings of true prompts differ from what it predicts; `None` if that has not been fitted yet.
+    pub fn residuals(&self) -> Option<&Residuals> {
+        self.residuals.as_ref()
+    }
+
+    /// The same with residuals that have been fitted.
+    pub(crate) fn with_residuals(mut self, residuals: Residuals) -> Self {
+        self.residuals = Some(residuals);
+        self
     }
 
     /// Its adaptation to other images than it was trained on; `None` if there has been none.
@@ -307,18 +338,43 @@ fn members(bundle: &Bundle) -> Result<Vec<(Member, Bundle)>> {
 }
 
 fn familiarity(bundle: &Bundle, dim: usize) -> Result<Option<Familiarity>> {
-    if !bundle.has(files::FAMILIARITY) {
+    let read = |bytes: &[u8]| {
+        let read = Familiarity::from_bytes(bytes)?;
+        check_dim(read.dim(), dim).map(|()| read)
+    };
+    let refused = |path, why| Error::Familiarity { path, why };
+    fitted(bundle, files::FAMILIARITY, read, refused)
+}
+
+fn residuals(bundle: &Bundle, dim: usize) -> Result<Option<Residuals>> {
+    let read = |bytes: &[u8]| {
+        let read = Residuals::from_bytes(bytes)?;
+        check_dim(read.dim(), dim).map(|()| read)
+    };
+    let refused = |path, why| Error::Residuals { path, why };
+    fitted(bundle, files::RESIDUALS, read, refused)
+}
+
+/// What `read` makes of a file, if it is there; what is wrong with it as `refused` says.
+fn fitted<T>(
+    bundle: &Bundle,
+    file: &str,
+    read: impl FnOnce(&[u8]) -> std::result::Result<T, String>,
+    refused: impl FnOnce(PathBuf, String) -> Error,
+) -> Result<Option<T>> {
+    if !bundle.has(file) {
         return Ok(None);
     }
-    let refused = |why| Error::Familiarity {
-        path: bundle.path(files::FAMILIARITY),
-        why,
-    };
-    let familiarity =
-        Familiarity::from_bytes(&bundle.bytes(files::FAMILIARITY)?).map_err(refused)?;
-    match familiarity.dim() {
-        found if found == dim => Ok(Some(familiarity)),
-        found => Err(refused(format!("{found} numbers, not {dim}"))),
+    let read = read(&bundle.bytes(file)?);
+    read.map(Some)
+        .map_err(|why| refused(bundle.path(file), why))
+}
+
+/// That what was fitted is for vectors of the model's length; else what is wrong.
+fn check_dim(found: usize, dim: usize) -> std::result::Result<(), String> {
+    match found == dim {
+        true => Ok(()),
+        false => Err(format!("{found} numbers, not {dim}")),
     }
 }
 
@@ -336,9 +392,6 @@ fn adaptation(bundle: &Bundle, dim: usize) -> Result<Option<Adaptation>> {
     if record.model != copy::identity(bundle)? {
         return Err(Error::OtherAdaptation { path });
     }
-    if adaptation.dim() != dim {
-        let found = adaptation.dim();
-        return Err(refused(format!("{found} numbers, not {dim}")));
-    }
+    check_dim(adaptation.dim(), dim).map_err(refused)?;
     Ok(Some(adaptation))
 }

@@ -1,10 +1,10 @@
 //! The prompts that an image may have, ranked by all that its prediction says of them.
 
-use unprompt_index::Hit;
+use unprompt_index::{Hit, Index};
 
-use crate::data::vocabulary::Vocabulary;
-use crate::predictor::Prediction;
-use crate::predictor::ranking::{Evidence, Ranking, WordOdds};
+use super::target::Target;
+use crate::error::Result;
+use crate::predictor::ranking::{Evidence, Ranking};
 
 /// Prompts that were found, and what speaks for each.
 #[derive(Clone, Debug, Default)]
@@ -16,32 +16,30 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Of hits in the order of a fusion without weights.
-    pub(super) fn new(hits: Vec<Hit>, prediction: &Prediction, vocabulary: &Vocabulary) -> Self {
-        let odds = WordOdds::new(prediction, vocabulary);
-        let evidence = |hit: &Hit| Evidence {
-            // Every hit of a search by a vector has its cosine.
-            vector: hit.scores.vector.unwrap_or(0.0),
-            kernel: hit.scores.kernel,
-            words: odds.of(&hit.prompt),
-        };
-        Self {
-            evidence: hits.iter().map(evidence).collect(),
+    /// Of hits of `index`, in the order of a fusion without weights.
+    ///
+    /// # Errors
+    /// If the index fails.
+    pub(super) fn new(hits: Vec<Hit>, target: &Target<'_>, index: &Index) -> Result<Self> {
+        let evidence = hits.iter().map(|hit| target.of_hit(hit, index));
+        Ok(Self {
+            evidence: evidence.collect::<Result<_>>()?,
             hits,
-        }
+        })
     }
 
-    /// The hits in the order of their probabilities, which become their scores; ties by id.
-    pub(crate) fn ranked(self, ranking: &Ranking) -> Vec<Hit> {
+    /// The same in the order of their probabilities, which become the hits' scores; ties by id.
+    pub(crate) fn ranked(self, ranking: &Ranking) -> Self {
         let probabilities = ranking.probabilities(&self.evidence);
-        let mut hits = self.hits;
-        for (hit, probability) in hits.iter_mut().zip(probabilities) {
+        let mut both: Vec<(Hit, Evidence)> = self.hits.into_iter().zip(self.evidence).collect();
+        for ((hit, _), probability) in both.iter_mut().zip(probabilities) {
             hit.score = probability as f32;
         }
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
-        for (hit, rank) in hits.iter_mut().zip(1..) {
+        both.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
+        for ((hit, _), rank) in both.iter_mut().zip(1..) {
             hit.rank = rank;
         }
-        hits
+        let (hits, evidence) = both.into_iter().unzip();
+        Self { hits, evidence }
     }
 }

@@ -9,6 +9,7 @@ mod answer;
 mod candidates;
 mod pipeline;
 mod reconstruct;
+mod target;
 mod verdict;
 pub mod verify;
 

@@ -10,12 +10,13 @@ use unprompt_index::{Filter, Fusion, Hit, Index, KeywordQuery, PromptId, SearchR
 use super::answer::{ReverseAnswer, Verdict, Word, phrases};
 use super::candidates::Candidates;
 use super::reconstruct::Pace;
+use super::target::Target;
 use super::{reconstruct, verdict};
 use crate::error::Result;
 use crate::image::decode;
 use crate::indexing::check_encoder;
 use crate::metadata::{self, Embedded};
-use crate::predictor::ranking::{Ranking, WordOdds};
+use crate::predictor::ranking::Ranking;
 use crate::predictor::{Prediction, Predictor};
 use crate::text::SentenceEncoder;
 
@@ -25,8 +26,8 @@ const MAX_WORDS: usize = 24;
 /// Words less likely than this are neither looked up nor listed.
 const MIN_PROBABILITY: f32 = 0.1;
 
-/// Prompts that are ranked, however many are asked for: their probabilities depend on it.
-const RANKED: usize = 100;
+/// Prompts of each source that are ranked, however many are asked for: their probabilities depend on it.
+const DEPTH: usize = 100;
 
 /// The constant of reciprocal rank fusion: where one prompt is the right one, small values serve
 /// best.
@@ -259,12 +260,13 @@ impl Reverser {
         options: &ReverseOptions,
     ) -> Result<ReverseAnswer> {
         let start = Instant::now();
-        let candidates = self.candidates(prediction, options)?;
-        let mut hits = match &self.ranking {
+        let target = self.target(prediction, options);
+        let candidates = self.candidates_for(&target, prediction, options)?;
+        let Candidates { mut hits, evidence } = match &self.ranking {
             Some(ranking) => candidates.ranked(ranking),
-            None => candidates.hits,
+            None => candidates,
         };
-        if options.k > RANKED {
+        if options.k > hits.len().max(DEPTH) {
             self.append_others(&mut hits, prediction, options)?;
         }
         let search = ms(start);
@@ -273,22 +275,15 @@ impl Reverser {
         let familiarity = self.predictor.familiarity();
         let is_familiar = familiarity.is_none_or(|it| it.knows(&prediction.embedding));
         let sentences = self.sentences.as_ref();
-        let adapted = prediction
-            .adapted
-            .as_ref()
-            .filter(|_| options.sources.kernel);
-        let target = adapted.unwrap_or(&prediction.embedding);
         let confidence = self.predictor.confidence().filter(|_| is_familiar);
         let is_wanted = is_familiar
             && !options.reconstruct.is_zero()
             && (options.always_reconstruct
                 || confidence.is_some_and(|it| verdict::gives_way(&hits, it)));
         let reconstruction = match sentences {
-            Some(it) if is_wanted => {
-                let odds = WordOdds::new(prediction, self.predictor.vocabulary());
-                let weight = self.ranking.map_or(0.0, |it| it.words_in_cosines());
+            Some(it) if is_wanted && target.sees_embeddings() => {
                 let time = (options.reconstruct, &self.pace);
-                reconstruct::reconstruct(&hits, target, (&odds, weight), it, time)?
+                reconstruct::reconstruct((&hits, &evidence), &target, it, time)?
             }
             _ => None,
         };
@@ -310,12 +305,22 @@ impl Reverser {
         prediction: &Prediction,
         options: &ReverseOptions,
     ) -> Result<Candidates> {
-        let hits = self.search(prediction, options, RANKED)?;
-        Ok(Candidates::new(
-            hits,
-            prediction,
-            self.predictor.vocabulary(),
-        ))
+        self.candidates_for(&self.target(prediction, options), prediction, options)
+    }
+
+    fn candidates_for(
+        &self,
+        target: &Target<'_>,
+        prediction: &Prediction,
+        options: &ReverseOptions,
+    ) -> Result<Candidates> {
+        // All that any of up to three sources has.
+        let hits = self.search(prediction, options, 3 * DEPTH, Some(DEPTH))?;
+        Candidates::new(hits, target, &self.index)
+    }
+
+    fn target<'a>(&'a self, prediction: &'a Prediction, options: &ReverseOptions) -> Target<'a> {
+        Target::new(prediction, &self.predictor, options.sources, self.ranking)
     }
 
     /// Fills `hits` up with what else the index has, in the order of reciprocal rank fusion and with a score of 0.
@@ -326,7 +331,8 @@ impl Reverser {
         options: &ReverseOptions,
     ) -> Result<()> {
         let there: HashSet<PromptId> = hits.iter().map(|hit| hit.id).collect();
-        let others = self.search(prediction, options, options.k)?.into_iter();
+        let others = self.search(prediction, options, options.k, None)?;
+        let others = others.into_iter();
         for other in others.filter(|other| !there.contains(&other.id)) {
             hits.push(Hit {
                 rank: hits.len() + 1,
@@ -337,12 +343,13 @@ impl Reverser {
         Ok(())
     }
 
-    /// The `k` best by reciprocal rank fusion.
+    /// The `k` best by reciprocal rank fusion of the first `depth` of each source.
     fn search(
         &self,
         prediction: &Prediction,
         options: &ReverseOptions,
         k: usize,
+        depth: Option<usize>,
     ) -> Result<Vec<Hit>> {
         let Sources {
             vector,
@@ -359,6 +366,7 @@ impl Reverser {
             kernel: prediction.adapted.clone().filter(|_| kernel),
             keywords: words.then(weights),
             k,
+            depth,
             filter: options.filter.clone(),
             // An answer is no evidence for another.
             known_only: true,

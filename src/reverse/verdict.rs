@@ -3,7 +3,7 @@
 use unprompt_index::Hit;
 
 use super::answer::{ReverseAnswer, Verdict, phrases};
-use super::reconstruct::{self, Reconstruction};
+use super::reconstruct::Reconstruction;
 use crate::predictor::confidence::{Confidence, Signs};
 
 /// What is at least as likely as this to be the true prompt is called exact.
@@ -19,7 +19,7 @@ const CLAIMED: f32 = 0.1;
 pub fn signs(hits: &[Hit]) -> Option<Signs> {
     let best = hits.first()?;
     Some(Signs {
-        cosine: reconstruct::cosine_of(best)?,
+        cosine: best.scores.kernel.or(best.scores.vector)?,
         share: best.score,
     })
 }

@@ -314,7 +314,8 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, env = "UNPROMPT_JSON", value_parser = flag())]
     pub(crate) json: bool,
 
-    /// Fit the confidence of the model in --model DIR on validation images, instead.
+    /// Fit the confidence of the model in --model DIR on validation images, instead, with what ranks candidates and what
+    /// tells familiar images.
     #[arg(long, env = "UNPROMPT_FIT_CONFIDENCE", value_parser = flag())]
     pub(crate) fit_confidence: bool,
 

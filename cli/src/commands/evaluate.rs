@@ -65,11 +65,17 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let mut observe = |what, done, total| stages.observe(what, done, total);
     if args.fit_confidence {
         let folder = PathBuf::from(model.name());
-        let (confidence, familiarity) = fit_confidence(model, &sentences, options, &mut observe)?;
-        let json = serde_json::to_string_pretty(&confidence)? + "\n";
-        write_atomically(&folder.join(files::FAMILIARITY), &familiarity.to_bytes()?)?;
-        write_atomically(&folder.join(files::CONFIDENCE), json.as_bytes())?;
-        say!("fitted on {}", confidence.fitted_on);
+        let fitted = fit_confidence(model, &sentences, options, &mut observe)?;
+        let json = serde_json::to_string_pretty(&fitted.confidence)? + "\n";
+        for (name, bytes) in [
+            (files::FAMILIARITY, fitted.familiarity.to_bytes()?),
+            (files::RESIDUALS, fitted.residuals.to_bytes()?),
+            // Last: it is what the others are read for.
+            (files::CONFIDENCE, json.into_bytes()),
+        ] {
+            write_atomically(&folder.join(name), &bytes)?;
+        }
+        say!("fitted on {}", fitted.confidence.fitted_on);
         return Ok(());
     }
     let evaluation = evaluate(model, &sentences, options, &mut observe)?;

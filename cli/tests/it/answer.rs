@@ -41,7 +41,8 @@ fn a_fitted_model_is_sure_where_it_may_be() {
     let said = unprompt(at, ["evaluate", "--model", "mine"]).failed(1);
     assert!(said.contains("--fit-confidence"), "{said}");
     fit("pocket:768", "768").ok();
-    assert!(at.join("mine/familiarity.safetensors").is_file());
+    let fitted = ["mine/familiarity.safetensors", "mine/residuals.safetensors"];
+    assert!(fitted.iter().all(|file| at.join(file).is_file()));
 
     let run = [
         "evaluate",
@@ -81,9 +82,22 @@ fn a_fitted_model_is_sure_where_it_may_be() {
     let plot = fs::read_to_string(at.join("told/reliability.svg")).unwrap();
     assert!(plot.starts_with("<svg") && plot.contains("confidence"));
 
-    fs::write(at.join("mine/familiarity.safetensors"), b"damaged").unwrap();
-    let said = unprompt(at, ["evaluate", "--model", "mine"]).failed(1);
-    assert!(said.contains("mine/familiarity.safetensors"), "{said}");
+    let refused = |file: &str| {
+        let said = unprompt(at, ["evaluate", "--model", "mine"]).failed(1);
+        assert!(
+            said.contains(file) && said.contains("--fit-confidence"),
+            "{said}"
+        );
+    };
+    for file in fitted {
+        let sound = fs::read(at.join(file)).unwrap();
+        fs::write(at.join(file), b"damaged").unwrap();
+        refused(file);
+        fs::write(at.join(file), sound).unwrap();
+    }
+    // The confidence was fitted with them.
+    fs::remove_file(at.join(fitted[1])).unwrap();
+    refused(fitted[1]);
 }
 
 #[test]

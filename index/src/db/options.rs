@@ -128,6 +128,9 @@ pub struct SearchRequest {
     pub k: usize,
     /// Best hits to leave out, for paging.
     pub offset: usize,
+    /// Entries that each search (or a listing) is asked for: pages end where these do. `None` means enough to fill the
+    /// page, and of several searches 100 at least.
+    pub depth: Option<usize>,
     /// Leaves out hits whose score is below: a cosine, a BM25 score or a fused score,
     /// according to what is searched.
     pub min_score: Option<f32>,
@@ -153,6 +156,7 @@ impl Default for SearchRequest {
             keywords: None,
             k: 10,
             offset: 0,
+            depth: None,
             min_score: None,
             ef: None,
             exact: false,

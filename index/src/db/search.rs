@@ -74,8 +74,8 @@ impl Index {
 
     /// A page of hits. With one query by vector alone their score is the cosine, with keywords alone
     /// BM25; with several queries, the first 100 of each search are fused (the first 1000, if the page
-    /// lies beyond, and so on), and every hit has its cosines, found by that search or not. Equal
-    /// scores stand in the order of their [`PromptId`](crate::PromptId). Without any query, all that the filter selects
+    /// lies beyond, and so on; as many as `depth` says, where it is given), and every hit has its cosines,
+    /// found by that search or not. Equal scores stand in the order of their [`PromptId`](crate::PromptId). Without any query, all that the filter selects
     /// is listed, with a score of 0.
     ///
     /// # Errors
@@ -94,7 +94,10 @@ impl Index {
         let queries = usize::from(request.vector.is_some())
             + usize::from(request.kernel.is_some())
             + usize::from(request.keywords.is_some());
-        let depth = if queries > 1 { depth(wanted) } else { wanted };
+        let depth = request.depth.unwrap_or(match queries {
+            2.. => depth(wanted),
+            _ => wanted,
+        });
         let depth = depth.min(self.len());
         let mut selections = self.select(request.filter.as_ref())?;
         if request.known_only {

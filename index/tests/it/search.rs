@@ -222,6 +222,28 @@ fn pages_join_to_the_whole() {
 }
 
 #[test]
+fn a_depth_bounds_what_each_search_brings() {
+    let built = animals();
+    let mut both = request(Some(0.0), Some("owl"));
+    both.depth = Some(1);
+    let nearest = "a red fox";
+    let found = prompts(&built.index, &both);
+    assert!(
+        found.len() == 2 && found.contains(&nearest.to_owned()),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|prompt| prompt.contains("owl")),
+        "{found:?}"
+    );
+    both.depth = None;
+    assert_eq!(prompts(&built.index, &both).len(), 4);
+    let mut one = request(Some(0.0), None);
+    one.depth = Some(1);
+    assert_eq!(prompts(&built.index, &one), [nearest]);
+}
+
+#[test]
 fn a_least_score_cuts_off() {
     let built = animals();
     let mut request = request(Some(0.0), None);

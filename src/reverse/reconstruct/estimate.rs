@@ -1,4 +1,4 @@
-//! What words are worth: an estimate of a text's cosine to the target without embedding it.
+//! What words are worth: an estimate of a text's nearness to the target without embedding it.
 
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
@@ -6,17 +6,18 @@ use faer::{Mat, Side};
 /// The penalty of the regression, in words.
 const PENALTY: f64 = 1.0;
 
-/// A cosine that is the sum of a number a word, by ridge regression on texts whose cosines are known.
+/// A nearness that is the sum of a number a word, by ridge regression on texts of which it is known.
 #[derive(Debug)]
 pub(super) struct Estimate {
     by_word: Vec<f64>,
 }
 
 impl Estimate {
-    /// Of texts, each as its distinct words and its cosine; `words` are numbered from 0. `None` if the
+    /// Of texts, each as its distinct words and its nearness; `words` are numbered from 0. `None` if the
     /// regression has no solution.
     pub(super) fn fit(texts: &[(&[u32], f64)], words: usize) -> Option<Self> {
-        let mean = texts.iter().map(|(_, cosine)| cosine).sum::<f64>() / texts.len().max(1) as f64;
+        let mean =
+            texts.iter().map(|(_, nearness)| nearness).sum::<f64>() / texts.len().max(1) as f64;
         let mut features = Mat::<f64>::zeros(texts.len(), words);
         for (row, (numbers, _)) in texts.iter().enumerate() {
             for &number in *numbers {
@@ -35,7 +36,7 @@ impl Estimate {
         })
     }
 
-    /// What the words add to a cosine, but for a constant.
+    /// What the words add to a nearness, but for a constant.
     pub(super) fn of(&self, numbers: &[u32]) -> f64 {
         let worth = |&number: &u32| self.by_word[number as usize];
         numbers.iter().map(worth).sum()

@@ -2,7 +2,7 @@
 //!
 //! Where the true prompt is not in the index, each hit says a part of it. A beam search changes the best
 //! prompts piece by piece and word by word, into what is put together as prompts of the hits are. Which
-//! changes bring the embedding nearer to the predicted one is estimated by a regression on words, fitted
+//! changes make the embedding likelier is estimated by a regression on words, fitted
 //! to the hits and to all that has been embedded since; the most promising of them are embedded, a batch
 //! a round, until the time is up.
 
@@ -23,9 +23,10 @@ use self::lexicon::{BREAK, Lexicon};
 pub(super) use self::pace::Pace;
 use self::prior::Prior;
 use super::answer::Phrase;
+use super::target::Target;
 use crate::error::Result;
-use crate::predictor::ranking::WordOdds;
-use crate::text::{SentenceEncoder, cosine};
+use crate::predictor::ranking::{Evidence, Ranking};
+use crate::text::SentenceEncoder;
 
 /// A prompt that was put together.
 #[derive(Clone, Debug, Serialize)]
@@ -33,7 +34,7 @@ use crate::text::{SentenceEncoder, cosine};
 pub struct Reconstruction {
     /// The prompt.
     pub prompt: String,
-    /// Cosine of its embedding to the predicted one.
+    /// Cosine of its embedding to the predicted one, adapted if the model is.
     pub cosine: f32,
     /// Its pieces, and the hits they are from.
     pub phrases: Vec<Phrase>,
@@ -57,55 +58,64 @@ const BATCH: usize = 8;
 /// Rounds without a better prompt after which the search ends.
 const PATIENCE: usize = 2;
 
-/// A text whose cosine to the target is known.
+/// A text whose embedding is known.
 struct Known {
     numbers: Vec<u32>,
     /// Its distinct numbers, rising.
     words: Vec<u32>,
+    /// For whoever asks how near it is.
     cosine: f32,
-    /// The cosine with what the text is worth besides.
+    /// What the embedding is worth: the logarithm of a likelihood.
+    nearness: f64,
+    /// The same with what the text is worth besides.
     score: f64,
 }
 
 impl Known {
-    fn new(numbers: Vec<u32>, cosine: f32, prior: &Prior) -> Self {
+    fn new(numbers: Vec<u32>, evidence: &Evidence, (ranking, prior): (&Ranking, &Prior)) -> Self {
         let words = distinct(&numbers);
+        let nearness = ranking.nearness(evidence);
         Self {
-            score: f64::from(cosine) + prior.of(&numbers, &words),
+            score: nearness + prior.of(&numbers, &words),
             words,
             numbers,
-            cosine,
+            cosine: evidence.cosine(),
+            nearness,
         }
     }
 }
 
-/// Puts a prompt together from the best of `hits`, whose embedding is as near to `target` (a unit vector) as
-/// can be found within `budget`, and whose words have the best log-odds, each counted `odds_weight` times; a
-/// round that does not fit into what is left is not begun. `None` if nothing better than the hits is found.
+/// Puts a prompt together from the best of `hits`, each with its evidence: the likeliest one for `target` that can be
+/// found within `budget`; a round that does not fit into what is left is not begun. `None` if nothing better than the
+/// hits is found.
 ///
 /// # Errors
 /// If a text cannot be embedded.
 pub(super) fn reconstruct(
-    hits: &[Hit],
-    target: &[f32],
-    (odds, odds_weight): (&WordOdds<'_>, f64),
+    (hits, evidence): (&[Hit], &[Evidence]),
+    target: &Target<'_>,
     sentences: &SentenceEncoder,
     (budget, pace): (Duration, &Pace),
 ) -> Result<Option<Reconstruction>> {
     let start = Instant::now();
-    let hits: Vec<&Hit> = hits
+    let (hits, evidence): (Vec<&Hit>, Vec<&Evidence>) = hits
         .iter()
+        .zip(evidence)
         .take(HITS)
-        .filter(|hit| hit.prompt.len() <= MAX_PROMPT_BYTES)
-        .collect();
+        .filter(|(hit, _)| hit.prompt.len() <= MAX_PROMPT_BYTES)
+        .unzip();
     let lexicon = Lexicon::of(hits.iter().map(|hit| hit.prompt.as_str()));
-    let prior = Prior::new(&lexicon, odds, odds_weight);
+    // Weights are fitted to prompts as people write them. Against its own words a search would find what is none.
+    let ranking = &target.ranking().softened();
+    let words = ranking.words.max(0.0);
+    let prior = Prior::new(&lexicon, target.odds(), words);
     let mut seen = HashSet::new();
     let mut known: Vec<Known> = hits
         .iter()
-        .filter_map(|hit| Some((lexicon.read(&hit.prompt), cosine_of(hit)?)))
+        .zip(evidence)
+        .map(|(hit, evidence)| (lexicon.read(&hit.prompt), evidence))
         .filter(|(numbers, _)| seen.insert(numbers.clone()))
-        .map(|(numbers, cosine)| Known::new(numbers, cosine, &prior))
+        .map(|(numbers, evidence)| Known::new(numbers, evidence, (ranking, &prior)))
         .collect();
     let found = seen.clone();
     let pool = pool(&lexicon, &known);
@@ -122,7 +132,11 @@ pub(super) fn reconstruct(
         let best = known.first().map_or(f64::NEG_INFINITY, |it| it.score);
         for (numbers, row) in proposals.into_iter().zip(rows.rows()) {
             seen.insert(numbers.clone());
-            known.push(Known::new(numbers, cosine(row, target), &prior));
+            known.push(Known::new(
+                numbers,
+                &target.of_embedding(row),
+                (ranking, &prior),
+            ));
         }
         let better = known.iter().any(|it| it.score > best);
         idle = if better { 0 } else { idle + 1 };
@@ -135,11 +149,6 @@ pub(super) fn reconstruct(
         cosine: best.cosine,
         phrases: origin::phrases(&best.numbers, &lexicon, &hits),
     }))
-}
-
-/// The cosine that the search for `target` gave a hit.
-pub(super) fn cosine_of(hit: &Hit) -> Option<f32> {
-    hit.scores.kernel.or(hit.scores.vector)
 }
 
 /// The distinct pieces of prompts, those of the best first.
@@ -162,7 +171,7 @@ fn propose(
 ) -> Vec<Vec<u32>> {
     let texts: Vec<(&[u32], f64)> = known
         .iter()
-        .map(|it| (it.words.as_slice(), f64::from(it.cosine)))
+        .map(|it| (it.words.as_slice(), it.nearness))
         .collect();
     let Some(estimate) = Estimate::fit(&texts, lexicon.len()) else {
         return vec![];
@@ -170,7 +179,7 @@ fn propose(
     let mut scored: Vec<(f64, Vec<u32>)> = vec![];
     let mut proposed = HashSet::new();
     for base in &known[..BEAM.min(known.len())] {
-        let rest = f64::from(base.cosine) - estimate.of(&base.words);
+        let rest = base.nearness - estimate.of(&base.words);
         for numbers in changes(lexicon, pool, &base.numbers) {
             if seen.contains(&numbers) || !lexicon.is_plausible(&numbers) {
                 continue;
@@ -244,8 +253,17 @@ mod tests {
     use super::*;
     use crate::data::vocabulary::Vocabulary;
     use crate::predictor::Prediction;
+    use crate::predictor::ranking::WordOdds;
 
     const PROMPTS: [&str; 2] = ["a red cat on a beach, photo", "a blue cat, oil painting"];
+
+    fn known(numbers: Vec<u32>, prior: &Prior) -> Known {
+        let evidence = Evidence {
+            vector: 0.5,
+            ..Evidence::default()
+        };
+        Known::new(numbers, &evidence, (&Ranking::UNFITTED, prior))
+    }
 
     fn texts(changed: &[Vec<u32>], lexicon: &Lexicon) -> Vec<String> {
         changed.iter().map(|it| lexicon.write(it)).collect()
@@ -258,7 +276,7 @@ mod tests {
         let vocabulary = Vocabulary::of_prompts(&PROMPTS, 10);
         let odds = WordOdds::new(&Prediction::default(), &vocabulary);
         let prior = Prior::new(&lexicon, &odds, 1.0);
-        let known = [Known::new(lexicon.read(&long), 0.5, &prior)];
+        let known = [known(lexicon.read(&long), &prior)];
         assert_eq!(pool(&lexicon, &known).len(), MAX_PIECES);
     }
 
@@ -270,7 +288,7 @@ mod tests {
         let prior = Prior::new(&lexicon, &odds, 1.0);
         let known: Vec<Known> = PROMPTS
             .iter()
-            .map(|prompt| Known::new(lexicon.read(prompt), 0.5, &prior))
+            .map(|prompt| known(lexicon.read(prompt), &prior))
             .collect();
         let pool = pool(&lexicon, &known);
         let changed = changes(&lexicon, &pool, &known[0].numbers);

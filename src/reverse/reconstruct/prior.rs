@@ -6,10 +6,10 @@ use crate::predictor::ranking::WordOdds;
 /// Logarithm of the number of words of a prompt: mean and standard deviation over DiffusionDB.
 const LENGTH: (f64, f64) = (2.81, 0.84);
 
-/// What the logarithm of the likelihood of a length counts beside a cosine.
-const LENGTH_WEIGHT: f64 = 0.002;
+/// What the logarithm of the likelihood of a length counts: little beside what an image tells.
+const LENGTH_WEIGHT: f64 = 0.08;
 
-/// What texts of a lexicon are worth, in cosines.
+/// What texts of a lexicon are worth, as logarithms of likelihoods.
 #[derive(Debug)]
 pub(super) struct Prior {
     by_word: Vec<f64>,
