@@ -98,7 +98,7 @@ impl Familiarity {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         singles::to_bytes(&[
             ("mean", &self.mean),
-            ("whitening", self.whitening.triangle()),
+            ("whitening", &self.whitening.triangle()),
             ("limit", &[self.limit]),
         ])
     }
@@ -109,7 +109,7 @@ impl Familiarity {
         let [limit] = limit[..] else {
             return Err("limit is not one number".into());
         };
-        let whitening = Whitening::from_triangle(whitening)?;
+        let whitening = Whitening::from_triangle(&whitening)?;
         if whitening.dim() != mean.len() {
             return Err("mean and whitening do not fit each other".into());
         }

@@ -84,7 +84,7 @@ impl Residuals {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         singles::to_bytes(&[
             ("scale", &[self.scale]),
-            ("whitening", self.whitening.triangle()),
+            ("whitening", &self.whitening.triangle()),
         ])
     }
 
@@ -96,7 +96,7 @@ impl Residuals {
         };
         Ok(Self {
             scale,
-            whitening: Whitening::from_triangle(whitening)?,
+            whitening: Whitening::from_triangle(&whitening)?,
         })
     }
 }

@@ -5,12 +5,13 @@ use faer::{Mat, Side};
 use crate::error::{Error, Result};
 use crate::numeric;
 
-/// The lower triangle of the inverse of a covariance's Cholesky factor, row after row: vectors with that covariance
-/// become ones whose numbers are independent, of variance 1.
+/// The inverse of a covariance's Cholesky factor: vectors with that covariance become ones whose numbers are
+/// independent, of variance 1.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Whitening {
     dim: usize,
-    triangle: Vec<f32>,
+    /// Its lower triangle, column after column: what is added up side by side needs no sum at the end.
+    columns: Vec<f32>,
 }
 
 impl Whitening {
@@ -34,23 +35,28 @@ impl Whitening {
         );
         // Of the sum of squares, not of their mean.
         let scale = (rows.nrows() as f64).sqrt();
-        let places = (0..dim).flat_map(|row| (0..=row).map(move |column| (row, column)));
+        let places = (0..dim).flat_map(|column| (column..dim).map(move |row| (row, column)));
         Ok(Self {
             dim,
-            triangle: places
+            columns: places
                 .map(|place| (scale * inverse[place]) as f32)
                 .collect(),
         })
     }
 
     /// Of the numbers of [`Whitening::triangle`]; what is wrong as text.
-    pub(super) fn from_triangle(triangle: Vec<f32>) -> std::result::Result<Self, String> {
+    pub(super) fn from_triangle(triangle: &[f32]) -> std::result::Result<Self, String> {
         // n rows hold n (n + 1) / 2 numbers.
         let dim = (2 * triangle.len()).isqrt();
         if dim == 0 || triangle.len() != dim * (dim + 1) / 2 {
             return Err(format!("{} numbers are no triangle", triangle.len()));
         }
-        Ok(Self { dim, triangle })
+        let places = (0..dim).flat_map(|column| (column..dim).map(move |row| (row, column)));
+        let columns = places.map(|(row, column)| triangle[row * (row + 1) / 2 + column]);
+        Ok(Self {
+            dim,
+            columns: columns.collect(),
+        })
     }
 
     /// How many vectors of a dimension are needed to fit it: four for each number.
@@ -63,9 +69,13 @@ impl Whitening {
         self.dim
     }
 
-    /// Its numbers.
-    pub(super) fn triangle(&self) -> &[f32] {
-        &self.triangle
+    /// Its lower triangle, row after row.
+    pub(super) fn triangle(&self) -> Vec<f32> {
+        let places = (0..self.dim).flat_map(|row| (0..=row).map(move |column| (row, column)));
+        // A column is as much shorter than the first as there are columns before it.
+        let before = |column: usize| column * (2 * self.dim + 1 - column) / 2;
+        let number = |(row, column)| self.columns[before(column) + row - column];
+        places.map(number).collect()
     }
 
     /// The squared length of a vector, in variances.
@@ -77,15 +87,16 @@ impl Whitening {
         numeric::vectorised(
             #[inline(always)]
             || {
-                let mut rest = self.triangle.as_slice();
-                let mut sum = 0.0;
-                for width in 1..=vector.len() {
-                    let (row, after) = rest.split_at(width);
-                    let along = numeric::dot(row, &vector[..width]);
-                    sum += along * along;
+                let mut whitened = vec![0.0; self.dim];
+                let mut rest = self.columns.as_slice();
+                for (at, number) in vector.iter().enumerate() {
+                    let (column, after) = rest.split_at(self.dim - at);
+                    for (sum, factor) in whitened[at..].iter_mut().zip(column) {
+                        *sum += number * factor;
+                    }
                     rest = after;
                 }
-                sum
+                numeric::dot(&whitened, &whitened)
             },
         )
     }
@@ -121,11 +132,14 @@ mod tests {
             .map(|it| f64::from(whitening.squared_length(it)));
         let mean = lengths.sum::<f64>() / 1000.0;
         assert!((mean / DIM as f64 - 1.0).abs() < 0.05, "{mean}");
-        let alike = Whitening::from_triangle(whitening.triangle().to_vec());
+        let triangle = whitening.triangle();
+        // The first row is of one number, and what it makes of a vector is of variance 1.
+        assert!((triangle[0] * 2.0 - 1.0).abs() < 0.05, "{}", triangle[0]);
+        let alike = Whitening::from_triangle(&triangle);
         assert_eq!(alike.unwrap(), whitening);
         for wrong in [0, 2, 1274, 1276] {
             assert!(
-                Whitening::from_triangle(vec![1.0; wrong]).is_err(),
+                Whitening::from_triangle(&vec![1.0; wrong]).is_err(),
                 "{wrong}"
             );
         }
