@@ -23,8 +23,7 @@ macro_rules! built_in {
 const MODELS: &[BuiltIn] = &[
     built_in!(
         "vit": "config.json", "vocabulary.txt", "confidence.json", "residuals.safetensors",
-        "familiarity.safetensors",
-        "model.safetensors"
+        "familiarity.safetensors", "model.safetensors"
     ),
     built_in!(
         "pocket": "model_index.json", "vae/config.json",

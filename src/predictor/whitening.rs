@@ -35,10 +35,9 @@ impl Whitening {
         );
         // Of the sum of squares, not of their mean.
         let scale = (rows.nrows() as f64).sqrt();
-        let places = (0..dim).flat_map(|column| (column..dim).map(move |row| (row, column)));
         Ok(Self {
             dim,
-            columns: places
+            columns: by_column(dim)
                 .map(|place| (scale * inverse[place]) as f32)
                 .collect(),
         })
@@ -51,8 +50,7 @@ impl Whitening {
         if dim == 0 || triangle.len() != dim * (dim + 1) / 2 {
             return Err(format!("{} numbers are no triangle", triangle.len()));
         }
-        let places = (0..dim).flat_map(|column| (column..dim).map(move |row| (row, column)));
-        let columns = places.map(|(row, column)| triangle[row * (row + 1) / 2 + column]);
+        let columns = by_column(dim).map(|(row, column)| triangle[row * (row + 1) / 2 + column]);
         Ok(Self {
             dim,
             columns: columns.collect(),
@@ -100,6 +98,11 @@ impl Whitening {
             },
         )
     }
+}
+
+/// Row and column of each number of a lower triangle, column after column.
+fn by_column(dim: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..dim).flat_map(move |column| (column..dim).map(move |row| (row, column)))
 }
 
 #[cfg(test)]

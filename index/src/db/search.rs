@@ -75,8 +75,8 @@ impl Index {
     /// A page of hits. With one query by vector alone their score is the cosine, with keywords alone
     /// BM25; with several queries, the first 100 of each search are fused (the first 1000, if the page
     /// lies beyond, and so on; as many as `depth` says, where it is given), and every hit has its cosines,
-    /// found by that search or not. Equal scores stand in the order of their [`PromptId`](crate::PromptId). Without any query, all that the filter selects
-    /// is listed, with a score of 0.
+    /// found by that search or not. Equal scores stand in the order of their [`PromptId`](crate::PromptId).
+    /// Without any query, all that the filter selects is listed, with a score of 0.
     ///
     /// # Errors
     /// [`Error::Option`] without any query and without a filter, with a constant of the fusion out of range, or with a
