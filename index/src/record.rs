@@ -93,6 +93,9 @@ pub struct Hit {
     pub images: Vec<ImageRecord>,
     /// How many images there are in all; with a filter, how many it selects.
     pub image_count: usize,
+    /// The prompt's vector, where [`with_vectors`](crate::SearchRequest::with_vectors) asked for it; left out of JSON.
+    #[serde(skip)]
+    pub vector: Option<Vec<f32>>,
 }
 
 #[cfg(test)]
@@ -125,6 +128,7 @@ mod tests {
                 ..ImageRecord::default()
             }],
             image_count: 1,
+            vector: Some(vec![1.0]),
         };
         let expected = format!(
             "{{\"rank\":1,\"id\":\"{}\",\"prompt\":\"a cat\",\"score\":0.5,\

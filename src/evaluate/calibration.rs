@@ -1,5 +1,7 @@
 //! Whether a confidence is what it says: the share of answers that are right.
 
+use std::f64::consts::PI;
+
 use serde::Serialize;
 
 use super::cases::Case;
@@ -24,6 +26,9 @@ pub struct Calibration {
     /// Mean difference between confidence and share of right answers (expected calibration error; Naeini et
     /// al., 2015).
     pub error: f64,
+    /// What the error would be on average if every confidence were exact: answers are right or wrong, and shares of few of
+    /// them vary.
+    pub chance: f64,
     /// What it is the mean of, from the lowest confidence to the highest; bins without answers are left out.
     pub bins: Vec<Bin>,
 }
@@ -37,9 +42,12 @@ impl Calibration {
     /// Of confidences, in [0, 1], and whether the answers were right.
     fn of_answers(answers: impl Iterator<Item = (f32, bool)>) -> Self {
         let mut sums = [(0.0, 0usize, 0usize); BINS];
+        let mut variances = [0.0; BINS];
         for (confidence, is_right) in answers {
             let confidence = f64::from(confidence);
-            let bin = &mut sums[((confidence * BINS as f64) as usize).min(BINS - 1)];
+            let place = ((confidence * BINS as f64) as usize).min(BINS - 1);
+            variances[place] += confidence * (1.0 - confidence);
+            let bin = &mut sums[place];
             bin.0 += confidence;
             bin.1 += usize::from(is_right);
             bin.2 += 1;
@@ -56,8 +64,11 @@ impl Calibration {
         let gaps = bins
             .iter()
             .map(|bin| (bin.confidence - bin.right).abs() * bin.answers as f64);
+        // The mean distance of a normal variable from its mean.
+        let by_chance = variances.iter().map(|it| (it * 2.0 / PI).sqrt());
         Self {
             error: gaps.sum::<f64>() / all.max(1) as f64,
+            chance: by_chance.sum::<f64>() / all.max(1) as f64,
             bins,
         }
     }
@@ -65,6 +76,9 @@ impl Calibration {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
@@ -76,6 +90,25 @@ mod tests {
         assert_eq!((low.answers, low.right, high.answers), (1, 0.0, 3));
         let expected = ((0.95 + 0.95 + 1.0) / 3.0 - 2.0 / 3.0) * 3.0 / 4.0 + 0.15 / 4.0;
         assert!((calibration.error - expected).abs() < 1e-6);
-        assert_eq!(Calibration::of_answers(std::iter::empty()).error, 0.0);
+        let none = Calibration::of_answers(std::iter::empty());
+        assert_eq!((none.error, none.chance), (0.0, 0.0));
+    }
+
+    #[test]
+    fn chance_is_the_error_of_exact_confidences() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let (mut errors, mut chances) = (0.0, 0.0);
+        for _ in 0..200 {
+            let answer = |_| {
+                let confidence: f32 = rng.random();
+                (confidence, rng.random::<f32>() < confidence)
+            };
+            let answers: Vec<(f32, bool)> = (0..500).map(answer).collect();
+            let calibration = Calibration::of_answers(answers.into_iter());
+            errors += calibration.error / 200.0;
+            chances += calibration.chance / 200.0;
+        }
+        assert!((errors - chances).abs() < 0.003, "{errors} {chances}");
+        assert!(errors > 0.03);
     }
 }

@@ -14,7 +14,7 @@ use crate::indexing::{self, IndexingEvent};
 use crate::pocket::{Meaning, PocketPrompt, Prompts, grammar};
 use crate::predictor::confidence::{JudgedHit, JudgedMade};
 use crate::predictor::{Prediction, Predictor};
-use crate::reverse::{self, ReverseAnswer, ReverseOptions, Reverser};
+use crate::reverse::{ReverseAnswer, ReverseOptions, Reverser};
 use crate::text::{SentenceEncoder, cosine};
 
 /// One reversed image.
@@ -216,14 +216,15 @@ pub(super) fn case(
     ];
     let rows = sentences.embed(&texts)?;
     let says_the_same = |text: &str| grammar::read(text) == Some(truth.meaning);
-    let best_hit = reverse::signs(&answer.hits).map(|signs| JudgedHit {
+    let best_hit = answer.signs.map(|signs| JudgedHit {
         signs,
         says_the_same: says_the_same(texts[2]),
         is_exact: texts[2] == truth.text,
         cosine: cosine(rows.row(0), rows.row(2)),
     });
-    let reconstruction = answer.reconstruction.as_ref().map(|made| JudgedMade {
-        score: made.cosine,
+    let made = answer.signs.zip(answer.reconstruction.as_ref());
+    let reconstruction = made.map(|(signs, made)| JudgedMade {
+        signs: signs.of_made(made.cosine),
         says_the_same: says_the_same(texts[3]),
         cosine: cosine(rows.row(0), rows.row(3)),
     });

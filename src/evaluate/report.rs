@@ -101,7 +101,7 @@ impl Evaluation {
              {}Cosines to compare with: mean embedding {:.3}, nearest of {} training images in raw pixels {:.3}, \
              ceiling {}.\n\n\
              Of {} images of another world, {:.1}% are answered `unsure`.\n\n\
-             Expected calibration error {:.3}:\n\n![share of right answers by confidence](reliability.svg)\n",
+             Expected calibration error {:.3} (exact confidences: {:.3} by chance):\n\n![share of right answers by confidence](reliability.svg)\n",
             self.model,
             self.in_index.images,
             self.prompts,
@@ -114,6 +114,7 @@ impl Evaluation {
             elsewhere.images,
             elsewhere.unsure * 100.0,
             self.calibration.error,
+            self.calibration.chance,
         )
     }
 }

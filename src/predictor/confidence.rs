@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choice::{self, Choice};
 use super::isotonic::{Isotonic, MIN_ANSWERS};
-use super::ranking::Ranking;
+use super::ranking::{Evidence, Ranking};
 use crate::error::{Error, Result};
 
 /// What was fitted to validation answers: `confidence.json`.
@@ -26,22 +26,30 @@ pub struct Confidence {
     pub reconstruction: Option<ReconstructionFit>,
 }
 
-/// What a best hit is judged by.
+/// What a best hit is judged by, or what is put together from it and others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signs {
-    /// Cosine between its embedding and the predicted one, adapted if the model is.
-    pub cosine: f32,
-    /// Its probability among the candidates, by [`Ranking`]; in [0, 1].
+    /// What the prediction says of the hit.
+    pub evidence: Evidence,
+    /// The hit's probability among the candidates, by [`Ranking`]; in [0, 1].
     pub share: f32,
+    /// Cosine of what is put together to the predicted embedding, if that is what is judged.
+    pub made: Option<f32>,
 }
 
 /// A probability by signs: of their weighted sum, isotonic regression makes a share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibrator {
-    /// Weight of the cosine.
+    /// Weight of the cosine, adapted if the model is.
     pub cosine: f64,
     /// Weight of the logarithm of the share.
     pub share: f64,
+    /// Weight of the logarithm of the likelihood; `None` if there was none when this was fitted.
+    pub likelihood: Option<f64>,
+    /// Weight of the words.
+    pub words: f64,
+    /// Weight of the cosine of what is put together; 0 where hits are judged.
+    pub made: f64,
     /// Shares by the weighted sum.
     pub steps: Isotonic,
 }
@@ -51,8 +59,8 @@ pub struct Calibrator {
 pub struct ReconstructionFit {
     /// A best hit that less likely says the same gives way to the reconstruction; above 0.
     pub below: f32,
-    /// The share of reconstructions given that say the same, by their cosine to the predicted embedding.
-    pub steps: Isotonic,
+    /// How likely a reconstruction says the same, of those that are given.
+    pub same: Calibrator,
 }
 
 /// The best hit of a validation image whose true prompt is known.
@@ -71,8 +79,8 @@ pub struct JudgedHit {
 /// What was put together for a validation image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JudgedMade {
-    /// Cosine to the predicted embedding.
-    pub score: f32,
+    /// What it is judged by.
+    pub signs: Signs,
     /// Whether it says the same as the true prompt.
     pub says_the_same: bool,
     /// Cosine to the true prompt's embedding.
@@ -124,7 +132,7 @@ impl Confidence {
         };
         let confidence: Self = serde_json::from_str(json).map_err(|it| refused(it.to_string()))?;
         let reconstruction = confidence.reconstruction.as_ref();
-        let sound = reconstruction.is_none_or(|it| it.below.is_finite() && it.steps.is_sound())
+        let sound = reconstruction.is_none_or(|it| it.below.is_finite() && it.same.is_sound())
             && confidence.ranking.is_sound()
             && confidence.same.is_sound()
             && confidence.exact.is_sound();
@@ -145,41 +153,73 @@ fn likelihoods(same: &Calibrator, exact: &Calibrator, signs: Signs) -> [f32; 2] 
 impl Calibrator {
     /// Fits it to signs and whether the answer was right; `None` for too few answers.
     fn fit(answers: &[(Signs, bool)]) -> Option<Self> {
+        let (first, _) = answers.first()?;
         // A logistic regression is the choice between an answer and one without any signs.
-        let choices: Vec<Choice<3>> = answers
+        let choices: Vec<Choice<6>> = answers
             .iter()
             .map(|(signs, is_right)| {
-                let [cosine, share] = signs.numbers();
-                (vec![[cosine, share, 1.0], [0.0; 3]], usize::from(!is_right))
+                let [cosine, share, likelihood, words, made] = signs.numbers();
+                let signs = [cosine, share, likelihood, words, made, 1.0];
+                (vec![signs, [0.0; 6]], usize::from(!is_right))
             })
             .collect();
-        let [cosine, share, _] = choice::fit(&choices);
-        let score = |signs: &Signs| choice::product(&signs.numbers(), &[cosine, share]) as f32;
-        let scores = answers
-            .iter()
-            .map(|(signs, is_right)| (score(signs), *is_right));
+        let [cosine, share, likelihood, words, made, _] = choice::fit(&choices);
+        let weights = [cosine, share, likelihood, words, made];
+        let scores = answers.iter().map(|(signs, is_right)| {
+            let score = choice::product(&signs.numbers(), &weights);
+            (score as f32, *is_right)
+        });
         Some(Self {
             cosine,
             share,
+            likelihood: first.evidence.likelihood.map(|_| likelihood),
+            words,
+            made,
             steps: Isotonic::fit(scores.collect())?,
         })
     }
 
-    /// The probability, in [0, 1].
+    /// The probability, in [0, 1]; 0 without a likelihood that this was fitted with: then nothing is known.
     pub fn probability(&self, signs: Signs) -> f32 {
-        let score = choice::product(&signs.numbers(), &[self.cosine, self.share]);
+        if self.likelihood.is_some() && signs.evidence.likelihood.is_none() {
+            return 0.0;
+        }
+        let score = choice::product(&signs.numbers(), &self.weights());
         self.steps.share(score as f32)
     }
 
+    /// In the order of [`Signs::numbers`].
+    fn weights(&self) -> [f64; 5] {
+        let likelihood = self.likelihood.unwrap_or_default();
+        [self.cosine, self.share, likelihood, self.words, self.made]
+    }
+
     fn is_sound(&self) -> bool {
-        self.cosine.is_finite() && self.share.is_finite() && self.steps.is_sound()
+        self.weights().into_iter().all(f64::is_finite) && self.steps.is_sound()
     }
 }
 
 impl Signs {
-    fn numbers(self) -> [f64; 2] {
-        let share = self.share.max(f32::MIN_POSITIVE);
-        [f64::from(self.cosine), f64::from(share).ln()]
+    /// Those of what is put together with this cosine to the predicted embedding.
+    pub fn of_made(self, cosine: f32) -> Self {
+        Self {
+            made: Some(cosine),
+            ..self
+        }
+    }
+
+    fn numbers(self) -> [f64; 5] {
+        let Evidence {
+            likelihood, words, ..
+        } = self.evidence;
+        let share = f64::from(self.share.max(f32::MIN_POSITIVE));
+        [
+            self.evidence.cosine().into(),
+            share.ln(),
+            likelihood.unwrap_or_default().into(),
+            words.into(),
+            self.made.unwrap_or_default().into(),
+        ]
     }
 }
 
@@ -204,11 +244,11 @@ impl ReconstructionFit {
         let (_, given, next) = best?;
         let reconstructions = pairs[..given]
             .iter()
-            .map(|(.., made)| (made.score, made.says_the_same));
+            .map(|(.., made)| (made.signs, made.says_the_same));
         Some(Self {
             // Above every share where all had better give way.
             below: next.min(2.0),
-            steps: Isotonic::fit(reconstructions.collect())?,
+            same: Calibrator::fit(&reconstructions.collect::<Vec<_>>())?,
         })
     }
 }
@@ -224,9 +264,28 @@ mod tests {
         words: 0.5,
     };
 
+    fn signs(cosine: f32, share: f32) -> Signs {
+        let evidence = Evidence {
+            vector: cosine,
+            ..Evidence::default()
+        };
+        Signs {
+            evidence,
+            share,
+            made: None,
+        }
+    }
+
+    fn made(score: f32) -> Signs {
+        Signs {
+            made: Some(score),
+            ..signs(0.5, 0.4)
+        }
+    }
+
     fn hit(cosine: f32, share: f32, says_the_same: bool, true_cosine: f32) -> JudgedHit {
         JudgedHit {
-            signs: Signs { cosine, share },
+            signs: signs(cosine, share),
             says_the_same,
             is_exact: says_the_same && share > 0.5,
             cosine: true_cosine,
@@ -234,14 +293,14 @@ mod tests {
     }
 
     /// Hits of a low cosine are wrong and worse than a reconstruction, of a high one right.
-    fn answers(made: f32) -> Vec<Judged> {
+    fn answers(made_cosine: f32) -> Vec<Judged> {
         let low = (0..200).map(|i| (hit(0.5 + i as f32 * 1e-4, 0.4, false, 0.6), i % 10 == 0));
         let high = (0..200).map(|i| (hit(0.8 + i as f32 * 1e-4, 0.9, true, 1.0), true));
         let with = |(hit, says_the_same)| {
             let made = JudgedMade {
-                score: 0.85,
+                signs: made(0.85),
                 says_the_same,
-                cosine: made,
+                cosine: made_cosine,
             };
             (hit, Some(made))
         };
@@ -255,13 +314,13 @@ mod tests {
     #[test]
     fn hits_that_are_likely_wrong_give_way_to_a_better_reconstruction() {
         let fitted = fit(&answers(0.7)).unwrap();
-        let [low, high] = [(0.5, 0.4), (0.9, 0.9)].map(|(cosine, share)| Signs { cosine, share });
+        let [low, high] = [signs(0.5, 0.4), signs(0.9, 0.9)];
         assert_eq!(fitted.same.probability(low), 0.0);
         assert_eq!(fitted.same.probability(high), 1.0);
         assert_eq!(fitted.exact.probability(high), 1.0);
         let reconstruction = fitted.reconstruction.clone().unwrap();
         assert!(reconstruction.below > 0.0 && reconstruction.below <= 1.0);
-        assert!((reconstruction.steps.share(0.85) - 0.1).abs() < 1e-3);
+        assert!((reconstruction.same.probability(made(0.85)) - 0.1).abs() < 1e-3);
         let json = serde_json::to_string(&fitted).unwrap();
         let path = Path::new("confidence.json");
         assert_eq!(Confidence::from_json(&json, path).unwrap(), fitted);
@@ -275,8 +334,8 @@ mod tests {
         let answers: Vec<(Signs, bool)> = (0..2000)
             .map(|i| {
                 let (cosine, share) = ((i % 50) as f32 / 50.0, (1 + i % 7) as f32 / 10.0);
-                let signs = Signs { cosine, share };
-                (signs, share > 0.35 + 0.1 * ((i * 7919) % 13) as f32 / 13.0)
+                let is_right = share > 0.35 + 0.1 * ((i * 7919) % 13) as f32 / 13.0;
+                (signs(cosine, share), is_right)
             })
             .collect();
         let fitted = Calibrator::fit(&answers).unwrap();
@@ -284,8 +343,38 @@ mod tests {
             fitted.share > 5.0 && fitted.cosine.abs() < 1.0,
             "{fitted:?}"
         );
-        let at = |share| fitted.probability(Signs { cosine: 0.5, share });
+        let at = |share| fitted.probability(signs(0.5, share));
         assert!(at(0.2) < 0.1 && at(0.7) > 0.9 && at(0.0) == at(0.1));
+        assert_eq!((fitted.likelihood, fitted.words), (None, 0.0));
+    }
+
+    #[test]
+    fn likelihoods_and_words_are_signs_too() {
+        let unlike = |likelihood: f32, words: f32| Signs {
+            evidence: Evidence {
+                likelihood: Some(likelihood),
+                words,
+                ..signs(0.5, 0.5).evidence
+            },
+            ..signs(0.5, 0.5)
+        };
+        // Right where the two together are large.
+        let answers: Vec<(Signs, bool)> = (0..2000)
+            .map(|i| {
+                let (likelihood, words) = (-60.0 - (i % 20) as f32, -10.0 - (i % 13) as f32);
+                let is_right = likelihood + words > -88.0 + ((i * 7919) % 11) as f32;
+                (unlike(likelihood, words), is_right)
+            })
+            .collect();
+        let fitted = Calibrator::fit(&answers).unwrap();
+        let weight = fitted.likelihood.unwrap();
+        assert!(
+            weight > 0.3 && (fitted.words / weight - 1.0).abs() < 0.2,
+            "{fitted:?}"
+        );
+        assert!(fitted.probability(unlike(-60.0, -10.0)) > 0.9);
+        assert!(fitted.probability(unlike(-79.0, -22.0)) < 0.1);
+        assert_eq!(fitted.probability(signs(0.5, 0.5)), 0.0);
     }
 
     #[test]
@@ -301,7 +390,7 @@ mod tests {
                 r#"[{"score": 0.5, "share": 0.9}, {"score": 0.6, "share": 0.1}]"#,
             ),
             ("/exact/steps", r#"[{"score": 0.5, "share": 1.5}]"#),
-            ("/reconstruction/steps", "[]"),
+            ("/reconstruction/same/steps", "[]"),
             ("/ranking", "{}"),
         ] {
             let mut damaged = sound.clone();

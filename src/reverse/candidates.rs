@@ -1,9 +1,8 @@
 //! The prompts that an image may have, ranked by all that its prediction says of them.
 
-use unprompt_index::{Hit, Index};
+use unprompt_index::Hit;
 
 use super::target::Target;
-use crate::error::Result;
 use crate::predictor::ranking::{Evidence, Ranking};
 
 /// Prompts that were found, and what speaks for each.
@@ -16,16 +15,20 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Of hits of `index`, in the order of a fusion without weights.
-    ///
-    /// # Errors
-    /// If the index fails.
-    pub(super) fn new(hits: Vec<Hit>, target: &Target<'_>, index: &Index) -> Result<Self> {
-        let evidence = hits.iter().map(|hit| target.of_hit(hit, index));
-        Ok(Self {
-            evidence: evidence.collect::<Result<_>>()?,
+    /// Of hits in the order of a fusion without weights. Their vectors have then served.
+    pub(super) fn new(mut hits: Vec<Hit>, target: &Target<'_>) -> Self {
+        let evidence = hits.iter_mut().map(|hit| {
+            let vector = hit.vector.take();
+            let seen = vector.map(|it| target.of_embedding(&it));
+            Evidence {
+                words: target.odds().of(&hit.prompt),
+                ..seen.unwrap_or_default()
+            }
+        });
+        Self {
+            evidence: evidence.collect(),
             hits,
-        })
+        }
     }
 
     /// The same in the order of their probabilities, which become the hits' scores; ties by id.
@@ -41,5 +44,46 @@ impl Candidates {
         }
         let (hits, evidence) = both.into_iter().unzip();
         Self { hits, evidence }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unprompt_index::PromptId;
+
+    use super::*;
+
+    #[test]
+    fn ranking_keeps_what_speaks_for_a_hit_beside_it() {
+        let cosines = [0.1, 0.9, 0.5, 0.9];
+        let hit = |number: usize| Hit {
+            rank: number,
+            id: PromptId::of(&number.to_string()),
+            prompt: number.to_string(),
+            score: 0.0,
+            scores: Default::default(),
+            ranks: Default::default(),
+            images: vec![],
+            image_count: 0,
+            vector: None,
+        };
+        let evidence = |vector| Evidence {
+            vector,
+            ..Evidence::default()
+        };
+        let found = Candidates {
+            hits: (0..4).map(hit).collect(),
+            evidence: cosines.map(evidence).to_vec(),
+        };
+        let ranked = found.ranked(&Ranking::UNFITTED);
+        for (place, (hit, evidence)) in ranked.hits.iter().zip(&ranked.evidence).enumerate() {
+            let number: usize = hit.prompt.parse().unwrap();
+            assert_eq!((hit.rank, evidence.vector), (place + 1, cosines[number]));
+        }
+        let [first, second, third, last] = [0, 1, 2, 3].map(|place| &ranked.hits[place]);
+        assert!(first.score == second.score && first.id < second.id);
+        assert!(second.score > third.score && third.score > last.score);
+        let sum: f32 = ranked.hits.iter().map(|hit| hit.score).sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{sum}");
     }
 }

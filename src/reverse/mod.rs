@@ -17,4 +17,3 @@ pub use answer::{Phrase, ReverseAnswer, TookMs, Verdict, Word};
 pub use candidates::Candidates;
 pub use pipeline::{Opened, ReverseOptions, Reverser, Sources};
 pub use reconstruct::Reconstruction;
-pub use verdict::signs;

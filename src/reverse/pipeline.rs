@@ -262,10 +262,12 @@ impl Reverser {
         let start = Instant::now();
         let target = self.target(prediction, options);
         let candidates = self.candidates_for(&target, prediction, options)?;
-        let Candidates { mut hits, evidence } = match &self.ranking {
+        let ranked = match &self.ranking {
             Some(ranking) => candidates.ranked(ranking),
             None => candidates,
         };
+        let signs = verdict::signs(&ranked);
+        let Candidates { mut hits, evidence } = ranked;
         if options.k > hits.len().max(DEPTH) {
             self.append_others(&mut hits, prediction, options)?;
         }
@@ -279,7 +281,7 @@ impl Reverser {
         let is_wanted = is_familiar
             && !options.reconstruct.is_zero()
             && (options.always_reconstruct
-                || confidence.is_some_and(|it| verdict::gives_way(&hits, it)));
+                || confidence.is_some_and(|it| verdict::gives_way(signs, it)));
         let reconstruction = match sentences {
             Some(it) if is_wanted && target.sees_embeddings() => {
                 let time = (options.reconstruct, &self.pace);
@@ -287,7 +289,7 @@ impl Reverser {
             }
             _ => None,
         };
-        let mut answer = verdict::answer(image, &hits, reconstruction, confidence);
+        let mut answer = verdict::answer(image, (&hits, signs), reconstruction, confidence);
         hits.truncate(options.k);
         answer.words = likely_words(prediction);
         answer.hits = hits;
@@ -314,9 +316,14 @@ impl Reverser {
         prediction: &Prediction,
         options: &ReverseOptions,
     ) -> Result<Candidates> {
-        // All that any of up to three sources has.
-        let hits = self.search(prediction, options, 3 * DEPTH, Some(DEPTH))?;
-        Candidates::new(hits, target, &self.index)
+        let hits = self.index.search(&SearchRequest {
+            // All that any of up to three sources has.
+            k: 3 * DEPTH,
+            depth: Some(DEPTH),
+            with_vectors: true,
+            ..request(prediction, options)
+        })?;
+        Ok(Candidates::new(hits, target))
     }
 
     fn target<'a>(&'a self, prediction: &'a Prediction, options: &ReverseOptions) -> Target<'a> {
@@ -331,7 +338,10 @@ impl Reverser {
         options: &ReverseOptions,
     ) -> Result<()> {
         let there: HashSet<PromptId> = hits.iter().map(|hit| hit.id).collect();
-        let others = self.search(prediction, options, options.k, None)?;
+        let others = self.index.search(&SearchRequest {
+            k: options.k,
+            ..request(prediction, options)
+        })?;
         let others = others.into_iter();
         for other in others.filter(|other| !there.contains(&other.id)) {
             hits.push(Hit {
@@ -342,37 +352,29 @@ impl Reverser {
         }
         Ok(())
     }
+}
 
-    /// The `k` best by reciprocal rank fusion of the first `depth` of each source.
-    fn search(
-        &self,
-        prediction: &Prediction,
-        options: &ReverseOptions,
-        k: usize,
-        depth: Option<usize>,
-    ) -> Result<Vec<Hit>> {
-        let Sources {
-            vector,
-            kernel,
-            words,
-        } = options.sources;
-        let weights = || {
-            let words = likely_words(prediction).into_iter();
-            let weights = words.map(|word| (word.word, word.probability));
-            KeywordQuery::Weighted(weights.collect())
-        };
-        Ok(self.index.search(&SearchRequest {
-            vector: vector.then(|| prediction.embedding.clone()),
-            kernel: prediction.adapted.clone().filter(|_| kernel),
-            keywords: words.then(weights),
-            k,
-            depth,
-            filter: options.filter.clone(),
-            // An answer is no evidence for another.
-            known_only: true,
-            fusion: Fusion::ReciprocalRank { k: RRF_K },
-            ..SearchRequest::default()
-        })?)
+/// What is looked for, in the order of reciprocal rank fusion.
+fn request(prediction: &Prediction, options: &ReverseOptions) -> SearchRequest {
+    let Sources {
+        vector,
+        kernel,
+        words,
+    } = options.sources;
+    let weights = || {
+        let words = likely_words(prediction).into_iter();
+        let weights = words.map(|word| (word.word, word.probability));
+        KeywordQuery::Weighted(weights.collect())
+    };
+    SearchRequest {
+        vector: vector.then(|| prediction.embedding.clone()),
+        kernel: prediction.adapted.clone().filter(|_| kernel),
+        keywords: words.then(weights),
+        filter: options.filter.clone(),
+        // An answer is no evidence for another.
+        known_only: true,
+        fusion: Fusion::ReciprocalRank { k: RRF_K },
+        ..SearchRequest::default()
     }
 }
 

@@ -1,9 +1,6 @@
 //! What a prediction says of prompts, found or put together.
 
-use unprompt_index::{Hit, Index};
-
 use super::pipeline::Sources;
-use crate::error::Result;
 use crate::predictor::ranking::{Evidence, Ranking, WordOdds};
 use crate::predictor::residuals::Residuals;
 use crate::predictor::{Prediction, Predictor};
@@ -63,21 +60,6 @@ impl<'a> Target<'a> {
             likelihood: known.map(|(residuals, it)| residuals.log_likelihood(it, row)),
             words: 0.0,
         }
-    }
-
-    /// What it says of a hit of `index`.
-    ///
-    /// # Errors
-    /// If the index fails.
-    pub(super) fn of_hit(&self, hit: &Hit, index: &Index) -> Result<Evidence> {
-        let entry = index.find(&hit.id)?;
-        let entry = entry.ok_or_else(|| unprompt_index::Error::NoSuchEntry {
-            entry: hit.id.to_string(),
-        })?;
-        Ok(Evidence {
-            words: self.odds.of(&hit.prompt),
-            ..self.of_embedding(&index.vector(entry)?)
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use unprompt_index::Hit;
 
 use super::answer::{ReverseAnswer, Verdict, phrases};
+use super::candidates::Candidates;
 use super::reconstruct::Reconstruction;
 use crate::predictor::confidence::{Confidence, Signs};
 
@@ -15,19 +16,21 @@ const NEAR: f32 = 0.5;
 /// What was put together is claimed where it is at least as likely as this to say the same as the true prompt.
 const CLAIMED: f32 = 0.1;
 
-/// What a best hit is judged by; `None` where nothing was found.
-pub fn signs(hits: &[Hit]) -> Option<Signs> {
-    let best = hits.first()?;
+/// What the best of candidates that were ranked is judged by; `None` where nothing was found by embeddings.
+pub(super) fn signs(found: &Candidates) -> Option<Signs> {
+    let (best, evidence) = found.hits.first().zip(found.evidence.first())?;
+    best.scores.kernel.or(best.scores.vector)?;
     Some(Signs {
-        cosine: best.scores.kernel.or(best.scores.vector)?,
+        evidence: *evidence,
         share: best.score,
+        made: None,
     })
 }
 
-/// Whether the best hit had better give way to what is put together from all.
-pub(super) fn gives_way(hits: &[Hit], confidence: &Confidence) -> bool {
+/// Whether a best hit of these signs had better give way to what is put together from all.
+pub(super) fn gives_way(signs: Option<Signs>, confidence: &Confidence) -> bool {
     let fit = confidence.reconstruction.as_ref();
-    let known = fit.zip(signs(hits));
+    let known = fit.zip(signs);
     known.is_some_and(|(fit, signs)| confidence.of(signs)[0] < fit.below)
 }
 
@@ -37,7 +40,7 @@ pub(super) fn gives_way(hits: &[Hit], confidence: &Confidence) -> bool {
 /// unlike all that the model has learnt from.
 pub(super) fn answer(
     image: &str,
-    hits: &[Hit],
+    (hits, signs): (&[Hit], Option<Signs>),
     reconstruction: Option<Reconstruction>,
     confidence: Option<&Confidence>,
 ) -> ReverseAnswer {
@@ -45,13 +48,14 @@ pub(super) fn answer(
         .first()
         .map(|hit| hit.prompt.clone())
         .unwrap_or_default();
-    let known = signs(hits).zip(confidence);
+    let known = signs.zip(confidence);
     let [same, exact] = known.map_or([0.0; 2], |(signs, confidence)| confidence.of(signs));
-    let better = confidence.filter(|it| gives_way(hits, it));
+    let better = confidence.filter(|it| gives_way(signs, it));
     let better = better.and_then(|it| it.reconstruction.as_ref());
     let answer = match (better, &reconstruction) {
         (Some(fit), Some(made)) => {
-            let confidence = fit.steps.share(made.cosine);
+            let signs = signs.map(|it| it.of_made(made.cosine));
+            let confidence = signs.map_or(0.0, |it| fit.same.probability(it));
             ReverseAnswer {
                 verdict: of_made(confidence),
                 prompt: made.prompt.clone(),
@@ -74,6 +78,7 @@ pub(super) fn answer(
     };
     ReverseAnswer {
         reconstruction,
+        signs,
         ..answer
     }
 }

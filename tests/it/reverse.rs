@@ -108,6 +108,43 @@ fn finds_the_prompts_of_images_that_no_training_saw() {
 }
 
 #[test]
+fn more_prompts_are_ranked_than_one_source_brings() {
+    let World {
+        prompts, reverser, ..
+    } = world(400);
+    let images = [prompts[0].render()];
+    let prediction = &reverser.predictor().predict(&images).unwrap()[0];
+    let options = ReverseOptions {
+        k: 1000,
+        ..ReverseOptions::default()
+    };
+    let found = reverser.candidates(prediction, &options).unwrap();
+    assert!(
+        (101..=200).contains(&found.hits.len()),
+        "{}",
+        found.hits.len()
+    );
+    assert_eq!(found.hits.len(), found.evidence.len());
+    for (hit, evidence) in found.hits.iter().zip(&found.evidence) {
+        let row = encoder().embed(&[&hit.prompt]).unwrap();
+        // The index rounds its vectors.
+        assert!((evidence.vector - cosine(&prediction.embedding, row.row(0))).abs() < 0.02);
+        assert!(evidence.likelihood.is_some());
+    }
+    let answer = reverser.look_up("", prediction, &options).unwrap();
+    assert!(answer.hits.len() > found.hits.len() && answer.hits.len() <= 400);
+    assert!(
+        answer
+            .hits
+            .iter()
+            .zip(1..)
+            .all(|(hit, rank)| hit.rank == rank)
+    );
+    let ranked = answer.hits.iter().filter(|hit| hit.score > 0.0).count();
+    assert!(ranked <= found.hits.len() && ranked > 10, "{ranked}");
+}
+
+#[test]
 fn many_images_are_predicted_as_each_alone() {
     let images: Vec<_> = Prompts::new(5, Split::Test)
         .take(35)
@@ -167,13 +204,18 @@ fn where_the_truth_is_not_in_the_index_a_prompt_is_put_together() {
         std::fs::copy(assets.join(file), model.join(file)).unwrap();
     }
     let steps = serde_json::json!([{"score": 0.5, "share": 0.1}, {"score": 0.9, "share": 0.3}]);
-    let calibration = serde_json::json!({"cosine": 1, "share": 0, "steps": steps});
+    let judged_by = |cosine: u8, made: u8| {
+        serde_json::json!({
+            "cosine": cosine, "share": 0, "likelihood": null, "words": 0, "made": made, "steps": steps,
+        })
+    };
+    let calibration = judged_by(1, 0);
     let confidence = serde_json::json!({
         "fitted_on": "test",
         "ranking": {"vector": 45, "kernel": null, "words": 0.2},
         "same": calibration,
         "exact": calibration,
-        "reconstruction": {"below": 2, "steps": steps},
+        "reconstruction": {"below": 2, "same": judged_by(0, 1)},
     });
     std::fs::write(model.join("confidence.json"), confidence.to_string()).unwrap();
     let index = Index::open(&folder.path().join("index")).unwrap();

@@ -226,8 +226,9 @@ fn print(evaluation: &Evaluation) -> Result<()> {
         say!("{}", table::rows(&header, rows.collect()));
     }
     say!(
-        "calibration error of the confidence over all images: {:.3}",
-        evaluation.calibration.error
+        "calibration error of the confidence over all images: {:.3} ({:.3} by chance if it were exact)",
+        evaluation.calibration.error,
+        evaluation.calibration.chance
     );
     say!(
         "of {} images of another world, {:.1}% are answered unsure",

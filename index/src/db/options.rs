@@ -146,6 +146,8 @@ pub struct SearchRequest {
     pub fusion: Fusion,
     /// Images listed with a hit.
     pub images_per_hit: usize,
+    /// Whether hits come with their vectors, as [`Index::vector`](crate::Index::vector) has them.
+    pub with_vectors: bool,
 }
 
 impl Default for SearchRequest {
@@ -164,6 +166,7 @@ impl Default for SearchRequest {
             known_only: false,
             fusion: Fusion::default(),
             images_per_hit: 10,
+            with_vectors: false,
         }
     }
 }

@@ -202,6 +202,10 @@ impl Index {
             ranks,
             images,
             image_count,
+            vector: request
+                .with_vectors
+                .then(|| self.vector(entry))
+                .transpose()?,
         })
     }
 

@@ -244,6 +244,26 @@ fn a_depth_bounds_what_each_search_brings() {
 }
 
 #[test]
+fn vectors_come_where_they_are_asked_for() {
+    let built = animals();
+    let without = built
+        .index
+        .search(&request(Some(0.0), Some("owl")))
+        .unwrap();
+    assert!(without.iter().all(|hit| hit.vector.is_none()));
+    let with = SearchRequest {
+        with_vectors: true,
+        ..request(Some(0.0), Some("owl"))
+    };
+    let hits = built.index.search(&with).unwrap();
+    assert_eq!(hits.len(), without.len());
+    for hit in hits {
+        let entry = built.index.find(&hit.id).unwrap().unwrap();
+        assert_eq!(hit.vector, Some(built.index.vector(entry).unwrap()));
+    }
+}
+
+#[test]
 fn a_least_score_cuts_off() {
     let built = animals();
     let mut request = request(Some(0.0), None);

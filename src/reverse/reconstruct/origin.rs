@@ -50,6 +50,7 @@ mod tests {
             ranks: Default::default(),
             images: vec![],
             image_count: 0,
+            vector: None,
         }
     }
 
