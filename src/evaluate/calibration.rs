@@ -26,11 +26,11 @@ pub struct Calibration {
     /// Mean difference between confidence and share of right answers (expected calibration error; Naeini et
     /// al., 2015).
     pub error: f64,
-    /// What the error would be on average if every confidence were exact: answers are right or wrong, and shares of few of
-    /// them vary.
-    pub chance: f64,
     /// What it is the mean of, from the lowest confidence to the highest; bins without answers are left out.
     pub bins: Vec<Bin>,
+    /// About what the error would be on average if every confidence were exact, as shares of few answers vary: each bin's
+    /// taken for normal, which is too much for bins of one or two answers.
+    pub chance: f64,
 }
 
 impl Calibration {
@@ -41,20 +41,19 @@ impl Calibration {
 
     /// Of confidences, in [0, 1], and whether the answers were right.
     fn of_answers(answers: impl Iterator<Item = (f32, bool)>) -> Self {
-        let mut sums = [(0.0, 0usize, 0usize); BINS];
-        let mut variances = [0.0; BINS];
+        // Confidences, their variances, right answers, answers.
+        let mut sums = [(0.0, 0.0, 0usize, 0usize); BINS];
         for (confidence, is_right) in answers {
             let confidence = f64::from(confidence);
-            let place = ((confidence * BINS as f64) as usize).min(BINS - 1);
-            variances[place] += confidence * (1.0 - confidence);
-            let bin = &mut sums[place];
+            let bin = &mut sums[((confidence * BINS as f64) as usize).min(BINS - 1)];
             bin.0 += confidence;
-            bin.1 += usize::from(is_right);
-            bin.2 += 1;
+            bin.1 += confidence * (1.0 - confidence);
+            bin.2 += usize::from(is_right);
+            bin.3 += 1;
         }
-        let filled = sums.into_iter().filter(|bin| bin.2 > 0);
+        let filled = sums.into_iter().filter(|bin| bin.3 > 0);
         let bins: Vec<Bin> = filled
-            .map(|(confidence, right, answers)| Bin {
+            .map(|(confidence, _, right, answers)| Bin {
                 confidence: confidence / answers as f64,
                 right: right as f64 / answers as f64,
                 answers,
@@ -65,7 +64,7 @@ impl Calibration {
             .iter()
             .map(|bin| (bin.confidence - bin.right).abs() * bin.answers as f64);
         // The mean distance of a normal variable from its mean.
-        let by_chance = variances.iter().map(|it| (it * 2.0 / PI).sqrt());
+        let by_chance = sums.iter().map(|bin| (bin.1 * 2.0 / PI).sqrt());
         Self {
             error: gaps.sum::<f64>() / all.max(1) as f64,
             chance: by_chance.sum::<f64>() / all.max(1) as f64,

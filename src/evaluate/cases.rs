@@ -12,7 +12,7 @@ use super::{EvaluateOptions, Observe};
 use crate::error::{Error, Result};
 use crate::indexing::{self, IndexingEvent};
 use crate::pocket::{Meaning, PocketPrompt, Prompts, grammar};
-use crate::predictor::confidence::{JudgedHit, JudgedMade};
+use crate::predictor::confidence::{JudgedHit, JudgedMade, Signs};
 use crate::predictor::{Prediction, Predictor};
 use crate::reverse::{ReverseAnswer, ReverseOptions, Reverser};
 use crate::text::{SentenceEncoder, cosine};
@@ -193,9 +193,9 @@ pub fn reverse_all(
         let predictions = reverser.predictor().predict(&[pixels])?;
         let prediction = predictions.into_iter().next().unwrap_or_default();
         let encode = start.elapsed().as_secs_f64() * 1e3;
-        let mut answer = reverser.look_up(&truth.text, &prediction, options)?;
+        let (mut answer, signs) = reverser.judged(&truth.text, &prediction, options)?;
         answer.took_ms.encode = encode;
-        cases.push(case(truth, &prediction, answer, sentences)?);
+        cases.push(case(truth, &prediction, (answer, signs), sentences)?);
     }
     Ok(cases)
 }
@@ -203,7 +203,7 @@ pub fn reverse_all(
 pub(super) fn case(
     truth: &PocketPrompt,
     prediction: &Prediction,
-    answer: ReverseAnswer,
+    (answer, signs): (ReverseAnswer, Option<Signs>),
     sentences: &SentenceEncoder,
 ) -> Result<Case> {
     let hit = answer.hits.first().map(|hit| hit.prompt.as_str());
@@ -216,14 +216,14 @@ pub(super) fn case(
     ];
     let rows = sentences.embed(&texts)?;
     let says_the_same = |text: &str| grammar::read(text) == Some(truth.meaning);
-    let best_hit = answer.signs.map(|signs| JudgedHit {
+    let best_hit = signs.zip(hit).map(|(signs, _)| JudgedHit {
         signs,
         says_the_same: says_the_same(texts[2]),
         is_exact: texts[2] == truth.text,
         cosine: cosine(rows.row(0), rows.row(2)),
     });
-    let made = answer.signs.zip(answer.reconstruction.as_ref());
-    let reconstruction = made.map(|(signs, made)| JudgedMade {
+    let made = answer.reconstruction.as_ref();
+    let reconstruction = signs.zip(made).map(|(signs, made)| JudgedMade {
         signs: signs.of_made(made.cosine),
         says_the_same: says_the_same(texts[3]),
         cosine: cosine(rows.row(0), rows.row(3)),

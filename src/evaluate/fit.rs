@@ -74,7 +74,7 @@ pub fn fit_confidence(
         if observe("reversing images", done, truths.len()).is_break() {
             return Err(Error::Cancelled);
         }
-        let answer = reverser.look_up(&truth.text, prediction, &reverse)?;
+        let answer = reverser.judged(&truth.text, prediction, &reverse)?;
         let case = case(truth, prediction, answer, sentences)?;
         answers.extend(case.best_hit.map(|hit| (hit, case.reconstruction)));
     }

@@ -101,7 +101,8 @@ impl Evaluation {
              {}Cosines to compare with: mean embedding {:.3}, nearest of {} training images in raw pixels {:.3}, \
              ceiling {}.\n\n\
              Of {} images of another world, {:.1}% are answered `unsure`.\n\n\
-             Expected calibration error {:.3} (exact confidences: {:.3} by chance):\n\n![share of right answers by confidence](reliability.svg)\n",
+             Expected calibration error {:.3} ({:.3} by chance if the confidence were exact):\n\n\
+             ![share of right answers by confidence](reliability.svg)\n",
             self.model,
             self.in_index.images,
             self.prompts,

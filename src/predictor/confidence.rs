@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choice::{self, Choice};
 use super::isotonic::{Isotonic, MIN_ANSWERS};
-use super::ranking::{Evidence, Ranking};
+use super::ranking::Ranking;
 use crate::error::{Error, Result};
 
 /// What was fitted to validation answers: `confidence.json`.
@@ -29,11 +29,15 @@ pub struct Confidence {
 /// What a best hit is judged by, or what is put together from it and others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signs {
-    /// What the prediction says of the hit.
-    pub evidence: Evidence,
+    /// Cosine between the hit's embedding and the predicted one, adapted if the model is.
+    pub cosine: f32,
     /// The hit's probability among the candidates, by [`Ranking`]; in [0, 1].
     pub share: f32,
-    /// Cosine of what is put together to the predicted embedding, if that is what is judged.
+    /// Logarithm of the likelihood of the hit's embedding.
+    pub likelihood: f32,
+    /// Sum of the log-odds of the hit's words.
+    pub words: f32,
+    /// The cosine of what is put together, if that is what is judged.
     pub made: Option<f32>,
 }
 
@@ -44,8 +48,8 @@ pub struct Calibrator {
     pub cosine: f64,
     /// Weight of the logarithm of the share.
     pub share: f64,
-    /// Weight of the logarithm of the likelihood; `None` if there was none when this was fitted.
-    pub likelihood: Option<f64>,
+    /// Weight of the logarithm of the likelihood.
+    pub likelihood: f64,
     /// Weight of the words.
     pub words: f64,
     /// Weight of the cosine of what is put together; 0 where hits are judged.
@@ -153,7 +157,6 @@ fn likelihoods(same: &Calibrator, exact: &Calibrator, signs: Signs) -> [f32; 2] 
 impl Calibrator {
     /// Fits it to signs and whether the answer was right; `None` for too few answers.
     fn fit(answers: &[(Signs, bool)]) -> Option<Self> {
-        let (first, _) = answers.first()?;
         // A logistic regression is the choice between an answer and one without any signs.
         let choices: Vec<Choice<6>> = answers
             .iter()
@@ -172,26 +175,28 @@ impl Calibrator {
         Some(Self {
             cosine,
             share,
-            likelihood: first.evidence.likelihood.map(|_| likelihood),
+            likelihood,
             words,
             made,
             steps: Isotonic::fit(scores.collect())?,
         })
     }
 
-    /// The probability, in [0, 1]; 0 without a likelihood that this was fitted with: then nothing is known.
+    /// The probability, in [0, 1].
     pub fn probability(&self, signs: Signs) -> f32 {
-        if self.likelihood.is_some() && signs.evidence.likelihood.is_none() {
-            return 0.0;
-        }
         let score = choice::product(&signs.numbers(), &self.weights());
         self.steps.share(score as f32)
     }
 
     /// In the order of [`Signs::numbers`].
     fn weights(&self) -> [f64; 5] {
-        let likelihood = self.likelihood.unwrap_or_default();
-        [self.cosine, self.share, likelihood, self.words, self.made]
+        [
+            self.cosine,
+            self.share,
+            self.likelihood,
+            self.words,
+            self.made,
+        ]
     }
 
     fn is_sound(&self) -> bool {
@@ -209,15 +214,12 @@ impl Signs {
     }
 
     fn numbers(self) -> [f64; 5] {
-        let Evidence {
-            likelihood, words, ..
-        } = self.evidence;
         let share = f64::from(self.share.max(f32::MIN_POSITIVE));
         [
-            self.evidence.cosine().into(),
+            self.cosine.into(),
             share.ln(),
-            likelihood.unwrap_or_default().into(),
-            words.into(),
+            self.likelihood.into(),
+            self.words.into(),
             self.made.unwrap_or_default().into(),
         ]
     }
@@ -265,13 +267,11 @@ mod tests {
     };
 
     fn signs(cosine: f32, share: f32) -> Signs {
-        let evidence = Evidence {
-            vector: cosine,
-            ..Evidence::default()
-        };
         Signs {
-            evidence,
+            cosine,
             share,
+            likelihood: -60.0,
+            words: -10.0,
             made: None,
         }
     }
@@ -345,36 +345,34 @@ mod tests {
         );
         let at = |share| fitted.probability(signs(0.5, share));
         assert!(at(0.2) < 0.1 && at(0.7) > 0.9 && at(0.0) == at(0.1));
-        assert_eq!((fitted.likelihood, fitted.words), (None, 0.0));
+        assert_eq!(fitted.made, 0.0);
     }
 
     #[test]
-    fn likelihoods_and_words_are_signs_too() {
-        let unlike = |likelihood: f32, words: f32| Signs {
-            evidence: Evidence {
-                likelihood: Some(likelihood),
-                words,
-                ..signs(0.5, 0.5).evidence
-            },
+    fn likelihood_words_and_what_is_made_are_signs_too() {
+        let seen = |likelihood: f32, words: f32, made: f32| Signs {
+            likelihood,
+            words,
+            made: Some(made),
             ..signs(0.5, 0.5)
         };
-        // Right where the two together are large.
-        let answers: Vec<(Signs, bool)> = (0..2000)
+        // Right where the three together are large.
+        let answers: Vec<(Signs, bool)> = (0..4000)
             .map(|i| {
-                let (likelihood, words) = (-60.0 - (i % 20) as f32, -10.0 - (i % 13) as f32);
-                let is_right = likelihood + words > -88.0 + ((i * 7919) % 11) as f32;
-                (unlike(likelihood, words), is_right)
+                let [likelihood, words, made] = [20, 13, 17].map(|count| (i % count) as f32);
+                let is_right = likelihood + words + made > 18.0 + ((i * 7919) % 11) as f32;
+                (seen(likelihood - 80.0, words - 20.0, 0.1 * made), is_right)
             })
             .collect();
         let fitted = Calibrator::fit(&answers).unwrap();
-        let weight = fitted.likelihood.unwrap();
         assert!(
-            weight > 0.3 && (fitted.words / weight - 1.0).abs() < 0.2,
+            fitted.likelihood > 0.3
+                && (fitted.words / fitted.likelihood - 1.0).abs() < 0.2
+                && (fitted.made / fitted.likelihood - 10.0).abs() < 2.0,
             "{fitted:?}"
         );
-        assert!(fitted.probability(unlike(-60.0, -10.0)) > 0.9);
-        assert!(fitted.probability(unlike(-79.0, -22.0)) < 0.1);
-        assert_eq!(fitted.probability(signs(0.5, 0.5)), 0.0);
+        assert!(fitted.probability(seen(-61.0, -8.0, 1.6)) > 0.9);
+        assert!(fitted.probability(seen(-80.0, -20.0, 0.0)) < 0.1);
     }
 
     #[test]
@@ -392,6 +390,11 @@ mod tests {
             ("/exact/steps", r#"[{"score": 0.5, "share": 1.5}]"#),
             ("/reconstruction/same/steps", "[]"),
             ("/ranking", "{}"),
+            // As it was before likelihood and words were signs.
+            (
+                "/same",
+                r#"{"cosine": 1, "share": 1, "steps": [{"score": 0.5, "share": 0.1}]}"#,
+            ),
         ] {
             let mut damaged = sound.clone();
             *damaged.pointer_mut(at).unwrap() = serde_json::from_str(steps).unwrap();

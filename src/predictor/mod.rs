@@ -2,8 +2,7 @@
 //!
 //! A model is a folder: `config.json`, `model.safetensors`, `vocabulary.txt`, and `confidence.json`,
 //! `residuals.safetensors` and `familiarity.safetensors` once its [`Confidence`], [`Residuals`] and [`Familiarity`]
-//! have been fitted (fits of former versions lack the second); or
-//! `ensemble.json` with several such folders beside it. An [`Adaptation`] to other images is a file beside them. The
+//! have been fitted; or `ensemble.json` with several such folders beside it. An [`Adaptation`] to other images is a file beside them. The
 //! pocket models of `assets/` are built into the library.
 
 mod choice;
@@ -105,8 +104,7 @@ impl Predictor {
         let dim = predictor.sentence_encoder().dim;
         predictor.familiarity = familiarity(&bundle, dim)?;
         predictor.residuals = residuals(&bundle, dim)?;
-        let ranking = predictor.confidence.as_ref().map(|it| it.ranking);
-        if ranking.is_some_and(|it| it.likelihood.is_some()) && predictor.residuals.is_none() {
+        if predictor.confidence.is_some() && predictor.residuals.is_none() {
             return Err(Error::Residuals {
                 path: bundle.path(files::RESIDUALS),
                 why: "it is not there, though the confidence was fitted with it".into(),

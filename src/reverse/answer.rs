@@ -7,7 +7,6 @@ use unprompt_index::{Hit, PromptId};
 
 use super::reconstruct::Reconstruction;
 use crate::metadata::Embedded;
-use crate::predictor::confidence::Signs;
 
 /// What an image tells about its prompt, and the evidence.
 #[derive(Clone, Debug, Serialize)]
@@ -34,9 +33,6 @@ pub struct ReverseAnswer {
     pub hits: Vec<Hit>,
     /// Where the time went.
     pub took_ms: TookMs,
-    /// What the best hit was judged by, if there was one; left out of JSON.
-    #[serde(skip)]
-    pub(crate) signs: Option<Signs>,
 }
 
 impl ReverseAnswer {
@@ -53,7 +49,6 @@ impl ReverseAnswer {
             reconstruction: None,
             hits: vec![],
             took_ms: TookMs::default(),
-            signs: None,
         }
     }
 }

@@ -15,20 +15,19 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Of hits in the order of a fusion without weights. Their vectors have then served.
-    pub(super) fn new(mut hits: Vec<Hit>, target: &Target<'_>) -> Self {
-        let evidence = hits.iter_mut().map(|hit| {
-            let vector = hit.vector.take();
-            let seen = vector.map(|it| target.of_embedding(&it));
-            Evidence {
+    /// Of hits with their vectors, which they lose here, in the order of a fusion without weights. A hit without one
+    /// cannot be judged, and is left out.
+    pub(super) fn new(hits: Vec<Hit>, target: &Target<'_>) -> Self {
+        let judged = hits.into_iter().filter_map(|mut hit| {
+            let vector = hit.vector.take()?;
+            let evidence = Evidence {
                 words: target.odds().of(&hit.prompt),
-                ..seen.unwrap_or_default()
-            }
+                ..target.of_embedding(&vector)
+            };
+            Some((hit, evidence))
         });
-        Self {
-            evidence: evidence.collect(),
-            hits,
-        }
+        let (hits, evidence) = judged.unzip();
+        Self { hits, evidence }
     }
 
     /// The same in the order of their probabilities, which become the hits' scores; ties by id.

@@ -9,13 +9,15 @@ use unprompt_index::{Filter, Fusion, Hit, Index, KeywordQuery, PromptId, SearchR
 
 use super::answer::{ReverseAnswer, Verdict, Word, phrases};
 use super::candidates::Candidates;
+use super::reconstruct;
 use super::reconstruct::Pace;
 use super::target::Target;
-use super::{reconstruct, verdict};
+use super::verdict::{self, Judgement};
 use crate::error::Result;
 use crate::image::decode;
 use crate::indexing::check_encoder;
 use crate::metadata::{self, Embedded};
+use crate::predictor::confidence::Signs;
 use crate::predictor::ranking::Ranking;
 use crate::predictor::{Prediction, Predictor};
 use crate::text::SentenceEncoder;
@@ -259,6 +261,16 @@ impl Reverser {
         prediction: &Prediction,
         options: &ReverseOptions,
     ) -> Result<ReverseAnswer> {
+        Ok(self.judged(image, prediction, options)?.0)
+    }
+
+    /// As [`look_up`](Self::look_up), with what the best hit was judged by.
+    pub(crate) fn judged(
+        &self,
+        image: &str,
+        prediction: &Prediction,
+        options: &ReverseOptions,
+    ) -> Result<(ReverseAnswer, Option<Signs>)> {
         let start = Instant::now();
         let target = self.target(prediction, options);
         let candidates = self.candidates_for(&target, prediction, options)?;
@@ -278,10 +290,12 @@ impl Reverser {
         let is_familiar = familiarity.is_none_or(|it| it.knows(&prediction.embedding));
         let sentences = self.sentences.as_ref();
         let confidence = self.predictor.confidence().filter(|_| is_familiar);
+        let judgement = signs
+            .zip(confidence)
+            .map(|(signs, confidence)| Judgement::new(signs, confidence));
         let is_wanted = is_familiar
             && !options.reconstruct.is_zero()
-            && (options.always_reconstruct
-                || confidence.is_some_and(|it| verdict::gives_way(signs, it)));
+            && (options.always_reconstruct || judgement.is_some_and(|it| it.gives_way()));
         let reconstruction = match sentences {
             Some(it) if is_wanted && target.sees_embeddings() => {
                 let time = (options.reconstruct, &self.pace);
@@ -289,13 +303,13 @@ impl Reverser {
             }
             _ => None,
         };
-        let mut answer = verdict::answer(image, (&hits, signs), reconstruction, confidence);
+        let mut answer = verdict::answer(image, &hits, reconstruction, judgement);
         hits.truncate(options.k);
         answer.words = likely_words(prediction);
         answer.hits = hits;
         answer.took_ms.search = search;
         answer.took_ms.reconstruct = ms(start);
-        Ok(answer)
+        Ok((answer, signs))
     }
 
     /// What the index has for a prediction, in the order of reciprocal rank fusion.

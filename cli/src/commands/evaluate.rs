@@ -226,7 +226,7 @@ fn print(evaluation: &Evaluation) -> Result<()> {
         say!("{}", table::rows(&header, rows.collect()));
     }
     say!(
-        "calibration error of the confidence over all images: {:.3} ({:.3} by chance if it were exact)",
+        "calibration error over all images: {:.3} ({:.3} by chance if the confidence were exact)",
         evaluation.calibration.error,
         evaluation.calibration.chance
     );
