@@ -48,30 +48,18 @@ impl Candidates {
 
 #[cfg(test)]
 mod tests {
-    use unprompt_index::PromptId;
-
     use super::*;
+    use crate::reverse::fixture::hit;
 
     #[test]
     fn ranking_keeps_what_speaks_for_a_hit_beside_it() {
         let cosines = [0.1, 0.9, 0.5, 0.9];
-        let hit = |number: usize| Hit {
-            rank: number,
-            id: PromptId::of(&number.to_string()),
-            prompt: number.to_string(),
-            score: 0.0,
-            scores: Default::default(),
-            ranks: Default::default(),
-            images: vec![],
-            image_count: 0,
-            vector: None,
-        };
         let evidence = |vector| Evidence {
             vector,
             ..Evidence::default()
         };
         let found = Candidates {
-            hits: (0..4).map(hit).collect(),
+            hits: (0..4).map(|number| hit(&number.to_string())).collect(),
             evidence: cosines.map(evidence).to_vec(),
         };
         let ranked = found.ranked(&Ranking::UNFITTED);

@@ -7,6 +7,8 @@
 
 mod answer;
 mod candidates;
+#[cfg(test)]
+mod fixture;
 mod pipeline;
 mod reconstruct;
 mod target;

@@ -61,7 +61,8 @@ impl<'a> Judgement<'a> {
     }
 }
 
-/// What the best of ranked candidates is judged by; `None` without any, or without an embedding to compare them with.
+/// What the best of ranked candidates is judged by; `None` without any, or without a predicted embedding or residuals to
+/// tell their likelihood by.
 pub(super) fn signs(ranked: &Candidates) -> Option<Signs> {
     let (best, evidence) = ranked.hits.first().zip(ranked.evidence.first())?;
     Some(Signs {
@@ -122,12 +123,11 @@ fn of_made(confidence: f32) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use unprompt_index::PromptId;
-
     use super::*;
     use crate::predictor::confidence::Calibrator;
     use crate::predictor::isotonic::{Isotonic, Step};
     use crate::predictor::ranking::{Evidence, Ranking};
+    use crate::reverse::fixture::hit;
 
     /// Shares from 0 to 1 as the cosine of a hit, or of what is put together, goes from .5 to 1.
     fn calibrator(cosine: f64, made: f64) -> Calibrator {
@@ -158,24 +158,13 @@ mod tests {
     }
 
     fn found(likelihood: Option<f32>, cosine: f32) -> Candidates {
-        let hit = Hit {
-            rank: 1,
-            id: PromptId::of("found"),
-            prompt: "found".into(),
-            score: 0.7,
-            scores: Default::default(),
-            ranks: Default::default(),
-            images: vec![],
-            image_count: 0,
-            vector: None,
-        };
         let evidence = Evidence {
             vector: cosine,
             likelihood,
             ..Evidence::default()
         };
         Candidates {
-            hits: vec![hit],
+            hits: vec![hit("found")],
             evidence: vec![evidence],
         }
     }

@@ -39,20 +39,7 @@ pub(super) fn phrases(numbers: &[u32], lexicon: &Lexicon, hits: &[&Hit]) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hit(prompt: &str) -> Hit {
-        Hit {
-            rank: 1,
-            id: PromptId::of(prompt),
-            prompt: prompt.to_owned(),
-            score: 1.0,
-            scores: Default::default(),
-            ranks: Default::default(),
-            images: vec![],
-            image_count: 0,
-            vector: None,
-        }
-    }
+    use crate::reverse::fixture::hit;
 
     #[test]
     fn every_piece_is_in_the_hits_it_is_said_to_be_from() {
