@@ -65,10 +65,6 @@ impl TrainingSet for Noise {
         Ok(self.images[index % BATCH].clone())
     }
 
-    fn changes(&self) -> bool {
-        true
-    }
-
     fn embedding(&self, _: usize) -> &[f32] {
         &self.embedding
     }

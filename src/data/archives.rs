@@ -34,6 +34,11 @@ impl Archives {
         }
     }
 
+    /// The paths of all files, by number.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|(path, _)| path.as_path())
+    }
+
     /// The path of file `number`.
     pub(super) fn path(&self, number: usize) -> &Path {
         &self.files[number].0

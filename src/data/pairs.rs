@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::archives::Archives;
 use super::diffusiondb;
@@ -82,6 +83,24 @@ impl Pairs {
     /// The prompts, by number.
     pub fn prompts(&self) -> impl Iterator<Item = &str> {
         self.pairs.iter().map(|pair| pair.prompt.as_str())
+    }
+
+    /// What tells their images from all others: the names of the images, and sizes and times of the parts that they are in.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a part is gone.
+    pub fn identity(&self) -> Result<String> {
+        let mut hash = Xxh3Default::new();
+        for path in self.archives.paths() {
+            let failed = |error| Error::io("read", path)(error);
+            let metadata = path.metadata().map_err(failed)?;
+            let modified = metadata.modified().map_err(failed)?;
+            hash.update(format!("{} {modified:?}\n", metadata.len()).as_bytes());
+        }
+        for pair in &self.pairs {
+            hash.update(format!("{} {}\n", pair.part, pair.image_name).as_bytes());
+        }
+        Ok(format!("{:032x}", hash.digest128()))
     }
 
     /// The image of a pair, read from its part.

@@ -1,23 +1,19 @@
-//! What frozen variables make of images that stay the same, made once and kept.
+//! Images of a set as the trainable part of a network is given them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 use rayon::prelude::*;
 
-use super::room::Room;
+use super::features::Features;
 use super::set::TrainingSet;
 use crate::error::Result;
 use crate::image::preprocess::Preprocess;
 use crate::matmul::Precision;
 use crate::predictor::network::Network;
-
-/// The most that is kept of a set, in bytes: a million images of CLIP's pocket tower, 65 000 of the
-/// white box.
-const KEPT_BYTES: usize = 1 << 30;
 
 /// Images that go through the frozen part together on a graphics processor: by reckoning, four through Stable Diffusion's codec
 /// take 10 GB.
@@ -29,13 +25,18 @@ pub(super) struct Given<'a> {
     network: &'a Network,
     preprocess: &'a Preprocess,
     device: &'a Device,
-    /// Empty if nothing is kept.
-    kept: Vec<OnceLock<Vec<f32>>>,
-    /// Of what is given of one image.
-    shape: OnceLock<Vec<usize>>,
-    room: Room,
-    /// Images that were read ahead, by number and epoch.
-    ahead: Mutex<HashMap<(usize, usize), RgbImage>>,
+    /// What frozen variables have made of images, where that is kept.
+    features: Option<Features>,
+    /// What was read ahead of images, by number and epoch.
+    ahead: Mutex<HashMap<(usize, usize), Read>>,
+}
+
+/// What is read of an image.
+enum Read {
+    /// Its features, which were kept.
+    Features(Vec<f32>),
+    /// The image itself, resized.
+    Image(RgbImage),
 }
 
 impl<'a> Given<'a> {
@@ -46,18 +47,19 @@ impl<'a> Given<'a> {
         preprocess: &'a Preprocess,
         device: &'a Device,
     ) -> Self {
-        let worthwhile = network.has_frozen() && !set.changes();
-        let count = if worthwhile { set.len() } else { 0 };
         Self {
             set,
             network,
             preprocess,
             device,
-            shape: OnceLock::new(),
-            kept: (0..count).map(|_| OnceLock::new()).collect(),
-            room: Room::new(KEPT_BYTES),
+            features: None,
             ahead: Mutex::default(),
         }
+    }
+
+    /// The same, with the features of its images, which are the same in each epoch.
+    pub(super) fn with_features(self, features: Option<Features>) -> Self {
+        Self { features, ..self }
     }
 
     pub(super) fn set(&self) -> &'a dyn TrainingSet {
@@ -66,83 +68,73 @@ impl<'a> Given<'a> {
 
     /// What is given of images by number, as they are seen in `epoch`: (batch, ..), without a gradient.
     pub(super) fn batch(&self, batch: &[usize], epoch: usize) -> Result<Tensor> {
-        if self.kept.is_empty() {
-            return self.make(batch, epoch);
+        let mut rows = vec![vec![]; batch.len()];
+        let (mut places, mut images) = (vec![], vec![]);
+        for (place, read) in self.read_all(batch, epoch)?.into_iter().enumerate() {
+            match read {
+                Read::Features(row) => rows[place] = row,
+                Read::Image(image) => {
+                    places.push(place);
+                    images.push(image);
+                }
+            }
         }
-        let missing: Vec<usize> = batch
-            .iter()
-            .copied()
-            .filter(|&index| self.kept[index].get().is_none())
-            .collect();
+        let Some(features) = &self.features else {
+            return self.make(&images);
+        };
+        // On the CPU an image is made by itself: in a larger product its last digits may be others, and a run that was
+        // stopped misses others than one that was not.
         let at_once = if self.device.is_cpu() {
             1
         } else {
             DEVICE_AT_ONCE
         };
-        let mut made = HashMap::new();
-        for missing in missing.chunks(at_once) {
-            made.extend(missing.iter().copied().zip(self.keep(missing, epoch)?));
-        }
-        let mut rows: Vec<f32> = vec![];
-        for index in batch {
-            let kept = self.kept[*index].get().or(made.get(index));
-            rows.extend(kept.into_iter().flatten());
-        }
-        let mut shape = vec![batch.len()];
-        shape.extend(self.shape.get().into_iter().flatten());
-        Ok(Tensor::from_vec(rows, shape, self.device)?)
-    }
-
-    /// What is given of some images, a row each, which are kept as long as there is room. On the CPU an image is made by
-    /// itself: in a larger product its last digits may be others, and a run that was stopped misses others than one that
-    /// was not.
-    fn keep(&self, batch: &[usize], epoch: usize) -> Result<Vec<Vec<f32>>> {
-        let given = self.make(batch, epoch)?;
-        self.shape.get_or_init(|| given.dims()[1..].to_vec());
-        let rows = given.flatten_from(1)?.to_vec2::<f32>()?;
-        for (&index, row) in batch.iter().zip(&rows) {
-            let bytes = size_of_val(&row[..]);
-            if self.room.take(bytes) && self.kept[index].set(row.clone()).is_err() {
-                // Another worker was first.
-                self.room.give_back(bytes);
+        for (places, images) in places.chunks(at_once).zip(images.chunks(at_once)) {
+            let made = self.make(images)?.to_vec2::<f32>()?;
+            for (&place, row) in places.iter().zip(made) {
+                features.write(batch[place], &row);
+                rows[place] = row;
             }
         }
-        Ok(rows)
+        let shape = (batch.len(), rows.first().map_or(0, Vec::len));
+        Ok(Tensor::from_vec(rows.concat(), shape, self.device)?)
     }
 
-    /// Reads the images of a batch that [`batch`](Self::batch) will ask for.
+    /// Reads what [`batch`](Self::batch) will ask for.
     pub(super) fn prepare(&self, batch: &[usize], epoch: usize) -> Result<()> {
-        let kept = |index: usize| self.kept.get(index).is_some_and(|it| it.get().is_some());
-        let wanted: Vec<usize> = batch.iter().copied().filter(|&it| !kept(it)).collect();
-        let images = self.read(&wanted, epoch)?;
-        let numbers = wanted.into_iter().map(|index| (index, epoch));
-        self.ahead().extend(numbers.zip(images));
+        let read = self.read_all(batch, epoch)?;
+        let numbers = batch.iter().map(|&index| (index, epoch));
+        self.ahead().extend(numbers.zip(read));
         Ok(())
     }
 
-    fn ahead(&self) -> MutexGuard<'_, HashMap<(usize, usize), RgbImage>> {
+    fn ahead(&self) -> MutexGuard<'_, HashMap<(usize, usize), Read>> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Images by number, on all threads of the pool that this is called in.
-    fn read(&self, batch: &[usize], epoch: usize) -> Result<Vec<RgbImage>> {
-        let image = |&index: &usize| {
-            if let Some(image) = self.ahead().remove(&(index, epoch)) {
-                return Ok(image);
-            }
-            let image = self.set.image(index, epoch)?;
-            Ok(match self.preprocess.resized(&image)? {
-                Cow::Owned(resized) => resized,
-                Cow::Borrowed(_) => image,
-            })
-        };
-        batch.par_iter().map(image).collect()
+    /// Images or their features, on all threads of the pool that this is called in.
+    fn read_all(&self, batch: &[usize], epoch: usize) -> Result<Vec<Read>> {
+        let read = batch.par_iter().map(|&index| self.read(index, epoch));
+        read.collect()
+    }
+
+    fn read(&self, index: usize, epoch: usize) -> Result<Read> {
+        if let Some(read) = self.ahead().remove(&(index, epoch)) {
+            return Ok(read);
+        }
+        if let Some(row) = self.features.as_ref().and_then(|it| it.read(index)) {
+            return Ok(Read::Features(row));
+        }
+        let image = self.set.image(index, epoch)?;
+        Ok(Read::Image(match self.preprocess.resized(&image)? {
+            Cow::Owned(resized) => resized,
+            Cow::Borrowed(_) => image,
+        }))
     }
 
     /// In full precision, as it is made when images are answered.
-    fn make(&self, batch: &[usize], epoch: usize) -> Result<Tensor> {
-        let images = self.read(batch, epoch)?;
-        let pixels = self.preprocess.batch(&images, self.device)?;
+    fn make(&self, images: &[RgbImage]) -> Result<Tensor> {
+        let pixels = self.preprocess.batch(images, self.device)?;
         Precision::Full.within(|| Ok(self.network.given(&pixels)?))
     }
 }
@@ -159,11 +151,12 @@ mod tests {
     use crate::nn::mlp::Activation;
     use crate::predictor::config::PredictorConfig;
     use crate::text::EncoderIdentity;
+    use crate::train::features::FeatureCache;
     use crate::train::parameters::Parameters;
 
     /// Eight images, and how often one was asked for.
+    #[derive(Default)]
     struct Counted {
-        changes: bool,
         asked: AtomicUsize,
     }
 
@@ -176,10 +169,6 @@ mod tests {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let shade = |x: u32| (x as usize * 9 + index * 30) as u8;
             Ok(RgbImage::from_fn(8, 8, |x, y| Rgb([shade(x), shade(y), 0])))
-        }
-
-        fn changes(&self) -> bool {
-            self.changes
         }
 
         fn embedding(&self, _: usize) -> &[f32] {
@@ -217,19 +206,15 @@ mod tests {
         }
     }
 
-    /// Rows of three batches of the same images in another order, and how often one was asked for.
-    fn rows(changes: bool, room_bytes: usize) -> (Vec<Vec<f32>>, usize) {
+    /// Rows of three batches of the same images in another order, and how often one was asked for; `cache` keeps them.
+    fn rows(cache: Option<&FeatureCache>) -> (Vec<Vec<f32>>, usize) {
         let config = config();
         let parameters = Parameters::new(1);
         let network = Network::new(&config, 0, &parameters.builder(&Device::Cpu)).unwrap();
-        let set = Counted {
-            changes,
-            asked: AtomicUsize::new(0),
-        };
-        let given = Given {
-            room: Room::new(room_bytes),
-            ..Given::new(&set, &network, &config.preprocess, &Device::Cpu)
-        };
+        let set = Counted::default();
+        let features = cache.map(|cache| cache.open("these").unwrap());
+        let given =
+            Given::new(&set, &network, &config.preprocess, &Device::Cpu).with_features(features);
         let mut rows = vec![];
         for batch in [[0, 1, 2], [2, 3, 0], [3, 1, 0]] {
             let made = given.batch(&batch, 0).unwrap();
@@ -240,22 +225,49 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_what_would_be_made_anew() {
-        let (kept, asked) = rows(false, KEPT_BYTES);
-        assert_eq!(asked, 4);
-        let (made, asked) = rows(true, KEPT_BYTES);
+        let folder = tempfile::tempdir().unwrap();
+        let cache = |name: &str, max_bytes| FeatureCache {
+            folder: folder.path().join(name),
+            max_bytes,
+        };
+        let (made, asked) = rows(None);
         assert_eq!(asked, 9);
-        // Two rows of six numbers fit: of images 0 and 1.
-        let (few, asked) = rows(false, 2 * 6 * size_of::<f32>() + 5);
+        let (kept, asked) = rows(Some(&cache("all", 1 << 20)));
+        assert_eq!(asked, 4);
+        let (found, asked) = rows(Some(&cache("all", 1)));
+        assert_eq!(asked, 0);
+        // A header of 16 bytes, and two rows of a checksum of 8 and six numbers: of images 0 and 1.
+        let (few, asked) = rows(Some(&cache("two", 16 + 2 * (8 + 6 * 4) + 5)));
         assert_eq!(asked, 6);
         assert_eq!(made[0].len(), 6);
         assert_ne!(made[0], made[1]);
-        for other in [&kept, &few] {
-            let pairs = made.concat().into_iter().zip(other.concat());
-            assert!(made.len() == other.len());
-            for (made, other) in pairs {
-                assert!((made - other).abs() < 1e-6, "{made} {other}");
-            }
+        let pairs = made.concat().into_iter().zip(kept.concat());
+        assert_eq!(made.len(), kept.len());
+        for (made, kept) in pairs {
+            assert!((made - kept).abs() < 1e-6, "{made} {kept}");
         }
-        assert_eq!(kept, few);
+        assert_eq!([&kept, &kept], [&few, &found]);
+    }
+
+    #[test]
+    fn what_was_read_ahead_is_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = FeatureCache {
+            folder: folder.path().to_owned(),
+            max_bytes: 1 << 20,
+        };
+        let config = config();
+        let parameters = Parameters::new(1);
+        let network = Network::new(&config, 0, &parameters.builder(&Device::Cpu)).unwrap();
+        let set = Counted::default();
+        let given = Given::new(&set, &network, &config.preprocess, &Device::Cpu)
+            .with_features(Some(cache.open("these").unwrap()));
+        let batch = |epoch| given.batch(&[0, 1], epoch).unwrap().to_vec2::<f32>();
+        given.prepare(&[0, 1], 0).unwrap();
+        let first = batch(0).unwrap();
+        given.prepare(&[0, 1], 1).unwrap();
+        assert_eq!(batch(1).unwrap(), first);
+        assert_eq!(set.asked.load(Ordering::Relaxed), 2);
+        assert!(given.ahead().is_empty());
     }
 }

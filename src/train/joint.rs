@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use super::features::FeatureCache;
 use super::given::Given;
 use super::loss::JointLoss;
 use super::set::TrainingSet;
@@ -39,6 +40,30 @@ impl<'a> JointTask<'a> {
             training: given(training),
             validation: given(validation),
         }
+    }
+
+    /// The same, with what the frozen variables that `made_by` tells from others make of the images of training and
+    /// validation, kept in `cache` where the images are told from others, too.
+    ///
+    /// # Errors
+    /// As for [`FeatureCache::open`].
+    pub(super) fn with_features(
+        self,
+        cache: &FeatureCache,
+        made_by: &str,
+        images: &[Option<String>; 2],
+    ) -> Result<Self> {
+        let open = |images: &String| cache.open(&format!("{images} by {made_by}"));
+        let [training, validation] = images;
+        Ok(Self {
+            training: self
+                .training
+                .with_features(training.as_ref().map(open).transpose()?),
+            validation: self
+                .validation
+                .with_features(validation.as_ref().map(open).transpose()?),
+            ..self
+        })
     }
 
     fn loss_on(&self, set: &Given<'_>, batch: &[usize], epoch: usize) -> Result<Loss> {

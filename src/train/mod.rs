@@ -12,6 +12,7 @@ pub mod curriculum;
 pub mod denoise;
 pub mod diffusion;
 pub mod ensemble;
+pub mod features;
 pub mod fit;
 mod given;
 mod gradients;

@@ -8,7 +8,8 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use safetensors::View;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64_with_seed};
 
 use crate::random;
 
@@ -99,6 +100,20 @@ impl Parameters {
         let half =
             |(name, var): (String, Var)| Ok((name, var.as_detached_tensor().to_dtype(DType::F16)?));
         self.all().into_iter().map(half).collect()
+    }
+
+    /// A digest of the names, shapes and values of those variables that `wanted` picks by their names.
+    ///
+    /// # Errors
+    /// If a device does not give its values.
+    pub(super) fn digest(&self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let mut hash = Xxh3Default::new();
+        for (name, var) in self.all().into_iter().filter(|(name, _)| wanted(name)) {
+            hash.update(format!("{name} {:?}\n", var.dims()).as_bytes());
+            let values = var.as_detached_tensor().to_device(&Device::Cpu)?;
+            hash.update(&values.data());
+        }
+        Ok(format!("{:032x}", hash.digest128()))
     }
 
     fn start(&self, shape: &Shape, name: &str, init: Init, device: &Device) -> Result<Tensor> {
@@ -221,6 +236,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_digest_is_of_the_variables_that_are_wanted() {
+        let parameters = Parameters::new(1);
+        let vb = parameters.builder(&Device::Cpu);
+        for name in ["a.x", "b.x"] {
+            vb.get_with_hints(2, name, Init::Const(0.0)).unwrap();
+        }
+        let digest = |prefix: &str| parameters.digest(|name| name.starts_with(prefix)).unwrap();
+        let [a, b] = ["a.", "b."].map(digest);
+        assert_ne!(a, b);
+        let ones = Tensor::ones(2, DType::F32, &Device::Cpu).unwrap();
+        let ones = HashMap::from([("x".to_owned(), ones)]);
+        parameters.fill("a.", &ones).unwrap();
+        assert_ne!(digest("a."), a);
+        assert_eq!(digest("b."), b);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::checkpoint::{write_atomically, write_tensors};
 use super::curriculum::Easiness;
+use super::features::FeatureCache;
 use super::fit::{Fit, FitOptions, FitOutcome, FitProgress};
 use super::joint::JointTask;
 use super::out;
@@ -48,6 +49,8 @@ pub struct Recipe {
     pub validation_prompts: usize,
     /// The model's folder.
     pub folder: PathBuf,
+    /// Where it is kept what frozen variables make of the images of a folder; else they make it again in each epoch.
+    pub features: Option<FeatureCache>,
     /// Whether to go on from the folder's checkpoint.
     pub resume: bool,
     /// Whether a vocabulary head is trained, too.
@@ -149,6 +152,7 @@ impl Recipe {
         let (seed, validation_prompts) = (self.fit.seed, self.validation_prompts);
         let (training, validation) = Side::of(&self.data, seed, validation_prompts, &mut splitter)?;
         let texts = training.texts();
+        let images = [training.images()?, validation.images()?];
         let max_words = if self.with_vocabulary { MAX_WORDS } else { 0 };
         let vocabulary = Vocabulary::of_prompts(&texts, max_words);
 
@@ -203,13 +207,18 @@ impl Recipe {
             "{json}{words} words, from {start}, on {fingerprint}, validated on {validated}, easiness recorded: {}",
             self.record_easiness
         );
-        let task = JointTask::new(
+        let mut task = JointTask::new(
             &network,
             &config.preprocess,
             device,
             training.as_ref(),
             validation.as_ref(),
         );
+        if let Some(cache) = self.features.as_ref().filter(|_| network.has_frozen()) {
+            let frozen = parameters.digest(|name| !network.trains(name))?;
+            let made_by = format!("{json}{frozen} on {:?}", device.location());
+            task = task.with_features(cache, &made_by, &images)?;
+        }
         let mut vars = parameters.all();
         vars.retain(|(name, _)| network.trains(name));
         let mut fit = Fit::new(&task, vars, device, self.fit.clone(), identity)?;

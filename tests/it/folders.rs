@@ -1,8 +1,12 @@
 //! Training on a folder of images.
 
+use std::ffi::OsString;
+use std::fs::DirEntry;
+use std::io;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::time::SystemTime;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
@@ -17,10 +21,11 @@ use unprompt::image::vit::VitConfig;
 use unprompt::nn::mlp::Activation;
 use unprompt::predictor::Predictor;
 use unprompt::train::ensemble::EnsembleRecipe;
+use unprompt::train::features::FeatureCache;
 use unprompt::train::fit::FitOptions;
 use unprompt::train::recipe::{Recipe, RecipeEvent};
 use unprompt::train::set::{FolderSet, TrainingSet};
-use unprompt::train::start::Start;
+use unprompt::train::start::{Start, published};
 use unprompt::train::targets::Targets;
 
 use crate::dataset;
@@ -43,6 +48,7 @@ fn recipe(data: &Path, out: &Path) -> Recipe {
         data: Source::Path(data.to_owned()),
         validation_prompts: 0,
         folder: out.to_owned(),
+        features: None,
         resume: false,
         with_vocabulary: true,
         record_easiness: false,
@@ -125,6 +131,60 @@ fn a_killed_run_goes_on_as_if_nothing_had_been() {
         steps.collect::<Vec<_>>()
     };
     assert_eq!(steps(&whole), steps(&killed));
+}
+
+/// Names, lengths and times of the files of a folder.
+fn files(folder: &Path) -> Vec<(OsString, u64, SystemTime)> {
+    let file = |entry: io::Result<DirEntry>| {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        (
+            entry.file_name(),
+            metadata.len(),
+            metadata.modified().unwrap(),
+        )
+    };
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(file).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn what_a_frozen_tower_makes_is_kept_for_other_runs() {
+    let data = tempfile::tempdir().unwrap();
+    dataset::write(data.path());
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published/clip");
+    let (encoder, preprocess) = published(&clip).unwrap();
+    let EncoderConfig::Clip(mut encoder) = encoder else {
+        panic!("{encoder:?}");
+    };
+    encoder.trunk_widths = vec![16];
+    let cache = tempfile::tempdir().unwrap();
+    let train = |features: bool, seed: u64| {
+        let out = tempfile::tempdir().unwrap();
+        let mut recipe = recipe(data.path(), out.path());
+        recipe.encoder = EncoderConfig::Clip(encoder.clone());
+        recipe.preprocess = preprocess.clone();
+        recipe.start = Start::Published {
+            folder: clip.clone(),
+        };
+        (recipe.fit.epochs, recipe.fit.seed) = (2, seed);
+        recipe.features = features.then(|| FeatureCache {
+            folder: cache.path().to_owned(),
+            max_bytes: 1 << 20,
+        });
+        run(&recipe).unwrap()
+    };
+    let first = train(true, 1);
+    let made = files(cache.path());
+    // Twelve and four images; a row is a checksum and the tower's 16 values.
+    let mut lengths: Vec<u64> = made.iter().map(|(_, length, _)| *length).collect();
+    lengths.sort_unstable();
+    assert_eq!(lengths, [16 + 4 * (8 + 16 * 4), 16 + 12 * (8 + 16 * 4)]);
+    train(true, 2);
+    assert_eq!(files(cache.path()), made, "nothing was made again");
+    // In a batch the last digits of a tower's output may be others.
+    assert!((train(false, 1) - first).abs() < 1e-4);
 }
 
 #[test]

@@ -104,6 +104,21 @@ pub(crate) struct TrainArgs {
     )]
     pub(crate) learning_rate: f64,
 
+    /// The folder where it is kept what frozen parts (CLIP's tower, the white box's codec and captioner) make of images,
+    /// for later epochs and for other runs with the same parts and images; DIR/features of the model's folder if none
+    /// is named.
+    #[arg(long, value_name = "DIR", env = "UNPROMPT_FEATURES")]
+    pub(crate) features: Option<PathBuf>,
+
+    /// The most that is kept there of training images, and of those of validation, in GiB; what is beyond it is made again in each epoch.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 16,
+        env = "UNPROMPT_FEATURES_GIB"
+    )]
+    pub(crate) features_gib: u32,
+
     /// Leave the vocabulary head out of the loss.
     #[arg(long, env = "UNPROMPT_NO_VOCABULARY", value_parser = flag())]
     pub(crate) no_vocabulary: bool,

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use unprompt::data::source::Source;
 use unprompt::image::encoders::EncoderConfig;
 use unprompt::image::preprocess::Preprocess;
+use unprompt::train::features::FeatureCache;
 use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
 use unprompt::train::start::{Start, pretrained, published, white_box};
@@ -58,6 +59,15 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
     Ok((encoder, preprocess, start))
 }
 
+/// Where features are kept: one folder for the run and the plain one before it.
+fn features(args: &TrainArgs) -> Option<FeatureCache> {
+    let folder = args.features.clone();
+    (args.features_gib > 0).then(|| FeatureCache {
+        folder: folder.unwrap_or_else(|| args.out.join("features")),
+        max_bytes: u64::from(args.features_gib) << 30,
+    })
+}
+
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let validation_prompts = match args.data {
         Source::Pocket { prompts } => VALIDATION_PROMPTS.min(prompts.max(1)),
@@ -81,6 +91,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         data: args.data.clone(),
         validation_prompts,
         folder: args.out.clone(),
+        features: features(args),
         resume: args.run.resume,
         with_vocabulary: !args.no_vocabulary,
         record_easiness: args.record_easiness,

@@ -65,10 +65,6 @@ impl TrainingSet for FolderSet {
         Ok(image)
     }
 
-    fn changes(&self) -> bool {
-        false
-    }
-
     fn embedding(&self, index: usize) -> &[f32] {
         self.targets.embedding(index)
     }

@@ -28,9 +28,6 @@ pub trait TrainingSet: Sync {
     /// If the image cannot be read.
     fn image(&self, index: usize, epoch: usize) -> Result<RgbImage>;
 
-    /// Whether an image differs from epoch to epoch.
-    fn changes(&self) -> bool;
-
     /// The prompt's sentence embedding, a unit vector.
     fn embedding(&self, index: usize) -> &[f32];
 

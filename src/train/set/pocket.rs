@@ -39,10 +39,6 @@ impl TrainingSet for PocketSet {
         ))
     }
 
-    fn changes(&self) -> bool {
-        true
-    }
-
     fn embedding(&self, index: usize) -> &[f32] {
         self.targets.embedding(index)
     }

@@ -84,6 +84,17 @@ impl Side {
         }
     }
 
+    /// What tells their images from all others; `None` if they are drawn anew in each epoch.
+    ///
+    /// # Errors
+    /// As for [`Pairs::identity`].
+    pub(in crate::train) fn images(&self) -> Result<Option<String>> {
+        match self {
+            Self::Pocket(_) => Ok(None),
+            Self::Folder(pairs) => pairs.identity().map(Some),
+        }
+    }
+
     /// The set of these prompts with their targets, for a network that takes images of `preprocess`.
     pub(in crate::train) fn with_targets(
         self,
