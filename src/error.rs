@@ -73,6 +73,17 @@ pub enum Error {
         source: candle_core::Error,
     },
 
+    /// A file is what git has in the place of one that git-lfs keeps.
+    #[error(
+        "{} only says where the file would be: `git lfs pull` in its repository fetches it, and so does \
+         `unprompt models pull OWNER/NAME`",
+        path.display()
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A folder has no weights that are read.
     #[error("{} has no {stem}.safetensors{}", folder.display(), pickled_too(*pickled))]
     NoWeights {

@@ -1,7 +1,7 @@
-//! Files that are written whole or not at all.
+//! Files that are written whole or not at all, and those that others placed.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -9,12 +9,45 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
+/// How a file begins that git has without git-lfs, in the place of a large one.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// A file that others placed.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::LfsPointer`] if it only says where the file would be.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let failed = |source| Error::io("read", path)(source);
+    let mut start = vec![];
+    let length = LFS_POINTER.len() as u64;
+    let mut file = File::open(path).map_err(failed)?;
+    let read = Read::by_ref(&mut file).take(length).read_to_end(&mut start);
+    read.map_err(failed)?;
+    if start == LFS_POINTER {
+        let path = path.to_owned();
+        return Err(Error::LfsPointer { path });
+    }
+    file.rewind().map_err(failed)?;
+    Ok(file)
+}
+
+/// The bytes of a file that others placed.
+///
+/// # Errors
+/// As for [`open`].
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = vec![];
+    let read = open(path)?.read_to_end(&mut bytes);
+    read.map_err(Error::io("read", path))?;
+    Ok(bytes)
+}
+
 /// What a JSON file that configures a model describes.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::ModelConfig`] if it describes something else.
+/// As for [`open`], and [`Error::ModelConfig`] if it describes something else.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let bytes = read(path)?;
     serde_json::from_slice(&bytes).map_err(|source| Error::ModelConfig {
         path: path.to_owned(),
         source,
@@ -112,6 +145,18 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_git_has_in_the_place_of_a_file_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(read(&path).unwrap(), b"{}");
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 90\n";
+        fs::write(&path, pointer).unwrap();
+        let error = json::<Value>(&path).unwrap_err();
+        assert!(matches!(error, Error::LfsPointer { .. }), "{error}");
+    }
 
     #[test]
     fn settings_that_are_not_known_are_told_of() {

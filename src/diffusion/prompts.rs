@@ -51,7 +51,10 @@ impl Prompts {
         device: &Device,
     ) -> Result<States> {
         match (self, sentences) {
-            (Self::Clip(clip), _) => Ok(States::Clip(clip.states(texts, device)?)),
+            (Self::Clip(clip), _) => {
+                clip.warn_of_length(texts)?;
+                Ok(States::Clip(clip.states(texts, device)?))
+            }
             (Self::Sentences(expected), Some(sentences)) => {
                 sentences.check(expected)?;
                 let states = sentences.states_with(texts, |_| ControlFlow::Continue(()))?;
@@ -81,6 +84,18 @@ impl ClipPrompts {
             tower,
             length,
         })
+    }
+
+    /// Says what of the texts has no place in the tower.
+    fn warn_of_length(&self, texts: &[&str]) -> Result<()> {
+        for text in texts {
+            let cut_off = self.tokenizer.cut_off(text)?;
+            if !cut_off.is_empty() {
+                let length = self.length;
+                tracing::warn!("the model reads {length} tokens of a prompt, and not: {cut_off}");
+            }
+        }
+        Ok(())
     }
 
     /// (texts, length)

@@ -15,6 +15,7 @@
 
 pub mod catalogue;
 pub(crate) mod digest;
+mod hub_cache;
 mod progress;
 pub mod recommended;
 mod repository;
@@ -36,6 +37,7 @@ use repository::Repository;
 use source::{Hub, HubTimeouts, Pip, PipTimeouts, Source, SourceError};
 use stamp::Stamps;
 
+pub(crate) use hub_cache::name_of;
 pub use progress::Progress;
 
 /// The name of the file that a process locks while it fetches a model.
@@ -210,13 +212,16 @@ impl ModelStore {
         self.find_model(self.model(name)?)
     }
 
-    /// The folder of this name among those in which models are kept, in or out of the catalogue. Nothing in it is
-    /// verified.
+    /// The folder of this name among those in which models are kept, in or out of the catalogue; of `OWNER/NAME` that
+    /// of the last name, else the newest snapshot in the Hugging Face cache. Nothing in it is verified.
     pub fn folder(&self, name: &str) -> Option<PathBuf> {
-        let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+        let last = repository::name(name).unwrap_or(name);
+        let is_plain = !last.is_empty() && !last.starts_with('.') && !last.contains(['/', '\\']);
         let folders = [&self.home].into_iter().chain(&self.others);
-        let mut folders = folders.map(|folder| folder.join(name));
-        folders.find(|folder| is_plain && folder.is_dir())
+        let mut folders = folders.map(|folder| folder.join(last));
+        folders
+            .find(|folder| is_plain && folder.is_dir())
+            .or_else(|| hub_cache::snapshot(self.hub_cache.as_ref()?, name))
     }
 
     /// Fetches a repository of the hub, such as `openai/clip-vit-base-patch32`, into the folder of its last name:

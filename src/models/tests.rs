@@ -450,6 +450,27 @@ fn the_hub_cache_is_read_at_the_pinned_revision_and_never_written() {
 }
 
 #[test]
+fn folders_of_ours_come_before_the_hub_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store(&folder.path().join("ours"));
+    let hub = hf_hub::Cache::new(folder.path().join("hub"));
+    let kept = hub.model("some/thing".to_owned());
+    let snapshot = kept.pointer_path("commit");
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::write(snapshot.join("model_index.json"), "{}").unwrap();
+    kept.create_ref("commit").unwrap();
+    store.hub_cache = Some(hub);
+    assert_eq!(store.folder("some/thing").unwrap(), snapshot);
+    assert_eq!(store.folder("thing"), None);
+    let own = folder.path().join("ours").join("thing");
+    fs::create_dir_all(&own).unwrap();
+    for name in ["some/thing", "thing"] {
+        assert_eq!(store.folder(name).unwrap(), own);
+    }
+    assert_eq!(store.folder("../thing"), None);
+}
+
+#[test]
 fn of_two_pulls_at_once_one_fetches() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(|request| {

@@ -374,12 +374,11 @@ const SETTINGS: [&str; 9] = [
 pub(crate) fn identity(folder: &Path, files: &[PathBuf], dim: usize) -> Result<EncoderIdentity> {
     // `.` and `..` have no name of their own.
     let whole = std::fs::canonicalize(folder).map_err(Error::io("read", folder))?;
-    let name = whole.file_name().unwrap_or(whole.as_os_str());
     let settings = SETTINGS.map(|file| folder.join(file));
     let settings = settings.into_iter().filter(|path| path.is_file());
     let files: Vec<PathBuf> = files.iter().cloned().chain(settings).collect();
     Ok(EncoderIdentity {
-        name: name.to_string_lossy().into_owned(),
+        name: models::name_of(&whole),
         sha256: models::fingerprint(&files)?,
         dim,
     })

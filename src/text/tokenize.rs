@@ -6,9 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use tokenizers::{PaddingParams, PostProcessor, TruncationParams};
+use tokenizers::{Encoding, PaddingParams, PostProcessor, TruncationParams};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Splits texts into tokens.
 pub struct Tokenizer {
@@ -24,7 +25,7 @@ impl Tokenizer {
     ///
     /// [`Error::Io`] if the file cannot be read, [`Error::Tokenizer`] if it is not understood.
     pub fn open(path: &Path, max_tokens: usize) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let bytes = files::read(path)?;
         let failed = |source| Error::Tokenizer {
             path: path.to_owned(),
             source,
@@ -96,12 +97,26 @@ impl Tokenizer {
     ///
     /// [`Error::Tokenizer`] if the tokenizer cannot express the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        match self.inner.encode_fast(text, true) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(source) => Err(Error::Tokenizer {
-                path: self.path.clone(),
-                source,
-            }),
-        }
+        Ok(self.encoding(text)?.get_ids().to_vec())
+    }
+
+    /// What of a text is cut off, as its tokens are written; empty if nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encode`](Self::encode).
+    pub fn cut_off(&self, text: &str) -> Result<String> {
+        let encoding = self.encoding(text)?;
+        let beyond = encoding.get_overflowing().iter();
+        let ids: Vec<u32> = beyond.flat_map(|it| it.get_ids()).copied().collect();
+        self.decode(&ids)
+    }
+
+    fn encoding(&self, text: &str) -> Result<Encoding> {
+        let encoding = self.inner.encode_fast(text, true);
+        encoding.map_err(|source| Error::Tokenizer {
+            path: self.path.clone(),
+            source,
+        })
     }
 }

@@ -15,6 +15,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Maps the file at `path` and hands out its tensors by name, converted to `dtype`, on `device`.
 ///
@@ -24,7 +25,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be opened, [`Error::Weights`] if it is not in the format.
+/// [`Error::Io`] if the file cannot be opened, [`Error::LfsPointer`] if it only says where the weights would be,
+/// [`Error::Weights`] if it is not in the format.
 pub fn open(path: &Path, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
     let mapped = map(&[path.to_owned()])?;
     Ok(VarBuilder::from_backend(
@@ -38,7 +40,7 @@ pub fn open(path: &Path, dtype: DType, device: &Device) -> Result<VarBuilder<'st
 fn map(paths: &[PathBuf]) -> Result<MmapedSafetensors> {
     for path in paths {
         // candle's own message about a file that is not there leaves out which file.
-        std::fs::File::open(path).map_err(Error::io("read", path))?;
+        files::open(path)?;
     }
     // SAFETY: mapping is sound as long as nobody writes to or truncates the file meanwhile, which no
     // process can rule out for others. The promise is kept by whoever places weights: the model store
@@ -56,9 +58,9 @@ fn map(paths: &[PathBuf]) -> Result<MmapedSafetensors> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be read, [`Error::Weights`] if it is not in the format.
+/// As for [`open`].
 pub fn tensors(path: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let bytes = files::read(path)?;
     in_single_precision(&bytes, device).map_err(|source| failed(path, source))
 }
 

@@ -19,15 +19,7 @@ pub(super) fn folder(name_or_folder: &Path) -> PathBuf {
         return given();
     }
     let store = ModelStore::from_env().ok();
-    let kept = store.and_then(|store| {
-        let name = name_or_folder.to_str()?.trim_end_matches('/');
-        // Repositories are kept by their last name.
-        let name = match name.split_once('/') {
-            Some((_, name)) if !name.contains('/') => name,
-            _ => name,
-        };
-        store.folder(name)
-    });
+    let kept = store.and_then(|store| store.folder(name_or_folder.to_str()?.trim_end_matches('/')));
     kept.unwrap_or_else(given)
 }
 

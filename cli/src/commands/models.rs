@@ -32,8 +32,7 @@ pub(crate) fn run(command: &ModelsCommand, global: &Global) -> Result<()> {
             }
             say!("\nof others, with the digests that the hub lists:");
             for model in RECOMMENDED {
-                let name = model.id.rsplit('/').next().unwrap_or(model.id);
-                let place = match store.folder(name) {
+                let place = match store.folder(model.id) {
                     Some(folder) => folder.display().to_string(),
                     None => format!("not here; unprompt models pull {}", model.id),
                 };
@@ -66,7 +65,7 @@ pub(crate) fn run(command: &ModelsCommand, global: &Global) -> Result<()> {
 /// The folder of a model of the catalogue, or of what was fetched from a repository.
 fn find(store: &ModelStore, name: &str) -> Result<Option<PathBuf>> {
     let known = store.list().iter().any(|it| it.model.is_called(name));
-    let fetched = store.folder(name.rsplit('/').next().unwrap_or(name));
+    let fetched = store.folder(name);
     match fetched {
         Some(folder) if !known => Ok(Some(folder)),
         _ => Ok(store.find(name)?.map(|files| files.dir().to_owned())),

@@ -63,6 +63,14 @@ impl ClipTokenizer {
         self.tokenizer.encode(text)
     }
 
+    /// What of a text is cut off, as its tokens are written; empty if nothing is.
+    ///
+    /// # Errors
+    /// As for [`encode`](Self::encode).
+    pub fn cut_off(&self, text: &str) -> Result<String> {
+        self.tokenizer.cut_off(text)
+    }
+
     /// The number of the token written so, to fill texts up with.
     ///
     /// # Errors
@@ -154,5 +162,23 @@ mod tests {
                 assert_eq!(found, *expected, "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_the_rest_of_the_tokens() {
+        let fixture = Fixture::open("clip");
+        let whole = ClipTokenizer::open(fixture.folder(), 77).unwrap();
+        let short = ClipTokenizer::open(fixture.folder(), 6).unwrap();
+        let text = "a red fox in the snow at night";
+        let tokens = whole.encode(text).unwrap();
+        assert_eq!(whole.cut_off(text).unwrap(), "");
+        // Four of the text's own, between begin and end.
+        assert_eq!(short.encode(text).unwrap()[1..5], tokens[1..5]);
+        let rest = &tokens[5..tokens.len() - 1];
+        assert!(rest.len() > 8, "more than a second piece: {rest:?}");
+        assert_eq!(
+            short.cut_off(text).unwrap(),
+            whole.into_inner().decode(rest).unwrap()
+        );
     }
 }
