@@ -76,7 +76,7 @@ impl Attention {
 }
 
 /// Added to the score of a token that must not be looked at: its weight after softmax is then nothing.
-const NEVER: f32 = -1e9;
+pub(crate) const NEVER: f32 = -1e9;
 
 /// (tokens, tokens): zero where a token may look, very negative behind it.
 ///

@@ -10,6 +10,7 @@ mod folder;
 mod kernels;
 mod mpnet;
 mod network;
+mod padded;
 pub mod pool;
 mod sentence;
 mod states;

@@ -2,27 +2,26 @@
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config, HiddenAct, PositionEmbeddingType};
 
 use super::batch::Packing;
-use super::bert::{Bert, BertConfig, Kind};
+use super::bert::{Bert, BertConfig};
 use super::clip::ClipTextTower;
+use super::padded::PaddedBert;
 use crate::matmul::Precision;
 use crate::nn::mlp::Activation;
 
 /// A network, loaded.
 pub(super) enum Network {
-    /// BERT on the CPU, and MPNet wherever all else runs: texts of any lengths are packed.
+    /// BERT or MPNet on the CPU: texts of any lengths are packed.
     Packed(Box<Bert>),
-    /// BERT on other devices, with a mask where texts are padded.
-    Padded(Box<BertModel>),
+    /// BERT or MPNet on other devices, with a mask where texts are padded.
+    Padded(Box<PaddedBert>),
     /// CLIP's text tower, on any device, where all texts of a batch have the same length.
     Clip(Box<ClipTextTower>),
 }
 
 impl Network {
-    /// Reads a BERT or an MPNet, which runs on the CPU whatever the device. On the CPU its products are of this
-    /// precision.
+    /// Reads a BERT or an MPNet. On the CPU its products are of this precision, elsewhere of full.
     ///
     /// # Errors
     /// If a weight is missing or of another shape.
@@ -40,15 +39,7 @@ impl Network {
         if vb.device().is_cpu() {
             return Ok(Self::Packed(Box::new(Bert::load(&vb, config, precision)?)));
         }
-        if config.model_type != Kind::Bert {
-            let precision = precision.min(Precision::fastest(&Device::Cpu));
-            let vb = vb.set_device(Device::Cpu);
-            return Ok(Self::Packed(Box::new(Bert::load(&vb, config, precision)?)));
-        }
-        Ok(Self::Padded(Box::new(BertModel::load(
-            vb,
-            &general(config),
-        )?)))
+        Ok(Self::Padded(Box::new(PaddedBert::load(&vb, config)?)))
     }
 
     /// Which texts may share a batch.
@@ -76,11 +67,10 @@ impl Network {
                 });
                 return own.collect();
             }
-            Self::Clip(tower) => tower.states(&padded(texts, |text, at| text[at], device)?)?,
+            Self::Clip(tower) => tower.states(&padded(texts, device)?)?,
             Self::Padded(bert) => {
-                let ids = padded(texts, |text, at| text[at], device)?;
-                let mask = padded(texts, |_, _| 1, device)?;
-                bert.forward(&ids, &ids.zeros_like()?, Some(&mask))?
+                let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+                bert.forward(&padded(texts, device)?, &lengths)?
             }
         };
         let own = texts.iter().enumerate();
@@ -89,31 +79,13 @@ impl Network {
     }
 }
 
-/// A number for each token, (texts, longest), and zeros behind a text's end.
-fn padded(texts: &[&[u32]], of: impl Fn(&[u32], usize) -> u32, device: &Device) -> Result<Tensor> {
+/// The numbers of tokens, (texts, longest), and zeros behind a text's end.
+fn padded(texts: &[&[u32]], device: &Device) -> Result<Tensor> {
     let lengths = texts.iter().map(|text| text.len());
     let longest = lengths.max().unwrap_or_default();
     let mut numbers = vec![0; texts.len() * longest];
     for (text, row) in texts.iter().zip(numbers.chunks_exact_mut(longest.max(1))) {
-        let places = row.iter_mut().enumerate().take(text.len());
-        places.for_each(|(at, to)| *to = of(text, at));
+        row[..text.len()].copy_from_slice(text);
     }
     Tensor::from_vec(numbers, (texts.len(), longest), device)
-}
-
-/// candle's form of a configuration, without what only training needs.
-fn general(config: &BertConfig) -> Config {
-    Config {
-        vocab_size: config.vocab_size,
-        hidden_size: config.hidden_size,
-        num_hidden_layers: config.num_hidden_layers,
-        num_attention_heads: config.num_attention_heads,
-        intermediate_size: config.intermediate_size,
-        hidden_act: HiddenAct::Gelu,
-        max_position_embeddings: config.max_position_embeddings,
-        type_vocab_size: config.type_vocab_size,
-        layer_norm_eps: config.layer_norm_eps,
-        position_embedding_type: PositionEmbeddingType::Absolute,
-        ..Config::default()
-    }
 }

@@ -509,7 +509,8 @@ impl Embeddings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bert::tests::small;
+    use super::super::bert::Kind;
+    use super::super::padded::tests::both;
     use super::*;
 
     const WORDS: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
@@ -540,11 +541,11 @@ mod tests {
 
     #[test]
     fn padding_and_batching_change_nothing() {
-        let (theirs, ours, _) = small();
+        let (packed, padded) = both(Kind::Bert);
         let texts: Vec<_> = (1..40).map(|n| "c b a b ".repeat(n * 7 % 5 + 1)).collect();
-        let packed = encoder(Network::Packed(Box::new(ours)));
+        let packed = encoder(Network::Packed(Box::new(packed)));
         let packed = packed.embed(&texts).unwrap();
-        let padded = encoder(Network::Padded(Box::new(theirs)));
+        let padded = encoder(Network::Padded(Box::new(padded)));
         let padded = padded.embed(&texts).unwrap();
         for (a, b) in packed.as_slice().iter().zip(padded.as_slice()) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
