@@ -12,7 +12,7 @@ docs:
     RUSTDOCFLAGS="-D warnings" cargo docs
 
 test:
-    cargo test --workspace
+    cargo test --release
 
 demo:
     cargo demo

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
@@ -114,6 +115,16 @@ pub(crate) fn check_fixed(path: &Path, config: &Value, fixed: &[(&str, &str)]) -
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = unfinished(path)?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    put(file, path)
+}
+
+/// A temporary file beside `path`, which [`put`] gives that name when it is whole.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be written.
+pub(crate) fn unfinished(path: &Path) -> Result<NamedTempFile> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -121,13 +132,18 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     // What is written is for others to read, too, as far as the umask allows; temporary files are not.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(Error::io("write", path))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
+    let file = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
+    file.map_err(Error::io("write", path))
+}
+
+/// Forces a whole file to disk, and gives it the name `path`.
+///
+/// # Errors
+/// [`Error::Io`] if that fails.
+pub(crate) fn put(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all().map_err(Error::io("sync", path))?;
-    file.persist(path)
-        .map_err(|error| Error::io("write", path)(error.error))?;
+    let kept = file.persist(path);
+    kept.map_err(|error| Error::io("write", path)(error.error))?;
     Ok(())
 }
 

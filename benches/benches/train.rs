@@ -3,7 +3,7 @@
 //! Steps of forward, backward and AdamW on all cores, as `unprompt train` takes them, on images and
 //! targets that lie in memory. `benches/peers/torch_training.py` does the same with PyTorch and the
 //! published implementations of the same networks at the same sizes; the networks' values agree
-//! (`tests/it/encoders.rs`, `tests/it/diffusion.rs`). Both see batches as large as training has them.
+//! (`src/parity.rs`, `tests/it/diffusion.rs`). Both see batches as large as training has them.
 //!
 //! A median of rates over [`STEPS_A_ROW`] steps each: on a shared machine some are slow.
 

@@ -618,6 +618,10 @@ async function runReverse(asked, filter, signal) {
   }
 }
 function take(given) {
+  if (about !== null && about.model === null) {
+    say("This server answers texts only.", true);
+    return;
+  }
   if (!given.type.startsWith("image/")) {
     say("That is no image.", true);
     return;
@@ -701,8 +705,9 @@ async function load() {
     about = await info();
     const { prompts, images: images2 } = about.index;
     const numbers = new Intl.NumberFormat("en");
+    drop.hidden = about.model === null;
     byId("about", HTMLParagraphElement).replaceChildren(
-      `${numbers.format(prompts)} prompts, ${numbers.format(images2)} images, model ${about.model}. `,
+      `${numbers.format(prompts)} prompts, ${numbers.format(images2)} images, ${about.model === null ? "no image model" : `model ${about.model}`}. `,
       el("a", { href: "/docs/" }, "API")
     );
     run("hybrid");

@@ -1,12 +1,12 @@
 //! Requests for a model, put together: while one batch is encoded, the next one gathers.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
-use unprompt_index::catch_panic;
 
 use crate::config::Batching;
 use crate::metrics::BatchMetrics;
@@ -176,9 +176,9 @@ fn answer<I, O>(
         inputs.extend(job.inputs);
     }
     let (count, start) = (inputs.len(), Instant::now());
-    // A panic is a bug, but ends this batch and not the server.
-    let done =
-        catch_panic(|| work(inputs)).unwrap_or_else(|| Err(Problem::internal("a model panicked")));
+    // A panic is a bug, which the log has been told where it was, but ends this batch and not the server.
+    let done = catch_unwind(AssertUnwindSafe(|| work(inputs)))
+        .unwrap_or_else(|_| Err(Problem::internal("a model panicked")));
     metrics.worked(count, start.elapsed());
     match done {
         Ok(outputs) => {

@@ -63,6 +63,14 @@ impl Problem {
         )
     }
 
+    /// This server has nothing that looks at images.
+    pub(crate) fn no_model() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this server answers texts only, for it was started without an image model",
+        )
+    }
+
     /// What a client cannot help. It is told in general terms, and the log has the cause.
     pub(crate) fn internal(cause: impl fmt::Display) -> Self {
         let detail = "the server failed; its log says why";

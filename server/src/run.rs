@@ -30,14 +30,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the index and listens. Requests are answered once it [runs](Server::run).
+    /// Opens the index and listens. Requests are answered once it [runs](Server::run); those with an image are refused
+    /// without a model.
     ///
     /// # Errors
-    /// [`Error::Unprompt`] if the index or the folder of images cannot be opened, or the index is not of the model's
-    /// encoder; [`Error::Bind`], [`Error::Key`], [`Error::Memory`].
+    /// [`Error::Unprompt`] if the index or the folder of images cannot be opened, or the index is not of the encoder of
+    /// model and sentences; [`Error::Bind`], [`Error::Key`], [`Error::Memory`].
     pub fn bind(
         config: Config,
-        predictor: Predictor,
+        predictor: Option<Predictor>,
         sentences: SentenceEncoder,
     ) -> Result<Self, Error> {
         let is_key = |key: &str| !key.is_empty() && key.bytes().all(|it| it.is_ascii_graphic());

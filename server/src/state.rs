@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use image::RgbImage;
+use unprompt::indexing::check_encoder;
 use unprompt::predictor::{Prediction, Predictor};
 use unprompt::reverse::Reverser;
 use unprompt::text::SentenceEncoder;
@@ -26,9 +27,9 @@ const MANIFEST: &str = "MANIFEST";
 /// Bytes of its first line at most.
 const MAX_LINE: u64 = 1024;
 
-/// The index at one of its commits, with the model.
+/// The index at one of its commits, with the model where there is one.
 pub(crate) struct Snapshot {
-    pub(crate) reverser: Reverser,
+    served: Served,
     pub(crate) stats: Stats,
     /// The first line of the manifest, as it was before the index was opened.
     manifest: Vec<u8>,
@@ -36,7 +37,53 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn index(&self) -> &Index {
-        self.reverser.index()
+        match &self.served {
+            Served::Texts(index) => index,
+            Served::Images(reverser) => reverser.index(),
+        }
+    }
+
+    /// What answers images.
+    ///
+    /// # Errors
+    /// [`Problem::no_model`] if nothing does.
+    pub(crate) fn reverser(&self) -> Result<&Reverser, Problem> {
+        match &self.served {
+            Served::Texts(_) => Err(Problem::no_model()),
+            Served::Images(reverser) => Ok(reverser),
+        }
+    }
+}
+
+/// What is answered: texts alone, or images as well.
+enum Served {
+    Texts(Index),
+    Images(Box<Reverser>),
+}
+
+/// An image model, and the images that wait for it.
+struct Model {
+    predictor: Arc<Predictor>,
+    images: Batcher<(RgbImage, Held), Prediction>,
+}
+
+impl Model {
+    fn start(predictor: Predictor, config: &Config, metrics: &Metrics) -> Result<Self, Error> {
+        let predictor = Arc::new(predictor);
+        let model = predictor.clone();
+        let images = Batcher::start(
+            "encode-images",
+            config.batching,
+            metrics.batches("images", "encode"),
+            move |waiting: Vec<(RgbImage, Held)>| {
+                let (images, _held): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+                Ok(model.predict(&images)?)
+            },
+        );
+        Ok(Self {
+            predictor,
+            images: images.map_err(Error::Start)?,
+        })
     }
 }
 
@@ -47,9 +94,8 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) gate: Gate,
     pub(crate) thumbnails: Option<Arc<Thumbnails>>,
-    predictor: Arc<Predictor>,
+    model: Option<Model>,
     sentences: Arc<SentenceEncoder>,
-    images: Batcher<(RgbImage, Held), Prediction>,
     texts: Batcher<String, Vec<f32>>,
     snapshot: RwLock<Arc<Snapshot>>,
 }
@@ -57,24 +103,16 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(
         config: Config,
-        predictor: Predictor,
+        predictor: Option<Predictor>,
         sentences: SentenceEncoder,
     ) -> Result<Self, Error> {
-        let (predictor, sentences) = (Arc::new(predictor), Arc::new(sentences));
+        let sentences = Arc::new(sentences);
         let metrics = Metrics::new();
-        let snapshot = open(&config, &predictor, &sentences)?;
+        let model = predictor.map(|it| Model::start(it, &config, &metrics));
+        let model = model.transpose()?;
+        let snapshot = open(&config, model.as_ref(), &sentences)?;
         metrics.index(snapshot.stats.generation, snapshot.stats.prompts);
         let batching = config.batching;
-        let model = predictor.clone();
-        let images = Batcher::start(
-            "encode-images",
-            batching,
-            metrics.batches("images", "encode"),
-            move |waiting: Vec<(RgbImage, Held)>| {
-                let (images, _held): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-                Ok(model.predict(&images)?)
-            },
-        );
         let encoder = sentences.clone();
         let texts = Batcher::start(
             "encode-texts",
@@ -93,12 +131,11 @@ impl State {
             memory: Memory::new(config.limits.memory_bytes, metrics.memory()),
             gate: Gate::new(batching.queue, metrics.queue("work")),
             thumbnails,
-            images: images.map_err(Error::Start)?,
             texts: texts.map_err(Error::Start)?,
             snapshot: RwLock::new(Arc::new(snapshot)),
             config,
             metrics,
-            predictor,
+            model,
             sentences,
         })
     }
@@ -114,28 +151,39 @@ impl State {
         if manifest(&self.config.index) == self.snapshot().manifest {
             return Ok(false);
         }
-        let new = open(&self.config, &self.predictor, &self.sentences)?;
+        let new = open(&self.config, self.model.as_ref(), &self.sentences)?;
         self.metrics.index(new.stats.generation, new.stats.prompts);
         let mut snapshot = self
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *snapshot = Arc::new(new);
+        let old = std::mem::replace(&mut *snapshot, Arc::new(new));
+        // Unmapping gigabytes takes a while, in which nobody is to wait for the lock.
+        drop(snapshot);
+        drop(old);
         Ok(true)
     }
 
-    pub(crate) fn predictor(&self) -> &Predictor {
-        &self.predictor
+    /// The image model, if there is one.
+    pub(crate) fn predictor(&self) -> Option<&Predictor> {
+        self.model.as_ref().map(|model| &*model.predictor)
+    }
+
+    /// The sentence encoder.
+    pub(crate) fn sentences(&self) -> &SentenceEncoder {
+        &self.sentences
     }
 
     /// What the model predicts of an image, together with those of other requests.
     ///
     /// # Errors
-    /// [`Problem::busy`] if there is no room for its pixels, or in the queue, and what the model reports.
+    /// [`Problem::no_model`], [`Problem::busy`] if there is no room for its pixels, or in the queue, and what the model
+    /// reports.
     pub(crate) async fn predict(&self, image: RgbImage) -> Result<Prediction, Problem> {
+        let model = self.model.as_ref().ok_or_else(Problem::no_model)?;
         let held = self.memory.hold();
         held.take(image.len())?;
-        self.images.run((image, held)).await
+        model.images.run((image, held)).await
     }
 
     /// The embedding of a text, together with those of other requests.
@@ -151,15 +199,24 @@ impl State {
 
 fn open(
     config: &Config,
-    predictor: &Arc<Predictor>,
+    model: Option<&Model>,
     sentences: &Arc<SentenceEncoder>,
 ) -> Result<Snapshot, Error> {
     let manifest = manifest(&config.index);
     let index = Index::open(&config.index).map_err(unprompt::Error::from)?;
     let stats = index.stats().map_err(unprompt::Error::from)?;
-    let reverser = Reverser::new(index, predictor.clone())?.with_sentences(sentences.clone())?;
+    let served = match model {
+        Some(model) => {
+            let reverser = Reverser::new(index, model.predictor.clone())?;
+            Served::Images(Box::new(reverser.with_sentences(sentences.clone())?))
+        }
+        None => {
+            check_encoder(index.encoder(), sentences.identity())?;
+            Served::Texts(index)
+        }
+    };
     Ok(Snapshot {
-        reverser,
+        served,
         stats,
         manifest,
     })

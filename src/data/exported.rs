@@ -1,17 +1,20 @@
 //! Parquet files that `index export` wrote: a row a prompt, with its vector and a list of images.
 
 use std::fs::File;
+use std::ops::Range;
 use std::result::Result as StdResult;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, RecordBatch};
+use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use unprompt_index::ImageRecord;
 
 use super::cell::Cell;
 use super::columns::ImageColumns;
+use super::lists::Lists;
 use super::npy::unit;
 use super::out::Out;
 use super::parquet::{BATCH_ROWS, Values, guarded};
@@ -28,12 +31,12 @@ pub(super) fn is_exported(file: &ParquetRecordBatchReaderBuilder<File>) -> bool 
     let images = schema
         .field_with_name(IMAGES)
         .map(|field| field.data_type());
-    let named = |item: &Field| match item.data_type() {
+    let is_record = |item: &Field| match item.data_type() {
         DataType::Struct(fields) => fields.find("image_name").is_some(),
         _ => false,
     };
     schema.field_with_name(PROMPT).is_ok()
-        && matches!(images, Ok(DataType::List(item)) if named(item))
+        && matches!(images, Ok(DataType::List(item) | DataType::LargeList(item)) if is_record(item))
 }
 
 /// Reads the file: a row for each image, or one for a prompt that has none.
@@ -50,37 +53,42 @@ pub(super) fn read(
     let build = || Ok(file.with_batch_size(BATCH_ROWS).build()?);
     let mut batches = guarded(build).map_err(damaged)?;
     let mut first_row = 1;
+    let mut length = None;
     loop {
         let next = || Ok(batches.next().transpose()?.map(Batch::of).transpose()?);
         let Some(batch) = guarded(next).map_err(damaged)? else {
             return Ok(());
         };
-        if let (Some(expected), Some(found)) = (dim, batch.dim())
-            && expected != found
-        {
-            return Err(Error::VectorDim {
-                path: path.to_owned(),
-                found,
-                expected,
-                holder: "the index holds",
-            });
+        if length.is_none() {
+            length = batch.dim();
+            if let (Some(expected), Some(found)) = (dim, length)
+                && expected != found
+            {
+                return Err(Error::VectorDim {
+                    path: path.to_owned(),
+                    found,
+                    expected,
+                    holder: "the index holds",
+                });
+            }
         }
-        for (row, number) in (0..batch.images.len()).zip(first_row..) {
+        for (row, number) in (0..batch.rows).zip(first_row..) {
             if out.is_full() {
                 return Ok(());
             }
-            batch.row(out, row, number);
+            batch.row(out, row, number, length);
         }
-        first_row += batch.images.len() as u64;
+        first_row += batch.rows as u64;
     }
 }
 
 /// The columns of a batch.
 struct Batch {
+    rows: usize,
     prompts: Values,
-    /// Lists of f32 of one size; another tool may have left them out.
-    vectors: Option<ArrayRef>,
-    images: ArrayRef,
+    /// Lists of f32; another tool may have left them out.
+    vectors: Option<Lists>,
+    images: Lists,
     image_columns: ImageColumns,
     columns: Vec<Values>,
 }
@@ -92,54 +100,63 @@ impl Batch {
             let column = batch.column_by_name(name).cloned();
             column.ok_or_else(|| ArrowError::SchemaError(format!("there is no column {name}")))
         };
-        let images = column(IMAGES)?;
-        let structs = images.as_list_opt::<i32>();
-        let structs = structs.and_then(|list| list.values().as_struct_opt());
+        let images = Lists::of(column(IMAGES)?);
+        let images = images.ok_or_else(|| wrong(IMAGES, "lists"))?;
+        let structs = images.values.as_struct_opt();
         let structs = structs.ok_or_else(|| wrong(IMAGES, "lists of structs"))?;
         let columns = structs.columns().iter().map(Values::of);
-        let of_f32 = |column: &ArrayRef| {
-            let list = column.as_fixed_size_list_opt();
-            list.is_some_and(|list| list.values().as_primitive_opt::<Float32Type>().is_some())
-        };
-        let vectors = column(VECTOR).ok();
-        if vectors.as_ref().is_some_and(|vectors| !of_f32(vectors)) {
-            return Err(wrong(VECTOR, "lists of f32 of one size"));
-        }
+        let vectors = column(VECTOR).ok().map(|column| {
+            let mut lists = Lists::of(column).ok_or_else(|| wrong(VECTOR, "lists"))?;
+            lists.values = cast(&lists.values, &DataType::Float32)?;
+            Ok::<_, ArrowError>(lists)
+        });
         Ok(Self {
             prompts: Values::of(&column(PROMPT)?)?,
             image_columns: ImageColumns::of(&structs.column_names()),
             columns: columns.collect::<StdResult<_, _>>()?,
-            vectors,
+            vectors: vectors.transpose()?,
+            rows: batch.num_rows(),
             images,
         })
     }
 
-    /// Numbers in a vector, if there are vectors.
+    /// Numbers in the first vector, if there is one.
     fn dim(&self) -> Option<usize> {
         let vectors = self.vectors.as_ref()?;
-        Some(vectors.as_fixed_size_list().value_length() as usize)
+        let first = (0..self.rows).find_map(|row| vectors.row(row))?;
+        Some(first.len())
     }
 
-    fn row(&self, out: &mut Out<'_>, row: usize, number: u64) {
+    /// The vector of a row, if it has one.
+    fn vector(&self, row: usize, length: Option<usize>) -> StdResult<Option<Vec<f32>>, String> {
+        let Some(vectors) = &self.vectors else {
+            return Ok(None);
+        };
+        let Some(own) = vectors.row(row) else {
+            return Ok(None);
+        };
+        if let Some(expected) = length.filter(|it| *it != own.len()) {
+            let found = own.len();
+            return Err(format!("its vector has {found} numbers, not {expected}"));
+        }
+        let values = vectors.values.as_primitive::<Float32Type>();
+        if own.clone().any(|at| values.is_null(at)) {
+            return Err("its vector holds a value that is no number".to_owned());
+        }
+        let values: Vec<f64> = values.values()[own].iter().map(|&it| it.into()).collect();
+        unit(&values).map(Some)
+    }
+
+    /// Gives a row out, whose vector is to have `length` numbers.
+    fn row(&self, out: &mut Out<'_>, row: usize, number: u64, length: Option<usize>) {
         let Cell::Text(prompt) = self.prompts.cell(row) else {
             return out.empty();
         };
-        let vector = self.vectors.as_ref().map(|vectors| {
-            let row = vectors.as_fixed_size_list().value(row);
-            let values = row.as_primitive::<Float32Type>().values();
-            unit(
-                &values
-                    .iter()
-                    .map(|&value| value.into())
-                    .collect::<Vec<f64>>(),
-            )
-        });
-        let vector = match vector.transpose() {
+        let vector = match self.vector(row, length) {
             Ok(vector) => vector,
             Err(why) => return out.invalid(number, why),
         };
-        let images = self.images.as_list::<i32>().value_offsets();
-        let (start, end) = (images[row] as usize, images[row + 1] as usize);
+        let Range { start, end } = self.images.row(row).unwrap_or_default();
         for image in start..end.max(start + 1) {
             let cell = |place: usize| {
                 let column = self.columns.get(place).filter(|_| image < end);

@@ -197,7 +197,10 @@ fn look(path: &Path, known: &KnownFiles) -> Looked {
             ImageRecord {
                 seed: embedded.seed,
                 step: embedded.steps,
-                cfg: embedded.cfg.map(|cfg| cfg as f32),
+                cfg: embedded
+                    .cfg
+                    .map(|cfg| cfg as f32)
+                    .filter(|cfg| cfg.is_finite()),
                 sampler: embedded.sampler,
                 model: embedded.model.as_deref().map(base_name),
                 generator: Some(embedded.generator),

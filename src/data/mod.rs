@@ -28,6 +28,7 @@ mod folder;
 pub mod gallery;
 pub mod leaders;
 mod lines;
+mod lists;
 mod npy;
 mod out;
 pub mod pairs;

@@ -46,7 +46,7 @@ impl Pairs {
         }
         let mut pairs = vec![];
         for (part, path) in parts.iter().enumerate() {
-            read(path, &ReadOptions::default(), &mut |row: Row| {
+            let summary = read(path, &ReadOptions::default(), &mut |row: Row| {
                 pairs.extend(row.image.map(|image| Pair {
                     part,
                     image_name: image.image_name,
@@ -54,6 +54,9 @@ impl Pairs {
                 }));
                 ControlFlow::Continue(())
             })?;
+            for line in summary.notes.iter().chain(&summary.problems) {
+                tracing::warn!("{line}");
+            }
         }
         Ok(Self {
             archives: Arc::new(Archives::new(parts)),

@@ -1,6 +1,7 @@
 //! Files of every form are written to a folder of their own and read back.
 
 mod embeddings;
+mod exported;
 mod folders;
 mod gallery;
 mod npy;

@@ -98,11 +98,14 @@ impl Vocabulary {
     }
 }
 
-/// The lower-cased alphabetic words of a text, but for single letters.
+/// The alphabetic words of a text in lower case, but for single letters.
 fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| word.chars().count() > 1 && word.chars().all(char::is_alphabetic))
-        .map(str::to_lowercase)
+    // First, for it makes signs of some letters.
+    let text = text.to_lowercase();
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    let words =
+        words.filter(|word| word.chars().count() > 1 && word.chars().all(char::is_alphabetic));
+    words.map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// Whether a word may be an adjective, noun or verb with a meaning of its own.
@@ -152,6 +155,9 @@ mod tests {
         assert_eq!(vocabulary.words(), ["red", "cat"]);
         assert_eq!(vocabulary.numbers("cat, cat and RED fox"), [0, 1]);
         let path = Path::new("vocabulary.txt");
+        // A letter whose lower case is a letter and a sign.
+        let odd = Vocabulary::of_prompts(&["\u{130}stanbul at night"], MAX_WORDS);
+        assert_eq!(Vocabulary::from_text(&odd.to_text(), path).unwrap(), odd);
         assert_eq!(
             Vocabulary::from_text(&vocabulary.to_text(), path).unwrap(),
             vocabulary

@@ -1,9 +1,12 @@
 //! Prompts to what a U-Net attends to.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, IndexOp, Tensor};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::context::Context;
 use crate::error::{Error, Result};
@@ -27,6 +30,8 @@ pub(super) struct ClipPrompts {
     pub(super) pad: u32,
     /// Tokens of every text.
     pub(super) length: usize,
+    /// Texts of which it was said that they are longer.
+    told: Mutex<HashSet<u64>>,
 }
 
 /// Words that go through the tower together.
@@ -83,6 +88,7 @@ impl ClipPrompts {
             tokenizer,
             tower,
             length,
+            told: Mutex::default(),
         })
     }
 
@@ -90,7 +96,8 @@ impl ClipPrompts {
     fn warn_of_length(&self, texts: &[&str]) -> Result<()> {
         for text in texts {
             let cut_off = self.tokenizer.cut_off(text)?;
-            if !cut_off.is_empty() {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if !cut_off.is_empty() && told.insert(xxh3_64(text.as_bytes())) {
                 let length = self.length;
                 tracing::warn!("the model reads {length} tokens of a prompt, and not: {cut_off}");
             }

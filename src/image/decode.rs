@@ -73,6 +73,29 @@ fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>> {
     })
 }
 
+/// Whether an image of so many pixels is decoded.
+///
+/// # Errors
+/// [`Error::ImageTooLarge`] beyond [`MAX_PIXELS`] or [`MAX_SIDE`].
+pub(crate) fn check_size(width: u32, height: u32) -> Result<()> {
+    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(Error::ImageTooLarge {
+            width,
+            height,
+            limit_pixels: MAX_PIXELS,
+            limit_side: MAX_SIDE,
+        });
+    }
+    Ok(())
+}
+
+/// What decoding may take.
+pub(crate) fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_PIXELS * 16);
+    limits
+}
+
 /// The pixels of an image in PNG, JPEG, WebP, GIF (first frame) or BMP form; transparency is laid
 /// over white.
 ///
@@ -82,18 +105,9 @@ fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>> {
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     // The size stands in the header: refuse before anything is allocated for the pixels.
     let (width, height) = dimensions(bytes)?;
-    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(Error::ImageTooLarge {
-            width,
-            height,
-            limit_pixels: MAX_PIXELS,
-            limit_side: MAX_SIDE,
-        });
-    }
+    check_size(width, height)?;
     let mut reader = reader(bytes)?;
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_PIXELS * 16);
-    reader.limits(limits);
+    reader.limits(limits());
     let image = reader
         .decode()
         .map_err(|source| Error::ImageDecode { source })?;

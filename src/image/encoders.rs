@@ -65,6 +65,17 @@ encoders! {
 pub(super) const MAX_SIDE: usize = 1024;
 
 impl EncoderConfig {
+    /// The same for all encoders whose frozen variables make the same of an image.
+    pub(crate) fn frozen_part(&self) -> Self {
+        match self {
+            Self::Clip(config) => Self::Clip(ClipConfig {
+                trunk_widths: vec![],
+                ..config.clone()
+            }),
+            other => other.clone(),
+        }
+    }
+
     /// Width and height of the input in pixels.
     pub fn side(&self) -> usize {
         self.architecture().side()

@@ -27,7 +27,7 @@ pub trait ImageEncoder: Send + Sync {
         self.learnt(&self.given(pixels)?)
     }
 
-    /// The part of [`forward`](ImageEncoder::forward) that training leaves as it is: (batch, ..),
+    /// The part of [`forward`](ImageEncoder::forward) that training leaves as it is: (batch, values),
     /// without a gradient; the pixels themselves if nothing is frozen.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use unprompt_index::{EntryId, ImageRecord, Index};
 
 use crate::data::exported::{IMAGES, PROMPT, VECTOR};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Key in the file's metadata; the value names the encoder of the vectors, for who reads them.
 const ENCODER_KEY: &str = "unprompt.encoder";
@@ -40,18 +41,8 @@ pub fn export(
     path: &Path,
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<()> {
-    let failed = |error| Error::io("write", path)(error);
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".unprompt-export");
-    // As a file that is made in the usual way: for others to read, where the umask lets them.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let unfinished = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
-    let unfinished = unfinished.map_err(failed)?;
-    let written = unfinished.reopen().map_err(failed)?;
+    let unfinished = files::unfinished(path)?;
+    let written = unfinished.reopen().map_err(Error::io("write", path))?;
     write(index, written, observe).map_err(|error| match error {
         Failure::Index(error) => error,
         Failure::Parquet(source) => Error::ParquetWrite {
@@ -59,9 +50,7 @@ pub fn export(
             source: Box::new(source),
         },
     })?;
-    unfinished.as_file().sync_all().map_err(failed)?;
-    let kept = unfinished.persist(path);
-    kept.map(drop).map_err(|error| failed(error.error))
+    files::put(unfinished, path)
 }
 
 enum Failure {

@@ -4,6 +4,7 @@
 //! input are followed, through whatever nodes lie between, to texts; of texts for several regions the first counts.
 //! SwarmUI, TensorArt and Civitai write such graphs, too.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
@@ -14,6 +15,17 @@ use super::{Embedded, Texts};
 
 /// Nodes that are looked at of one graph.
 const MAX_NODES: usize = 5000;
+
+/// Links that are followed one behind the other, well within the stack of a thread.
+const MAX_DEPTH: usize = 100;
+
+/// Bytes of the longest name of a class of nodes.
+const MAX_CLASS_BYTES: usize = 256;
+
+/// What texts of one graph may cost: a step a node that is come to, however often, one for each of its inputs, and one for
+/// each [`STEP_BYTES`] of a text that is copied. Without it a graph of links from all to all would take the square of its nodes.
+const MAX_STEPS: usize = 50_000;
+const STEP_BYTES: usize = 256;
 
 /// Inputs that hold a text, or lead to one.
 const TEXT_INPUTS: [&str; 12] = [
@@ -50,6 +62,7 @@ pub(super) fn find(texts: &Texts) -> Option<Embedded> {
 /// The nodes by number.
 struct Graph<'a> {
     nodes: &'a Map<String, Value>,
+    steps_left: Cell<usize>,
 }
 
 /// What a text is looked for as.
@@ -63,7 +76,18 @@ impl<'a> Graph<'a> {
     fn new(object: &'a Object) -> Option<Self> {
         let nodes = &object.0;
         let is_node = |node: &Value| node.get("class_type").is_some_and(Value::is_string);
-        (nodes.len() <= MAX_NODES && nodes.values().any(is_node)).then_some(Self { nodes })
+        (nodes.len() <= MAX_NODES && nodes.values().any(is_node)).then_some(Self {
+            nodes,
+            steps_left: Cell::new(MAX_STEPS),
+        })
+    }
+
+    /// Takes steps, `depth` links behind the sampler; `None` if there are too few, or that is too far, which leaves none.
+    fn step(&self, depth: usize, steps: usize) -> Option<()> {
+        let left = self.steps_left.get().checked_sub(steps);
+        let left = left.filter(|_| depth < MAX_DEPTH);
+        self.steps_left.set(left.unwrap_or(0));
+        left.map(|_| ())
     }
 
     fn inputs(&self, node: &str) -> Option<&'a Map<String, Value>> {
@@ -72,7 +96,10 @@ impl<'a> Graph<'a> {
 
     fn class(&self, node: &str) -> &'a str {
         let class = self.nodes.get(node).and_then(|node| node.get("class_type"));
-        class.and_then(Value::as_str).unwrap_or_default()
+        let class = class.and_then(Value::as_str);
+        class
+            .filter(|it| it.len() <= MAX_CLASS_BYTES)
+            .unwrap_or_default()
     }
 
     /// The node that an input is linked to.
@@ -85,6 +112,8 @@ impl<'a> Graph<'a> {
         let sampler = self.sampler()?;
         let positive = self.conditioning(sampler, Side::Positive);
         let negative = self.conditioning(sampler, Side::Negative);
+        // Half of a prompt is none.
+        self.step(0, 1)?;
         let prompt = positive.filter(|prompt| !prompt.trim().is_empty())?;
         let number = |names: &[&str]| self.setting(sampler, names, Value::as_f64);
         let text = |names: &[&str]| {
@@ -191,7 +220,7 @@ impl<'a> Graph<'a> {
             }
         };
         let mut found = vec![];
-        self.texts(start?, side, &mut HashSet::new(), &mut found);
+        self.texts(start?, side, &mut HashSet::new(), &mut found, 0);
         (!found.is_empty()).then(|| found.join("\n"))
     }
 
@@ -201,16 +230,17 @@ impl<'a> Graph<'a> {
         side: Side,
         seen: &mut HashSet<&'a str>,
         found: &mut Vec<String>,
+        depth: usize,
     ) {
-        if !seen.insert(node) {
-            return;
-        }
         let Some(inputs) = self.inputs(node) else {
             return;
         };
+        if !seen.insert(node) || self.step(depth, 1 + inputs.len()).is_none() {
+            return;
+        }
         let own: Vec<String> = TEXT_INPUTS
             .iter()
-            .filter_map(|name| self.string(inputs.get(*name)?, &mut HashSet::new()))
+            .filter_map(|name| self.string(inputs.get(*name)?, &mut HashSet::new(), depth))
             .filter(|text| !text.trim().is_empty())
             .collect();
         // A node with two sides hands on the one that is asked for.
@@ -224,8 +254,8 @@ impl<'a> Graph<'a> {
                 .iter()
                 .filter(|(name, _)| name.as_str() != other && !is_picture(name));
             for link in links.filter_map(|(_, value)| self.link(value)) {
-                if !self.is_sampler(link) {
-                    self.texts(link, side, seen, found);
+                if !seen.contains(link) && !self.is_sampler(link) {
+                    self.texts(link, side, seen, found, depth + 1);
                 }
                 if !found.is_empty() && self.class(node) == "ConditioningCombine" {
                     break;
@@ -240,20 +270,27 @@ impl<'a> Graph<'a> {
     }
 
     /// A text: itself, or what the node that it is linked to makes of others.
-    fn string(&self, value: &'a Value, seen: &mut HashSet<&'a str>) -> Option<String> {
+    fn string(
+        &self,
+        value: &'a Value,
+        seen: &mut HashSet<&'a str>,
+        depth: usize,
+    ) -> Option<String> {
         if let Some(text) = value.as_str() {
+            self.step(depth, 1 + text.len() / STEP_BYTES)?;
             return Some(text.to_owned());
         }
         let node = self.link(value)?;
+        let inputs = self.inputs(node)?;
+        self.step(depth, 1 + inputs.len())?;
         if !seen.insert(node) {
             return None;
         }
-        let inputs = self.inputs(node)?;
         let parts = |mut names: Vec<&'a str>, seen: &mut HashSet<&'a str>| {
             names.sort_unstable();
             let parts = names
                 .iter()
-                .filter_map(|name| self.string(inputs.get(*name)?, seen));
+                .filter_map(|name| self.string(inputs.get(*name)?, seen, depth + 1));
             parts.filter(|part| !part.is_empty()).collect::<Vec<_>>()
         };
         let class = self.class(node).to_lowercase();
@@ -270,12 +307,12 @@ impl<'a> Graph<'a> {
         }
         let named = TEXT_INPUTS
             .iter()
-            .find_map(|name| self.string(inputs.get(*name)?, seen));
+            .find_map(|name| self.string(inputs.get(*name)?, seen, depth + 1));
         // A reroute has one input of any name.
         named.or_else(|| {
             let mut links = inputs.values().filter(|value| self.link(value).is_some());
             let only = links.next().filter(|_| links.next().is_none())?;
-            self.string(only, seen)
+            self.string(only, seen, depth + 1)
         })
     }
 }
@@ -301,6 +338,10 @@ fn is_picture(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use serde_json::json;
+
     use super::*;
 
     fn found(graph: &str) -> Option<Embedded> {
@@ -379,6 +420,91 @@ mod tests {
         let whole = format!(r#"{{"prompt": {PLAIN}, "workflow": {{"nodes": []}}}}"#);
         let texts = Texts(vec![(USER_COMMENT.to_owned(), whole)]);
         assert_eq!(find(&texts).unwrap().prompt, "a cat");
+    }
+
+    /// A sampler, and behind it `count` nodes, each of these inputs by its number.
+    fn chain(count: usize, inputs: impl Fn(usize) -> Value) -> String {
+        let node = |class: &str, inputs: Value| json!({"class_type": class, "inputs": inputs});
+        let sampler = node("KSampler", json!({"steps": 5, "positive": ["n0", 0]}));
+        let nodes = (0..count).map(|at| (format!("n{at}"), node("Reroute", inputs(at))));
+        let graph: Map<String, Value> = nodes.chain([("0".to_owned(), sampler)]).collect();
+        Value::Object(graph).to_string()
+    }
+
+    #[test]
+    fn no_graph_takes_long_or_deep() {
+        let text = |at| json!({"text": format!("a cat {at}")});
+        let reroutes = |count| {
+            let last = count - 1;
+            chain(count, move |at| match at == last {
+                true => text(at),
+                false => json!({"any": [format!("n{}", at + 1), 0]}),
+            })
+        };
+        assert_eq!(found(&reroutes(50)).unwrap().prompt, "a cat 49");
+        assert_eq!(found(&reroutes(4900)), None);
+        // Half of a prompt is none: one part of it is too far.
+        let parts = chain(400, |at| match at {
+            0 => json!({"text": ["n1", 0]}),
+            1 => json!({"text_a": ["n399", 0], "text_b": ["n2", 0]}),
+            399 => text(399),
+            398 => text(398),
+            _ => json!({"any": [format!("n{}", at + 1), 0]}),
+        });
+        let parts = parts.replacen(
+            r#""n1":{"class_type":"Reroute""#,
+            r#""n1":{"class_type":"Concat""#,
+            1,
+        );
+        assert!(parts.contains("Concat"));
+        assert_eq!(found(&parts), None);
+        // Conditioning that leads to all texts, each of which leads through all others to none.
+        let start = Instant::now();
+        let from_all = chain(4900, |at| {
+            let links = TEXT_INPUTS
+                .iter()
+                .map(|name| ((*name).to_owned(), json!(["n2450", 0])));
+            match at {
+                0..2450 => links
+                    .chain([("next".to_owned(), json!([format!("n{}", at + 1), 0]))])
+                    .collect(),
+                4899 => json!({}),
+                _ => json!({"any": [format!("n{}", at + 1), 0]}),
+            }
+        });
+        assert_eq!(found(&from_all), None);
+        // A node of many inputs that many lead to, whose class has a long name.
+        let wide = chain(4900, |at| match at {
+            4899 => (0..100_000)
+                .map(|to| (format!("i{to}"), json!(["n4898", 0])))
+                .collect(),
+            _ => {
+                let links = TEXT_INPUTS
+                    .iter()
+                    .map(|name| ((*name).to_owned(), json!(["n4899", 0])));
+                links
+                    .chain([("next".to_owned(), json!([format!("n{}", at + 1), 0]))])
+                    .collect()
+            }
+        });
+        let long = format!(r#""n4899":{{"class_type":"{}""#, "Reroute".repeat(1 << 18));
+        let wide = wide.replacen(r#""n4899":{"class_type":"Reroute""#, &long, 1);
+        assert!(
+            wide.len() > 3 << 20 && wide.len() < 8 << 20,
+            "{}",
+            wide.len()
+        );
+        assert_eq!(found(&wide), None);
+        // One long text that many copy.
+        let copied = chain(4900, |at| match at {
+            0 => (1..4000)
+                .map(|to| (format!("c{to}"), json!([format!("n{to}"), 0])))
+                .collect(),
+            4899 => json!({"text": "cat ".repeat(1 << 20)}),
+            _ => json!({"text": ["n4899", 0]}),
+        });
+        assert_eq!(found(&copied), None);
+        assert!(start.elapsed() < Duration::from_secs(10));
     }
 
     #[test]

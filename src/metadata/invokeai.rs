@@ -49,36 +49,34 @@ fn dream(text: &str) -> Option<Embedded> {
     let text = text.trim();
     let (prompt, rest) = match text.strip_prefix('"') {
         Some(quoted) => quoted.rsplit_once('"')?,
-        None => text
-            .split_once(" -")
-            .map_or((text, ""), |(prompt, rest)| (prompt, rest)),
+        // The flags keep their dashes.
+        None => text.split_at(text.find(" -").unwrap_or(text.len())),
     };
     let (prompt, negative_prompt) = split(prompt);
     if prompt.is_empty() {
         return None;
     }
     let words: Vec<&str> = rest.split_whitespace().collect();
-    let value = |flag: &str| -> Option<&str> {
-        let place = words
-            .iter()
-            .position(|word| word.trim_start_matches('-').starts_with(flag))?;
-        let own = words[place].trim_start_matches('-').strip_prefix(flag)?;
-        if own.is_empty() {
-            words.get(place + 1).copied()
-        } else {
-            Some(own)
-        }
+    // `-s 50`, `-s50` or `-Ak_lms`, but not `-save` or `--seamless`.
+    let value = |flag: &str| {
+        let own = |word: &str| word.strip_prefix(flag).map(str::to_owned);
+        let mut flags = words.iter().enumerate();
+        flags.find_map(|(place, word)| match own(word)?.as_str() {
+            "" => words.get(place + 1).map(|it| (*it).to_owned()),
+            own if flag != "-A" && own.starts_with(char::is_alphabetic) => None,
+            own => Some(own.to_owned()),
+        })
     };
     Some(Embedded {
         generator: NAME.to_owned(),
         prompt,
         negative_prompt,
-        seed: value("S").and_then(|it| it.parse().ok()),
-        steps: value("s").and_then(|it| it.parse().ok()),
-        cfg: value("C")
+        seed: value("-S").and_then(|it| it.parse().ok()),
+        steps: value("-s").and_then(|it| it.parse().ok()),
+        cfg: value("-C")
             .and_then(|it| it.parse().ok())
             .filter(|it: &f64| it.is_finite()),
-        sampler: value("A").map(str::to_owned),
+        sampler: value("-A"),
         model: None,
     })
 }
@@ -120,7 +118,11 @@ mod tests {
             ("invokeai_metadata", new, Some("sdxl")),
             ("sd-metadata", old, Some("sdxl")),
             ("Dream", first, None),
-            ("Dream", &first.replace("-s 50 -S 7", "-s50 -S7"), None),
+            (
+                "Dream",
+                &first.replace("-s 50 -S 7", "-s50 -S7").replace("-A ", "-A"),
+                None,
+            ),
         ] {
             let expected = Embedded {
                 generator: "invokeai".into(),
@@ -135,6 +137,13 @@ mod tests {
             assert_eq!(found(keyword, text), expected, "{text}");
         }
         assert_eq!(found("Dream", "a cat").prompt, "a cat");
+        let bare = found("Dream", "a cat -s 50 -S 7");
+        assert_eq!(
+            (bare.prompt.as_str(), bare.steps, bare.seed),
+            ("a cat", Some(50), Some(7))
+        );
+        let others = r#""a cat" --seamless -save_original s -s50"#;
+        assert_eq!(found("Dream", others).steps, Some(50));
         let none = Texts(vec![("Dream".to_owned(), "\"\" -s 5".to_owned())]);
         assert_eq!(find(&none), None);
     }

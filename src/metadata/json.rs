@@ -96,18 +96,25 @@ impl Object {
     }
 }
 
-/// `null` for what is no number in JSON, where a value may stand: a prompt may speak of infinity.
+/// `null` for what is no number in JSON, outside of texts: a prompt may speak of infinity.
 fn without_odd_numbers(text: &str) -> String {
-    let mut text = text.to_owned();
-    for before in [": ", ":", "[", ", "] {
-        for odd in ["NaN", "-Infinity", "Infinity"] {
-            for after in [",", "}", "]", "\n"] {
-                let null = format!("{before}null{after}");
-                text = text.replace(&format!("{before}{odd}{after}"), &null);
-            }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let (mut is_text, mut is_escaped) = (false, false);
+    while let Some(c) = rest.chars().next() {
+        let odd = ["NaN", "-Infinity", "Infinity"];
+        let odd = odd.iter().find(|odd| !is_text && rest.starts_with(**odd));
+        if let Some(odd) = odd {
+            out.push_str("null");
+            rest = &rest[odd.len()..];
+            continue;
         }
+        is_text ^= c == '"' && !is_escaped;
+        is_escaped = is_text && c == '\\' && !is_escaped;
+        out.push(c);
+        rest = &rest[c.len_utf8()..];
     }
-    text
+    out
 }
 
 #[cfg(test)]
@@ -118,13 +125,13 @@ mod tests {
     fn numbers_may_be_text_and_text_may_be_an_object() {
         let object = Object::parse(
             r#"{"seed": "18446744073709551615", "steps": 20.0, "cfg": "7.5", "prompt": " a cat ",
-                "odd": NaN, "mirror": "Infinity of NaN", "inner": "{\"a\": 1}", "other": {"a": -1}, "blank": " "}"#,
+                "odd": NaN, "odds": [NaN,NaN, -Infinity,Infinity], "mirror": "\"Infinity\", of NaN", "inner": "{\"a\": 1}", "other": {"a": -1}, "blank": " "}"#,
         )
         .unwrap();
         let embedded = object.embedded("test").unwrap();
         assert_eq!(embedded.prompt, "a cat");
         let mirror = object.text(&["mirror"]);
-        assert_eq!(mirror.as_deref(), Some("Infinity of NaN"));
+        assert_eq!(mirror.as_deref(), Some("\"Infinity\", of NaN"));
         assert_eq!(
             (embedded.seed, embedded.steps, embedded.cfg),
             (Some(u64::MAX), Some(20), Some(7.5))

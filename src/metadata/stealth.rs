@@ -4,10 +4,11 @@
 use std::io::{Cursor, Read};
 
 use flate2::read::GzDecoder;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbaImage};
 
 use super::json::Object;
 use super::{MAX_TEXT_BYTES, Texts};
+use crate::image::decode::{check_size, limits};
 
 /// The texts of a PNG file that hides some.
 pub(super) fn texts(file: &[u8]) -> Option<Texts> {
@@ -46,20 +47,13 @@ pub(super) fn texts(file: &[u8]) -> Option<Texts> {
 
 const MAGIC_BYTES: usize = 15;
 
-/// The most pixels that are looked through.
-const MAX_PIXELS: u64 = 64 << 20;
-
 /// The pixels of a PNG file with opacity of eight bits; `None` for any other file, so that few are decoded.
 fn opaque_pixels(file: &[u8]) -> Option<RgbaImage> {
     let mut reader = ImageReader::with_format(Cursor::new(file), ImageFormat::Png);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(8 * MAX_PIXELS);
-    reader.limits(limits);
+    reader.limits(limits());
     let decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
-    if decoder.color_type() != image::ColorType::Rgba8
-        || u64::from(width) * u64::from(height) > MAX_PIXELS
-    {
+    if decoder.color_type() != image::ColorType::Rgba8 || check_size(width, height).is_err() {
         return None;
     }
     match DynamicImage::from_decoder(decoder).ok()? {

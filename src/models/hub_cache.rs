@@ -1,5 +1,6 @@
 //! Whatever other programs have fetched into the Hugging Face cache, by the names of its repositories.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use hf_hub::Cache;
@@ -14,7 +15,19 @@ pub(super) fn snapshot(cache: &Cache, id: &str) -> Option<PathBuf> {
     repository::name(id).ok()?;
     let kept = cache.model(id.to_owned());
     let file = MAIN_FILES.iter().find_map(|file| kept.get(file))?;
-    file.parent().map(Path::to_owned)
+    // Other programs fetch single files, too.
+    let folder = file.parent().filter(|folder| has_weights(folder))?;
+    Some(folder.to_owned())
+}
+
+/// Whether there are weights of the form that is read in a folder, or in one of those in it.
+fn has_weights(folder: &Path) -> bool {
+    let inside = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let are_weights = |path: &Path| path.extension().is_some_and(|it| it == "safetensors");
+    inside(folder).any(|entry| {
+        let path = entry.path();
+        are_weights(&path) || inside(&path).any(|entry| are_weights(&entry.path()))
+    })
 }
 
 /// The name of a model in `folder`: the folder's own, or of a snapshot `OWNER/NAME`.
@@ -31,8 +44,6 @@ pub(crate) fn name_of(folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -48,6 +59,9 @@ mod tests {
             fs::write(snapshot.join("config.json"), "{}").unwrap();
             kept.create_ref(commit).unwrap();
         }
+        assert_eq!(snapshot(&cache, id), None, "no weights");
+        fs::create_dir(kept.pointer_path("new").join("unet")).unwrap();
+        fs::write(kept.pointer_path("new").join("unet/x.safetensors"), "").unwrap();
         let found = snapshot(&cache, id).unwrap();
         assert_eq!(found, kept.pointer_path("new"));
         assert_eq!(name_of(&found), id);

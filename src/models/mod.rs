@@ -219,14 +219,16 @@ impl ModelStore {
         let is_plain = !last.is_empty() && !last.starts_with('.') && !last.contains(['/', '\\']);
         let folders = [&self.home].into_iter().chain(&self.others);
         let mut folders = folders.map(|folder| folder.join(last));
+        // Another owner's model may have the same name.
+        let is_it = |folder: &Path| last == name || repository::is_of(folder, name);
         folders
-            .find(|folder| is_plain && folder.is_dir())
+            .find(|folder| is_plain && folder.is_dir() && is_it(folder))
             .or_else(|| hub_cache::snapshot(self.hub_cache.as_ref()?, name))
     }
 
     /// Fetches a repository of the hub, such as `openai/clip-vit-base-patch32`, into the folder of its last name:
-    /// its weights in safetensors, and the settings and tokenizers beside them. What is there already stays. Weights
-    /// are compared with the SHA-256 that the hub lists.
+    /// its weights in safetensors, and the settings and tokenizers beside them. Weights are compared with the SHA-256 that
+    /// the hub lists, and not fetched again where they are there; what is there of another revision is replaced.
     ///
     /// # Errors
     ///

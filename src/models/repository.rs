@@ -159,6 +159,12 @@ fn check_origin(folder: &Path, id: &str) -> Result<()> {
     }
 }
 
+/// Whether a folder may hold what was fetched of a repository; one that was placed by hand does not say.
+pub(super) fn is_of(folder: &Path, id: &str) -> bool {
+    let found = fs::read_to_string(folder.join(ORIGIN));
+    found.map_or(true, |found| found.trim() == id)
+}
+
 fn is_weights(name: &str) -> bool {
     name.ends_with(".safetensors")
 }

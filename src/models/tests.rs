@@ -458,6 +458,7 @@ fn folders_of_ours_come_before_the_hub_cache() {
     let snapshot = kept.pointer_path("commit");
     fs::create_dir_all(&snapshot).unwrap();
     fs::write(snapshot.join("model_index.json"), "{}").unwrap();
+    fs::write(snapshot.join("x.safetensors"), "").unwrap();
     kept.create_ref("commit").unwrap();
     store.hub_cache = Some(hub);
     assert_eq!(store.folder("some/thing").unwrap(), snapshot);
@@ -468,6 +469,9 @@ fn folders_of_ours_come_before_the_hub_cache() {
         assert_eq!(store.folder(name).unwrap(), own);
     }
     assert_eq!(store.folder("../thing"), None);
+    fs::write(own.join(".repository"), "other/thing").unwrap();
+    assert_eq!(store.folder("some/thing").unwrap(), snapshot);
+    assert_eq!(store.folder("other/thing").unwrap(), own);
 }
 
 #[test]

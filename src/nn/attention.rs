@@ -56,12 +56,34 @@ impl Attention {
     /// # Errors
     /// If the shapes disagree.
     pub fn forward_to(&self, x: &Tensor, source: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        self.forward_with(x, &self.source(source)?, bias)
+    }
+
+    /// What tokens look at of `source`, (batch, source tokens, source), which serves many calls.
+    ///
+    /// # Errors
+    /// If the shapes disagree.
+    pub fn source(&self, source: &Tensor) -> Result<KeysValues> {
+        Ok(KeysValues {
+            keys: self.split(&self.key.forward(source)?)?,
+            values: self.split(&self.value.forward(source)?)?,
+        })
+    }
+
+    /// As [`forward_to`](Self::forward_to), with what [`source`](Self::source) has made.
+    ///
+    /// # Errors
+    /// If the shapes disagree.
+    pub fn forward_with(
+        &self,
+        x: &Tensor,
+        source: &KeysValues,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let (_, _, dim) = x.dims3()?;
         let scale = 1.0 / ((dim / self.heads) as f64).sqrt();
         let query = (self.split(&self.query.forward(x)?)? * scale)?;
-        let key = self.split(&self.key.forward(source)?)?;
-        let value = self.split(&self.value.forward(source)?)?;
-        let mixed = ops::attention(&query, &key, &value, bias)?;
+        let mixed = ops::attention(&query, &source.keys, &source.values, bias)?;
         let mixed = mixed.transpose(1, 2)?.contiguous()?;
         self.output.forward(&mixed.reshape(x.shape())?)
     }
@@ -72,6 +94,28 @@ impl Attention {
         x.reshape((batch, tokens, self.heads, dim / self.heads))?
             .transpose(1, 2)?
             .contiguous()
+    }
+}
+
+/// What attention looks at: (batch, heads, source tokens, dim / heads) each.
+#[derive(Clone, Debug)]
+pub struct KeysValues {
+    keys: Tensor,
+    values: Tensor,
+}
+
+impl KeysValues {
+    /// Those of the batch at `places`, (places), with `more` source tokens behind them.
+    ///
+    /// # Errors
+    /// If the shapes disagree.
+    pub fn extended(&self, places: &Tensor, more: &Self) -> Result<Self> {
+        let extended =
+            |own: &Tensor, more: &Tensor| Tensor::cat(&[&own.index_select(places, 0)?, more], 2);
+        Ok(Self {
+            keys: extended(&self.keys, &more.keys)?,
+            values: extended(&self.values, &more.values)?,
+        })
     }
 }
 

@@ -25,7 +25,7 @@ pub struct ReverseAnswer {
     pub confidence: f32,
     /// Words that the prompt is predicted to hold, likeliest first.
     pub words: Vec<Word>,
-    /// The pieces of `prompt`, and the hits they are from; none where the file carries the prompt.
+    /// The pieces of `prompt`, and the hits they are from, which is none where the file carries the prompt.
     pub phrases: Vec<Phrase>,
     /// What was put together from the hits: where the best is likely enough nothing is, unless it was asked for.
     pub reconstruction: Option<Reconstruction>,

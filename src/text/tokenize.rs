@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tokenizers::{Encoding, PaddingParams, PostProcessor, TruncationParams};
+use tokenizers::{PaddingParams, PostProcessor, TruncationParams};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -83,12 +83,8 @@ impl Tokenizer {
     ///
     /// [`Error::Tokenizer`] if the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|source| Error::Tokenizer {
-                path: self.path.clone(),
-                source,
-            })
+        let text = self.inner.decode(ids, true);
+        text.map_err(|source| self.failed(source))
     }
 
     /// The token numbers of a text, begin and end marked; an empty text has these two marks alone.
@@ -97,26 +93,34 @@ impl Tokenizer {
     ///
     /// [`Error::Tokenizer`] if the tokenizer cannot express the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.encoding(text)?.get_ids().to_vec())
+        let encoding = self.inner.encode_fast(text, true);
+        let encoding = encoding.map_err(|source| self.failed(source))?;
+        Ok(encoding.get_ids().to_vec())
     }
 
-    /// What of a text is cut off, as its tokens are written; empty if nothing is.
+    /// The end of a text that is cut off; empty if nothing is.
     ///
     /// # Errors
     ///
     /// As for [`encode`](Self::encode).
-    pub fn cut_off(&self, text: &str) -> Result<String> {
-        let encoding = self.encoding(text)?;
-        let beyond = encoding.get_overflowing().iter();
-        let ids: Vec<u32> = beyond.flat_map(|it| it.get_ids()).copied().collect();
-        self.decode(&ids)
+    pub fn cut_off<'a>(&self, text: &'a str) -> Result<&'a str> {
+        let encoding = self
+            .inner
+            .encode(text, true)
+            .map_err(|it| self.failed(it))?;
+        if encoding.get_overflowing().is_empty() {
+            return Ok("");
+        }
+        // Marks stand at 0.
+        let ends = encoding.get_offsets().iter().map(|(_, end)| *end);
+        let end = text.ceil_char_boundary(ends.max().unwrap_or_default());
+        Ok(text[end..].trim())
     }
 
-    fn encoding(&self, text: &str) -> Result<Encoding> {
-        let encoding = self.inner.encode_fast(text, true);
-        encoding.map_err(|source| Error::Tokenizer {
+    fn failed(&self, source: tokenizers::Error) -> Error {
+        Error::Tokenizer {
             path: self.path.clone(),
             source,
-        })
+        }
     }
 }

@@ -212,7 +212,7 @@ mod tests {
         let parameters = Parameters::new(1);
         let network = Network::new(&config, 0, &parameters.builder(&Device::Cpu)).unwrap();
         let set = Counted::default();
-        let features = cache.map(|cache| cache.open("these").unwrap());
+        let features = cache.map(|cache| cache.open("these"));
         let given =
             Given::new(&set, &network, &config.preprocess, &Device::Cpu).with_features(features);
         let mut rows = vec![];
@@ -236,8 +236,8 @@ mod tests {
         assert_eq!(asked, 4);
         let (found, asked) = rows(Some(&cache("all", 1)));
         assert_eq!(asked, 0);
-        // A header of 16 bytes, and two rows of a checksum of 8 and six numbers: of images 0 and 1.
-        let (few, asked) = rows(Some(&cache("two", 16 + 2 * (8 + 6 * 4) + 5)));
+        // A header of 24 bytes, and two rows of a checksum of 8 and six numbers: of images 0 and 1.
+        let (few, asked) = rows(Some(&cache("two", 24 + 2 * (8 + 6 * 4) + 5)));
         assert_eq!(asked, 6);
         assert_eq!(made[0].len(), 6);
         assert_ne!(made[0], made[1]);
@@ -261,7 +261,7 @@ mod tests {
         let network = Network::new(&config, 0, &parameters.builder(&Device::Cpu)).unwrap();
         let set = Counted::default();
         let given = Given::new(&set, &network, &config.preprocess, &Device::Cpu)
-            .with_features(Some(cache.open("these").unwrap()));
+            .with_features(Some(cache.open("these")));
         let batch = |epoch| given.batch(&[0, 1], epoch).unwrap().to_vec2::<f32>();
         given.prepare(&[0, 1], 0).unwrap();
         let first = batch(0).unwrap();

@@ -44,26 +44,19 @@ impl<'a> JointTask<'a> {
 
     /// The same, with what the frozen variables that `made_by` tells from others make of the images of training and
     /// validation, kept in `cache` where the images are told from others, too.
-    ///
-    /// # Errors
-    /// As for [`FeatureCache::open`].
     pub(super) fn with_features(
         self,
         cache: &FeatureCache,
         made_by: &str,
         images: &[Option<String>; 2],
-    ) -> Result<Self> {
+    ) -> Self {
         let open = |images: &String| cache.open(&format!("{images} by {made_by}"));
         let [training, validation] = images;
-        Ok(Self {
-            training: self
-                .training
-                .with_features(training.as_ref().map(open).transpose()?),
-            validation: self
-                .validation
-                .with_features(validation.as_ref().map(open).transpose()?),
+        Self {
+            training: self.training.with_features(training.as_ref().map(open)),
+            validation: self.validation.with_features(validation.as_ref().map(open)),
             ..self
-        })
+        }
     }
 
     fn loss_on(&self, set: &Given<'_>, batch: &[usize], epoch: usize) -> Result<Loss> {

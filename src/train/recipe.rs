@@ -216,8 +216,10 @@ impl Recipe {
         );
         if let Some(cache) = self.features.as_ref().filter(|_| network.has_frozen()) {
             let frozen = parameters.digest(|name| !network.trains(name))?;
-            let made_by = format!("{json}{frozen} on {:?}", device.location());
-            task = task.with_features(cache, &made_by, &images)?;
+            let encoder = self.encoder.frozen_part();
+            let place = device.location();
+            let made_by = format!("{:?} {encoder:?} {frozen} on {place:?}", self.preprocess);
+            task = task.with_features(cache, &made_by, &images);
         }
         let mut vars = parameters.all();
         vars.retain(|(name, _)| network.trains(name));

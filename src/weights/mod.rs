@@ -44,9 +44,9 @@ fn map(paths: &[PathBuf]) -> Result<MmapedSafetensors> {
     }
     // SAFETY: mapping is sound as long as nobody writes to or truncates the file meanwhile, which no
     // process can rule out for others. The promise is kept by whoever places weights: the model store
-    // (`models::place`) and our trainer only ever rename whole files into place and never write to one
-    // that has its final name, and the doc comment of `open` hands the promise on to those who place files
-    // by hand. The bytes are read as plain numbers, of which every bit pattern is valid, after the
+    // (`models::source::part`), our trainer and the Hugging Face cache only ever rename whole files into place and
+    // never write to one that has its final name, and the doc comment of `open` hands the promise on to those who
+    // place files by hand. The bytes are read as plain numbers, of which every bit pattern is valid, after the
     // safetensors crate has checked the header's offsets against the length of the map.
     #[allow(unsafe_code)]
     let mapped = unsafe { MmapedSafetensors::multi(paths) };

@@ -15,6 +15,7 @@ use unprompt::Error;
 use unprompt::data::pairs::Pairs;
 use unprompt::data::source::Source;
 use unprompt::dataset::manifest;
+use unprompt::image::clip::ClipConfig;
 use unprompt::image::encoders::EncoderConfig;
 use unprompt::image::preprocess::Preprocess;
 use unprompt::image::vit::VitConfig;
@@ -155,15 +156,17 @@ fn what_a_frozen_tower_makes_is_kept_for_other_runs() {
     dataset::write(data.path());
     let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published/clip");
     let (encoder, preprocess) = published(&clip).unwrap();
-    let EncoderConfig::Clip(mut encoder) = encoder else {
+    let EncoderConfig::Clip(encoder) = encoder else {
         panic!("{encoder:?}");
     };
-    encoder.trunk_widths = vec![16];
     let cache = tempfile::tempdir().unwrap();
-    let train = |features: bool, seed: u64| {
+    let train = |features: bool, seed: u64, width: usize| {
         let out = tempfile::tempdir().unwrap();
         let mut recipe = recipe(data.path(), out.path());
-        recipe.encoder = EncoderConfig::Clip(encoder.clone());
+        recipe.encoder = EncoderConfig::Clip(ClipConfig {
+            trunk_widths: vec![width],
+            ..encoder.clone()
+        });
         recipe.preprocess = preprocess.clone();
         recipe.start = Start::Published {
             folder: clip.clone(),
@@ -175,16 +178,17 @@ fn what_a_frozen_tower_makes_is_kept_for_other_runs() {
         });
         run(&recipe).unwrap()
     };
-    let first = train(true, 1);
+    let first = train(true, 1, 16);
     let made = files(cache.path());
     // Twelve and four images; a row is a checksum and the tower's 16 values.
     let mut lengths: Vec<u64> = made.iter().map(|(_, length, _)| *length).collect();
     lengths.sort_unstable();
-    assert_eq!(lengths, [16 + 4 * (8 + 16 * 4), 16 + 12 * (8 + 16 * 4)]);
-    train(true, 2);
-    assert_eq!(files(cache.path()), made, "nothing was made again");
+    assert_eq!(lengths, [24 + 4 * (8 + 16 * 4), 24 + 12 * (8 + 16 * 4)]);
+    // Nothing was made again, for another perceptron either.
+    train(true, 2, 32);
+    assert_eq!(files(cache.path()), made);
     // In a batch the last digits of a tower's output may be others.
-    assert!((train(false, 1) - first).abs() < 1e-4);
+    assert!((train(false, 1, 16) - first).abs() < 1e-4);
 }
 
 #[test]

@@ -28,14 +28,10 @@ pub(crate) struct ServeArgs {
     )]
     bind: SocketAddr,
 
-    /// The model that predicts: a built-in one, a folder, or clip:DIR for a CLIP as it is published.
-    #[arg(
-        long,
-        value_name = "NAME|DIR",
-        default_value = "vit",
-        env = "UNPROMPT_MODEL"
-    )]
-    pub(crate) model: String,
+    /// The model that predicts: a built-in one, a folder, clip:DIR for a CLIP as it is published, or none to answer texts
+    /// alone. If none is named, it is vit, or none where the index is of another sentence encoder than vit's.
+    #[arg(long, value_name = "NAME|DIR", env = "UNPROMPT_MODEL")]
+    pub(crate) model: Option<String>,
 
     /// The folder that holds the index's images, to show them. No other file is ever sent.
     #[arg(long, value_name = "DIR", env = "UNPROMPT_IMAGES")]

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         return Ok(());
     }
     drop(reverser);
-    serve(Config::new(dir, args.bind), MODEL, global)
+    serve(Config::new(dir, args.bind), Some(MODEL), global)
 }
 
 /// Distinct prompts of the test split.

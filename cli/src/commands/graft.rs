@@ -3,12 +3,12 @@
 use anyhow::Result;
 use unprompt::train::graft::GraftRecipe;
 
-use super::command_line;
+use super::{command_line, located};
 use crate::args::GraftArgs;
 
 pub(crate) fn run(args: &GraftArgs) -> Result<()> {
     let recipe = GraftRecipe {
-        model: args.model.clone(),
+        model: located::diffusion_name(&args.model),
         encoder: args.encoder.clone(),
         share: args.share,
         folder: args.out.clone(),

@@ -62,10 +62,15 @@ fn is_published(folder: &Path) -> bool {
 /// A diffusion model: a built-in one, one of ours, or a published one.
 pub(super) fn diffusion(name_or_folder: &str, global: &Global) -> Result<TextToImage> {
     let device = global.device.open()?;
-    let precision = global.precision.on(&device);
+    let model = TextToImage::open(&diffusion_name(name_or_folder), &device)?;
+    Ok(model.with_precision(global.precision.on(&device)))
+}
+
+/// The name of a diffusion model that is built in, else the folder.
+pub(super) fn diffusion_name(name_or_folder: &str) -> String {
     if Bundle::open(name_or_folder, files::UNET_CONFIG).is_ok() {
-        return Ok(TextToImage::open(name_or_folder, &device)?.with_precision(precision));
+        return name_or_folder.to_owned();
     }
     let folder = folder(Path::new(name_or_folder));
-    Ok(TextToImage::open(&folder.to_string_lossy(), &device)?.with_precision(precision))
+    folder.to_string_lossy().into_owned()
 }

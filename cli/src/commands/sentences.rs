@@ -71,7 +71,8 @@ pub(crate) fn named(name: &str, global: &Global) -> Result<SentenceEncoder> {
         Some(folder) => in_folder(&folder, global),
         None => bail!(
             "prompts were embedded with {name}: give its folder with --sentence-encoder, or put it into \
-             $UNPROMPT_MODELS/{name}"
+             $UNPROMPT_MODELS/{}",
+            name.rsplit('/').next().unwrap_or(name)
         ),
     }
 }

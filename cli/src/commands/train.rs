@@ -41,7 +41,8 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
     let (encoder, start) =
         match encoder.context("--encoder, --weights or --pretrained is needed")? {
             EncoderConfig::UNet(_) => {
-                let (model, captioner) = (args.diffusion.clone(), args.captioner.clone());
+                let model = located::diffusion_name(&args.diffusion);
+                let captioner = args.captioner.clone();
                 let (encoder, preprocess) = white_box(&model, &captioner)?;
                 return Ok((encoder, preprocess, Start::Diffusion { model, captioner }));
             }

@@ -1,6 +1,7 @@
 //! Exit statuses: 0 fine, 1 failed, 2 wrong usage (clap's), 3 damage found by `check`.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use unprompt::error::words;
@@ -44,13 +45,9 @@ impl<'a> Failure<'a> {
 
     /// Prints one clear line and says with which status to exit.
     pub(crate) fn report(&self) -> ExitCode {
-        // A reader of ours that has seen enough, such as `head`, is no failure.
-        let broken_pipe = self.error.chain().any(|cause| {
-            cause
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-        });
-        if broken_pipe {
+        // A reader of ours that has seen enough, such as `head`, is no failure. Errors of other files say which.
+        let of_stdout = self.error.downcast_ref::<io::Error>();
+        if of_stdout.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
             return ExitCode::SUCCESS;
         }
         eprintln!("unprompt: {}", line(self.error));

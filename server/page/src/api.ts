@@ -59,7 +59,8 @@ export interface ReverseAnswer {
 }
 
 export interface Info {
-  model: string;
+  /** None if only texts are answered. */
+  model: string | null;
   has_confidence: boolean;
   has_images: boolean;
   max_hits: number;

@@ -152,6 +152,10 @@ async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Pro
 }
 
 function take(given: Blob): void {
+  if (about !== null && about.model === null) {
+    say("This server answers texts only.", true);
+    return;
+  }
   if (!given.type.startsWith("image/")) {
     say("That is no image.", true);
     return;
@@ -241,8 +245,9 @@ async function load(): Promise<void> {
     about = await info();
     const { prompts, images } = about.index;
     const numbers = new Intl.NumberFormat("en");
+    drop.hidden = about.model === null;
     byId("about", HTMLParagraphElement).replaceChildren(
-      `${numbers.format(prompts)} prompts, ${numbers.format(images)} images, model ${about.model}. `,
+      `${numbers.format(prompts)} prompts, ${numbers.format(images)} images, ${about.model === null ? "no image model" : `model ${about.model}`}. `,
       el("a", { href: "/docs/" }, "API"),
     );
     run("hybrid");

@@ -232,3 +232,18 @@ test("a server with a key asks for it", { timeout: 60_000 }, async () => {
     await locked.stop();
   }
 });
+
+test("a server without an image model asks for none", { timeout: 60_000 }, async () => {
+  const texts = await serve("--model", "none");
+  try {
+    const { page, complaints, close } = await open(browser, texts.address);
+    await page.waitForSelector("#about a");
+    assert.ok(await page.locator("#drop").isHidden());
+    await search(page, "a glass bottle");
+    assert.ok((await hits(page).count()) > 0);
+    assert.deepEqual(complaints, []);
+    await close();
+  } finally {
+    await texts.stop();
+  }
+});

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Path};
 use serde::Deserialize;
+use unprompt::error::one_line;
 use utoipa::IntoParams;
 
 use crate::extract::Params;
@@ -47,7 +48,13 @@ pub(crate) async fn get(
     }
     let snapshot = state.snapshot();
     let work = move || {
-        let part = || snapshot.index().image(&name).ok().flatten()?.part_id;
+        let part = || match snapshot.index().image(&name) {
+            Ok(image) => image?.part_id,
+            Err(error) => {
+                tracing::error!("{}", one_line(&error));
+                None
+            }
+        };
         thumbnails.get(&name, query.size, part)
     };
     let picture = state.gate.run(work).await?;

@@ -14,8 +14,8 @@ use crate::thumbnails::MAX_SIZE;
 pub(crate) struct Info {
     /// Version of the program.
     version: &'static str,
-    /// The image model.
-    model: String,
+    /// The image model; null if only texts are answered.
+    model: Option<String>,
     /// The sentence encoder.
     sentence_encoder: String,
     /// Whether answers have a fitted confidence.
@@ -42,9 +42,9 @@ pub(crate) async fn get(state: Data<State>) -> Json<Info> {
     let (predictor, limits) = (state.predictor(), &state.config.limits);
     Json(Info {
         version: env!("CARGO_PKG_VERSION"),
-        model: predictor.name().to_owned(),
-        sentence_encoder: predictor.sentence_encoder().name.clone(),
-        has_confidence: predictor.confidence().is_some(),
+        model: predictor.map(|it| it.name().to_owned()),
+        sentence_encoder: state.sentences().identity().name.clone(),
+        has_confidence: predictor.is_some_and(|it| it.confidence().is_some()),
         has_images: state.thumbnails.is_some(),
         max_thumbnail: MAX_SIZE,
         max_hits: limits.hits,

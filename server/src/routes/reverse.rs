@@ -51,6 +51,8 @@ pub(crate) struct ReverseForm {
     request_body(content((ReverseForm = "multipart/form-data"), (ImageBytes = "application/octet-stream"))), responses(
     (status = 200, description = "The answer", body = ReverseAnswer),
     (status = "4XX", description = "What is wrong with the request", body = Problem,
+        content_type = "application/problem+json"),
+    (status = 501, description = "There is no image model; what the file carries is not read either", body = Problem,
         content_type = "application/problem+json")
 ))]
 pub(crate) async fn post(
@@ -60,6 +62,8 @@ pub(crate) async fn post(
     payload: Payload,
 ) -> Result<Json<ReverseAnswer>, Problem> {
     let limits = state.config.limits;
+    // Before anything is read.
+    state.predictor().ok_or_else(Problem::no_model)?;
     let mut options = ReverseOptions {
         k: hits(query.k, 0, &limits)?,
         use_metadata: query.metadata.unwrap_or(true),
@@ -72,7 +76,8 @@ pub(crate) async fn post(
         options.filter = filter(query.filter.as_deref(), &limits)?;
         let mut opened = Opened::read(&named, &bytes, options.use_metadata)?;
         let pixels = opened.pixels.take();
-        let pixels = pixels.map(|it| shared.predictor().shrink(it));
+        let pixels = pixels.zip(shared.predictor());
+        let pixels = pixels.map(|(pixels, predictor)| predictor.shrink(pixels));
         Ok((options, opened, pixels))
     };
     let (mut options, opened, pixels) = state.gate.run(open).await?;
@@ -90,9 +95,8 @@ pub(crate) async fn post(
     let look_up = move || {
         options.reconstruct = shared.gate.share(shared.config.reconstruct);
         let prediction = prediction.as_ref();
-        Ok(snapshot
-            .reverser
-            .answer(&name, opened, prediction, &options)?)
+        let reverser = snapshot.reverser()?;
+        Ok(reverser.answer(&name, opened, prediction, &options)?)
     };
     let mut answer = state.gate.finish(look_up).await?;
     answer.took_ms.encode = encode;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{PROMPTS, png, prompts, server};
+use crate::support::{PROMPTS, add, png, prompts, server, start, until};
 
 #[test]
 fn a_search_is_the_same_by_get_and_by_post() {
@@ -246,4 +246,22 @@ fn the_api_is_described_as_it_is() {
         server.get("/docs").text().contains("swagger"),
         "without the slash, too"
     );
+}
+
+#[test]
+fn without_an_image_model_texts_are_answered() {
+    let server = start(None, |_| {});
+    let found = server.get("/v1/search?q=owl&k=1").json();
+    assert_eq!(prompts(&found), [PROMPTS[1]]);
+    let info = server.get("/v1/info").json();
+    assert!(info["model"].is_null(), "{info}");
+    assert_eq!(info["sentence_encoder"], "all-MiniLM-L6-v2");
+    let refused = server.post("/v1/reverse", "image/png", &png(64, 64));
+    assert_eq!(refused.status, 501);
+    assert!(refused.text().contains("image model"), "{}", refused.text());
+    add(&server.index, &["a heron in the reeds"]);
+    until("the new prompt is found", || {
+        let found = server.get("/v1/search?q=heron&k=1").json();
+        prompts(&found) == ["a heron in the reeds"]
+    });
 }

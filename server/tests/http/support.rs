@@ -75,6 +75,11 @@ pub(crate) struct Running {
 
 /// A server of [`PROMPTS`], with settings changed by `change`.
 pub(crate) fn server(change: impl FnOnce(&mut Config)) -> Running {
+    start(Some("vit"), change)
+}
+
+/// The same, with this model or with none.
+pub(crate) fn start(model: Option<&'static str>, change: impl FnOnce(&mut Config)) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let index = folder.path().join("index");
     let pictures = folder.path().join("pictures");
@@ -86,7 +91,7 @@ pub(crate) fn server(change: impl FnOnce(&mut Config)) -> Running {
     change(&mut config);
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
-        let predictor = Predictor::open("vit", &Device::Cpu).unwrap();
+        let predictor = model.map(|name| Predictor::open(name, &Device::Cpu).unwrap());
         let server = Server::bind(config, predictor, sentences()).unwrap();
         tell.send((server.address(), server.handle())).unwrap();
         server.run().unwrap();

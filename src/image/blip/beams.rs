@@ -6,22 +6,26 @@ use candle_core::Result;
 /// A text in the making or done, and how likely it is.
 struct Beam {
     ids: Vec<u32>,
+    /// Its place among the texts that it was made from.
+    place: u32,
     /// While it is made, the sum of its tokens' logarithms; when it is done, their mean.
     score: f32,
 }
 
-/// The tokens after `begin`, `end` among them unless `most` come before it. `predict` gives, for texts of one
-/// length, the logarithm of how likely each token is next.
+/// The tokens after `begin`, `end` among them unless `most` come before it. `predict` is given the last tokens of texts,
+/// and the place that each text had, without it, among those of the call before; it gives the logarithm of how likely each
+/// token is next.
 pub(super) fn search(
     begin: u32,
     end: u32,
     beams: usize,
     most: usize,
-    mut predict: impl FnMut(&[Vec<u32>]) -> Result<Vec<Vec<f32>>>,
+    mut predict: impl FnMut(&[u32], &[u32]) -> Result<Vec<Vec<f32>>>,
 ) -> Result<Vec<u32>> {
     let beams = beams.max(1);
     let mut running = vec![Beam {
         ids: vec![begin],
+        place: 0,
         score: 0.0,
     }];
     let mut done: Vec<Beam> = vec![];
@@ -29,8 +33,9 @@ pub(super) fn search(
         if running.is_empty() {
             break;
         }
-        let texts: Vec<Vec<u32>> = running.iter().map(|beam| beam.ids.clone()).collect();
-        let next = predict(&texts)?;
+        let last = running.iter().filter_map(|beam| beam.ids.last().copied());
+        let places: Vec<u32> = running.iter().map(|beam| beam.place).collect();
+        let next = predict(&last.collect::<Vec<_>>(), &places)?;
         let mut candidates = candidates(&running, &next, 2 * beams);
         running.clear();
         for (rank, candidate) in candidates.drain(..).enumerate() {
@@ -85,7 +90,8 @@ fn candidates(running: &[Beam], next: &[Vec<f32>], count: usize) -> Vec<Beam> {
     let longer = all.into_iter().map(|(number, token, score)| {
         let mut ids = running[number].ids.clone();
         ids.push(token);
-        Beam { ids, score }
+        let place = number as u32;
+        Beam { ids, place, score }
     });
     longer.collect()
 }
@@ -95,16 +101,35 @@ mod tests {
     use super::*;
 
     /// Token 1 is likelier at first, but only what follows token 2 is certain.
-    fn predict(texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
-        let next = |text: &Vec<u32>| -> Vec<f32> {
-            let shares = match text.last() {
-                Some(9) => [0.05, 0.5, 0.45, 0.0],
-                Some(1) => [0.1, 0.3, 0.3, 0.3],
+    fn predict(last: &[u32], _: &[u32]) -> Result<Vec<Vec<f32>>> {
+        let next = |token: &u32| -> Vec<f32> {
+            let shares = match token {
+                9 => [0.05, 0.5, 0.45, 0.0],
+                1 => [0.1, 0.3, 0.3, 0.3],
                 _ => [0.0, 0.0, 0.0, 1.0],
             };
             shares.map(|share: f32| share.max(1e-9).ln()).to_vec()
         };
-        Ok(texts.iter().map(next).collect())
+        Ok(last.iter().map(next).collect())
+    }
+
+    #[test]
+    fn places_lead_back_through_the_whole_text() {
+        let mut texts = vec![vec![]];
+        let mut all = vec![];
+        let found = search(9, 3, 3, 5, |last, places| {
+            let longer = places.iter().zip(last).map(|(place, token)| {
+                let before: &Vec<u32> = &texts[*place as usize];
+                [before.clone(), vec![*token]].concat()
+            });
+            texts = longer.collect();
+            all.extend(texts.clone());
+            predict(last, places)
+        });
+        assert_eq!(found.unwrap(), [2, 3]);
+        // The three likeliest of one and of two tokens; that which ends there is not gone on with.
+        assert_eq!(all[..4], [vec![9], vec![9, 1], vec![9, 2], vec![9, 0]]);
+        assert!(all[4..].contains(&vec![9, 1, 1]), "{all:?}");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! BLIP's text decoder: BERT (Devlin et al., 2019) that looks backwards only and, in each layer, at the image.
-//! In (batch, tokens) and (batch, patches, image dim), out (batch, tokens, vocabulary).
+//! BLIP's text decoder: BERT (Devlin et al., 2019) that looks backwards only and, in each layer, at the image. It writes
+//! a token at a time, and keeps what it looks at: of the image, and of the tokens before.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 use serde::Deserialize;
 
-use crate::nn::attention::{Attention, backwards_only};
+use crate::nn::attention::{Attention, KeysValues};
 use crate::nn::linear::Linear;
 use crate::nn::mlp::{Activation, Mlp};
 use crate::nn::norm::LayerNorm;
@@ -71,6 +71,16 @@ struct Layer {
     mlp_norm: LayerNorm,
 }
 
+/// An image, as each layer looks at it.
+pub(super) struct Seen(Vec<KeysValues>);
+
+/// Texts of one length in the making, as each layer looks at their tokens.
+#[derive(Default)]
+pub(super) struct Written {
+    layers: Vec<KeysValues>,
+    tokens: usize,
+}
+
 impl TextDecoder {
     /// `seen` is the length of the tokens of an image.
     pub(super) fn new(config: &DecoderConfig, seen: usize, vb: &VarBuilder<'_>) -> Result<Self> {
@@ -127,24 +137,43 @@ impl TextDecoder {
         self.places.dims()[0]
     }
 
-    /// How likely each token is after each, as logits.
-    pub(super) fn forward(&self, ids: &Tensor, image: &Tensor) -> Result<Tensor> {
-        let (batch, tokens) = ids.dims2()?;
-        let words = self.words.index_select(&ids.flatten_all()?, 0)?;
-        let states = words
-            .reshape((batch, tokens, ()))?
-            .broadcast_add(&self.places.narrow(0, 0, tokens)?)?;
+    /// Looks at the tokens of an image, (1, patches, image dim).
+    pub(super) fn look(&self, image: &Tensor) -> Result<Seen> {
+        let layers = self.layers.iter();
+        let seen = layers.map(|layer| layer.image.source(image));
+        Ok(Seen(seen.collect::<Result<_>>()?))
+    }
+
+    /// Writes one token behind each of the texts at `places` of those that `written` had, which it has from then on; how
+    /// likely each token is next, as logits (texts, vocabulary).
+    pub(super) fn write(
+        &self,
+        written: &mut Written,
+        places: &[u32],
+        tokens: &[u32],
+        image: &Seen,
+    ) -> Result<Tensor> {
+        let device = self.words.device();
+        let places = Tensor::new(places, device)?;
+        let words = self.words.index_select(&Tensor::new(tokens, device)?, 0)?;
+        let place = self.places.narrow(0, written.tokens, 1)?;
+        let states = words.broadcast_add(&place)?.unsqueeze(1)?;
         let mut states = self.norm.forward(&states)?;
-        let mask = backwards_only(tokens, ids.device())?;
-        for layer in &self.layers {
-            states = layer.forward(&states, image, &mask)?;
+        for (number, (layer, seen)) in self.layers.iter().zip(&image.0).enumerate() {
+            let mut own = layer.attention.source(&states)?;
+            if let Some(before) = written.layers.get(number) {
+                own = before.extended(&places, &own)?;
+            }
+            states = layer.forward(&states, &own, seen)?;
+            match written.layers.get_mut(number) {
+                Some(kept) => *kept = own,
+                None => written.layers.push(own),
+            }
         }
+        written.tokens += 1;
         let states = self.activation.forward(&self.transform.forward(&states)?)?;
-        let states = self.transform_norm.forward(&states)?.flatten_to(1)?;
-        let logits = product(&states, &self.output.t()?)?;
-        logits
-            .broadcast_add(&self.bias)?
-            .reshape((batch, tokens, ()))
+        let states = self.transform_norm.forward(&states)?.squeeze(1)?;
+        product(&states, &self.output.t()?)?.broadcast_add(&self.bias)
     }
 }
 
@@ -168,11 +197,14 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, image: &Tensor, mask: &Tensor) -> Result<Tensor> {
-        let attended = self.attention.forward_to(x, x, Some(mask))?;
+    /// (texts, 1, dim), the last token of each, to the same.
+    fn forward(&self, x: &Tensor, text: &KeysValues, image: &KeysValues) -> Result<Tensor> {
+        let attended = self.attention.forward_with(x, text, None)?;
         let x = self.attention_norm.forward(&(x + attended)?)?;
-        let seen = self.image.forward_to(&x, image, None)?;
-        let x = self.image_norm.forward(&(&x + seen)?)?;
+        // All texts look at one image: here they are tokens of one text.
+        let together = x.transpose(0, 1)?.contiguous()?;
+        let seen = self.image.forward_with(&together, image, None)?;
+        let x = self.image_norm.forward(&(&x + seen.transpose(0, 1)?)?)?;
         self.mlp_norm.forward(&(&x + self.mlp.forward(&x)?)?)
     }
 }

@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use serde_json::Value;
 
-use self::decoder::{DecoderConfig, TextDecoder};
+use self::decoder::{DecoderConfig, TextDecoder, Written};
 use super::encoders::EncoderConfig;
 use super::preprocess::Preprocess;
 use super::published::preprocess;
@@ -171,21 +171,16 @@ impl Blip {
     /// The tokens of a caption for each of (batch, 3, side, side), without the one that begins it, with the one
     /// that ends it.
     fn tokens(&self, pixels: &Tensor, beams: usize, most: usize) -> Result<Vec<Vec<u32>>> {
-        let seen = self.vision.states(pixels)?;
-        (0..seen.dim(0)?)
+        let states = self.vision.states(pixels)?;
+        (0..states.dim(0)?)
             .map(|image| {
-                let seen = seen.narrow(0, image, 1)?;
+                let seen = self.decoder.look(&states.narrow(0, image, 1)?)?;
+                let mut written = Written::default();
                 let (begin, end) = (self.decoder.begin(), self.decoder.end());
                 let most = most.min(self.decoder.places().saturating_sub(1));
-                let found = beams::search(begin, end, beams, most, |texts| {
-                    let (count, length) = (texts.len(), texts[0].len());
-                    let ids: Vec<u32> = texts.concat();
-                    let ids = Tensor::from_vec(ids, (count, length), &self.device)?;
-                    let (_, tokens, dim) = seen.dims3()?;
-                    let seen = seen.broadcast_as((count, tokens, dim))?.contiguous()?;
-                    let logits = self.decoder.forward(&ids, &seen)?;
-                    let last = logits.narrow(1, length - 1, 1)?.squeeze(1)?;
-                    let log_shares = candle_nn::ops::log_softmax(&last.to_dtype(DType::F32)?, 1)?;
+                let found = beams::search(begin, end, beams, most, |tokens, places| {
+                    let logits = self.decoder.write(&mut written, places, tokens, &seen)?;
+                    let log_shares = candle_nn::ops::log_softmax(&logits.to_dtype(DType::F32)?, 1)?;
                     log_shares.to_vec2::<f32>()
                 })?;
                 Ok(found)
@@ -206,8 +201,23 @@ mod tests {
         let pixels = fixture.tensor("pixels");
         let seen = blip.vision.states(&pixels).unwrap();
         fixture.compare("vision.last", &seen);
-        let ids = fixture.ids("input_ids");
-        fixture.compare("logits", &blip.decoder.forward(&ids, &seen).unwrap());
+        let ids: Vec<Vec<u32>> = fixture.ids("input_ids").to_vec2().unwrap();
+        let logits = ids.iter().enumerate().map(|(image, ids)| {
+            let seen = blip
+                .decoder
+                .look(&seen.narrow(0, image, 1).unwrap())
+                .unwrap();
+            let mut written = Written::default();
+            let mut next = |token: &u32| {
+                blip.decoder
+                    .write(&mut written, &[0], &[*token], &seen)
+                    .unwrap()
+            };
+            let next: Vec<Tensor> = ids.iter().map(&mut next).collect();
+            Tensor::cat(&next, 0).unwrap()
+        });
+        let logits: Vec<Tensor> = logits.collect();
+        fixture.compare("logits", &Tensor::stack(&logits, 0).unwrap());
         for (name, beams) in [("generated", 1), ("generated_beams", 3)] {
             let found = blip.tokens(&pixels, beams, 12).unwrap();
             let expected: Vec<Vec<u32>> = fixture.ids(name).to_vec2().unwrap();

@@ -53,6 +53,10 @@ impl Predictions {
         for (image, done) in images.iter().zip(before + 1..) {
             stop::check()?;
             match self.predict(image) {
+                // Where every prompt of the index was predicted, none of them is an answer.
+                Ok((prompt, _)) if prompt.is_empty() => {
+                    tracing::warn!("{}: no known prompt to answer with", image.image_name);
+                }
                 Ok((prompt, confidence)) => rows.push((
                     image.image_name.clone(),
                     Row {

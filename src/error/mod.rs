@@ -1,9 +1,14 @@
 //! One error type for the crate. A variant holds the values that a caller needs to act on it; where
 //! another error caused it, that one is the `source`.
 
-use std::fmt;
+mod unavailable;
+mod words;
+
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use unavailable::{Attempt, MissingFile, Unavailable};
+pub use words::{one_line, words};
 
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -838,62 +843,6 @@ impl Error {
     }
 }
 
-/// Why no source had a model, and how to place it by hand.
-#[derive(Debug)]
-pub struct Unavailable {
-    /// The model's name.
-    pub model: String,
-    /// Each place and source that was tried, in order.
-    pub tried: Vec<Attempt>,
-    /// Where the missing files can be read about and downloaded by hand.
-    pub url: String,
-    /// The folder that they belong into.
-    pub folder: PathBuf,
-    /// The files still missing there.
-    pub missing: Vec<MissingFile>,
-}
-
-/// One place or source that did not have a model.
-#[derive(Debug)]
-pub struct Attempt {
-    /// The place or source.
-    pub place: String,
-    /// Why it was of no use.
-    pub why: Box<dyn std::error::Error + Send + Sync>,
-}
-
-/// A file that a model needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingFile {
-    /// The file's name in the model's folder.
-    pub name: String,
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// The SHA-256 of its bytes, lower-case hexadecimal.
-    pub sha256: String,
-}
-
-impl std::error::Error for Unavailable {}
-
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "cannot get the model {}; tried were", self.model)?;
-        for attempt in &self.tried {
-            writeln!(f, "  {}: {}", attempt.place, one_line(&*attempt.why))?;
-        }
-        writeln!(f, "To place it by hand, download from {}", self.url)?;
-        write!(f, "into {}", self.folder.display())?;
-        for file in &self.missing {
-            write!(
-                f,
-                "\n  {}  {} bytes  SHA-256 {}",
-                file.name, file.size_bytes, file.sha256
-            )?;
-        }
-        Ok(())
-    }
-}
-
 /// What to say of a folder that has weights in a form that is not read.
 fn pickled_too(pickled: bool) -> &'static str {
     if pickled {
@@ -917,29 +866,4 @@ fn shortened(names: &[String]) -> String {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }
     text
-}
-
-/// What an error says, without the trace of calls that candle adds where one is asked for.
-pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut bare = error.downcast_ref::<candle_core::Error>();
-    while let Some(candle_core::Error::WithBacktrace { inner, .. }) = bare {
-        bare = Some(inner);
-    }
-    bare.map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-/// An error and its causes on one line, each after a colon. A cause whose words its error repeats is
-/// left out.
-pub fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = words(error);
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = words(cause);
-        if !line.contains(&words) {
-            line.push_str(": ");
-            line.push_str(&words);
-        }
-        next = cause.source();
-    }
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
