@@ -5,6 +5,7 @@
 //! Whether factors are rounded to bfloat16 before they are multiplied is a matter of the thread:
 //! [`Precision`].
 
+mod few;
 mod matrix;
 mod mixed;
 mod precision;
@@ -100,12 +101,20 @@ fn product(out: &mut [f32], a: Matrix<'_>, b: &Factor<'_>, add: bool) {
         return;
     }
     match &b.ready {
-        Ready::Single(matrix) => single::product(out, a, *matrix, add),
+        Ready::Single(matrix) => single(out, a, *matrix, add),
         Ready::Kept(weights) => {
             let matrix = Matrix::new(weights, b.columns, b.rows).transposed();
-            single::product(out, a, matrix, add);
+            single(out, a, matrix, add);
         }
         Ready::Mixed(panels) => mixed::product(out, a, panels, add),
+    }
+}
+
+fn single(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, add: bool) {
+    if a.rows <= few::MAX_ROWS && a.is_by_rows() && b.row_stride == 1 {
+        few::product(out, a, b, add);
+    } else {
+        single::product(out, a, b, add);
     }
 }
 

@@ -39,6 +39,12 @@ impl Linear {
         Self::started(inputs, outputs, Init::Const(0.0), true, &vb)
     }
 
+    /// The layer of these tensors.
+    pub fn of(weight: Tensor, bias: Tensor) -> Self {
+        let bias = Some(bias);
+        Self { weight, bias }
+    }
+
     fn uniform(inputs: usize) -> Init {
         let bound = 1.0 / (inputs as f64).sqrt();
         Init::Uniform {

@@ -9,7 +9,6 @@ use crate::nn::attention::{Attention, KeysValues};
 use crate::nn::linear::Linear;
 use crate::nn::mlp::{Activation, Mlp};
 use crate::nn::norm::LayerNorm;
-use crate::nn::product::product;
 
 /// Sizes of the decoder; the defaults of transformers where a file is silent.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,9 +52,8 @@ pub(super) struct TextDecoder {
     transform: Linear,
     activation: Activation,
     transform_norm: LayerNorm,
-    /// (vocabulary, dim)
-    output: Tensor,
-    bias: Tensor,
+    /// From dim to the vocabulary.
+    output: Linear,
     begin: u32,
     end: u32,
 }
@@ -115,8 +113,7 @@ impl TextDecoder {
             activation: config.hidden_act,
             transform_norm: LayerNorm::new(dim, eps, transform.pp("LayerNorm"))?,
             words,
-            output,
-            bias,
+            output: Linear::of(output, bias),
             begin: config.bos_token_id,
             end: config.sep_token_id,
         })
@@ -173,7 +170,7 @@ impl TextDecoder {
         written.tokens += 1;
         let states = self.activation.forward(&self.transform.forward(&states)?)?;
         let states = self.transform_norm.forward(&states)?.squeeze(1)?;
-        product(&states, &self.output.t()?)?.broadcast_add(&self.bias)
+        self.output.forward(&states)
     }
 }
 
