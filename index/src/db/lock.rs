@@ -10,7 +10,15 @@ pub(super) const LOCK: &str = "LOCK";
 
 /// Held for as long as it lives.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file does not do where another thread is starting a program, which has it open, too, for a moment.
+        // What cannot be unlocked is by closing.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -25,7 +33,7 @@ impl Lock {
                 .open(&path);
             let file = file.map_err(Error::io("open", &path))?;
             match file.try_lock() {
-                Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
+                Ok(()) if is_at(&file, &path) => return Ok(Lock { file }),
                 // A writer that gave up has removed the file between our opening and locking it.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -53,4 +61,23 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_at(_file: &File, _path: &Path) -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_with_its_holder_even_if_the_file_is_open_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::take(folder.path()).unwrap();
+        let elsewhere = lock.file.try_clone().unwrap();
+        assert!(matches!(
+            Lock::take(folder.path()),
+            Err(Error::Locked { .. })
+        ));
+        drop(lock);
+        Lock::take(folder.path()).unwrap();
+        drop(elsewhere);
+    }
 }
