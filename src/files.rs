@@ -1,7 +1,7 @@
 //! Files that are written whole or not at all, and those that others placed.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -118,6 +118,20 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = unfinished(path)?;
     file.write_all(bytes).map_err(Error::io("write", path))?;
     put(file, path)
+}
+
+/// Copies a file that others placed, whole or not at all; the folder that it is to lie in is made if it is not there.
+///
+/// # Errors
+/// As for [`open`] and [`write_atomically`].
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = open(from)?;
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    }
+    let mut file = unfinished(to)?;
+    io::copy(&mut source, file.as_file_mut()).map_err(Error::io("write", to))?;
+    put(file, to)
 }
 
 /// A temporary file beside `path`, which [`put`] gives that name when it is whole.

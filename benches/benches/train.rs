@@ -8,6 +8,7 @@
 //! A median of rates over [`STEPS_A_ROW`] steps each: on a shared machine some are slow.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use anyhow::Result;
 use candle_core::Device;
@@ -108,7 +109,12 @@ fn encoder(name: &str, precision: Precision) -> Result<f64> {
         },
     };
     let parameters = Parameters::new(SEED);
-    let network = Network::new(&config, WORDS, &parameters.builder(&Device::Cpu))?;
+    let network = Network::new(
+        &config,
+        WORDS,
+        &parameters.builder(&Device::Cpu),
+        Path::new(""),
+    )?;
     let preprocess = &config.preprocess;
     let task = JointTask::new(&network, preprocess, &Device::Cpu, &noise, &noise);
     rate(&task, &parameters, precision, BATCH)

@@ -3,6 +3,8 @@
 
 pub mod agreement;
 
+use std::path::Path;
+
 use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
@@ -41,12 +43,13 @@ pub struct CheckerNetwork {
 }
 
 impl CheckerNetwork {
-    /// Reads the network, or starts it for training.
+    /// Reads the network, or starts it for training; `folder` is where the files are that its encoder reads beside its
+    /// weights.
     ///
     /// # Errors
-    /// If a weight is missing or of another shape.
-    pub fn new(config: &CheckerConfig, vb: &VarBuilder<'_>) -> TensorResult<Self> {
-        let encoder = config.encoder.build(vb.pp("encoder"))?;
+    /// If a weight is missing or of another shape, or a file is damaged.
+    pub fn new(config: &CheckerConfig, vb: &VarBuilder<'_>, folder: &Path) -> TensorResult<Self> {
+        let encoder = config.encoder.build(vb.pp("encoder"), folder)?;
         let heads = AttributeHeads::new(encoder.width(), vb.pp("heads"))?;
         Ok(Self { encoder, heads })
     }
@@ -82,7 +85,7 @@ impl Checker {
         let checked = config.encoder.check(&config.preprocess);
         checked.map_err(|source| bundle.failed(files::CONFIG, source))?;
         let vb = bundle.weights(files::WEIGHTS, device)?;
-        let network = CheckerNetwork::new(&config, &vb)
+        let network = CheckerNetwork::new(&config, &vb, &bundle.path(""))
             .map_err(|source| bundle.failed(files::WEIGHTS, source))?;
         Ok(Self {
             config,

@@ -44,7 +44,7 @@ impl Context {
         Self { states, bias: None }
     }
 
-    pub(super) fn states(&self) -> &Tensor {
+    pub(crate) fn states(&self) -> &Tensor {
         &self.states
     }
 

@@ -8,8 +8,8 @@
 mod attention;
 pub mod context;
 pub mod donor;
-mod prompts;
-mod published;
+pub(crate) mod prompts;
+pub(crate) mod published;
 mod resnet;
 pub mod sampler;
 pub mod schedule;

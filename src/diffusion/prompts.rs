@@ -23,13 +23,13 @@ pub(super) enum Prompts {
 }
 
 /// CLIP's text tower and its tokenizer.
-pub(super) struct ClipPrompts {
+pub(crate) struct ClipPrompts {
     pub(super) tokenizer: ClipTokenizer,
-    pub(super) tower: ClipTextTower,
+    pub(crate) tower: ClipTextTower,
     /// What texts are filled up with.
     pub(super) pad: u32,
     /// Tokens of every text.
-    pub(super) length: usize,
+    pub(crate) length: usize,
     /// Texts of which it was said that they are longer.
     told: Mutex<HashSet<u64>>,
 }
@@ -105,8 +105,11 @@ impl ClipPrompts {
         Ok(())
     }
 
-    /// (texts, length)
-    fn ids(&self, texts: &[&str], device: &Device) -> Result<Tensor> {
+    /// The tokens of texts: (texts, length).
+    ///
+    /// # Errors
+    /// If the tokenizer cannot express a text.
+    pub(crate) fn ids(&self, texts: &[&str], device: &Device) -> Result<Tensor> {
         let mut all = Vec::with_capacity(texts.len() * self.length);
         for text in texts {
             let mut ids = self.tokenizer.encode(text)?;

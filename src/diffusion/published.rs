@@ -33,6 +33,12 @@ const WAY_DOWN: Layout = Layout {
     ..Layout::SAME
 };
 
+/// Where the text encoder lies.
+pub(crate) const TEXT_ENCODER_FOLDER: &str = "text_encoder";
+
+/// Where its tokenizer lies.
+pub(crate) const TOKENIZER_FOLDER: &str = "tokenizer";
+
 /// The pipeline that is known.
 const PIPELINE: &str = "StableDiffusionPipeline";
 
@@ -264,8 +270,12 @@ enum Token {
     Settings { content: String },
 }
 
-fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<ClipPrompts> {
-    let own = folder.join("text_encoder");
+/// What encodes prompts, as states of `dim` numbers.
+///
+/// # Errors
+/// [`Error::Unsupported`] if its states are of another length, else what is wrong with a file.
+pub(crate) fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<ClipPrompts> {
+    let own = folder.join(TEXT_ENCODER_FOLDER);
     let path = own.join("config.json");
     let config: ClipTextConfig = settings(&path, &[])?;
     if config.hidden_size != dim {
@@ -279,7 +289,7 @@ fn prompts(folder: &Path, dim: usize, device: &Device) -> Result<ClipPrompts> {
     let tower = checkpoint.build(clip::layout(&checkpoint), device, |vb| {
         ClipTextTower::new(&config, &vb)
     })?;
-    let tokenizer = folder.join("tokenizer");
+    let tokenizer = folder.join(TOKENIZER_FOLDER);
     let tokens = |file: &str| -> Result<SpecialTokens> {
         Ok(json_if_any(&tokenizer.join(file))?.unwrap_or_default())
     };

@@ -665,6 +665,19 @@ pub enum Error {
         model: String,
     },
 
+    /// Nothing encodes the captions that a diffusion model's way down is to be told.
+    #[error(
+        "the captions of {} need a Stable Diffusion with a text encoder of its own, which {model} is not: give one by \
+         --diffusion, or a model with a vocabulary as the captioner",
+        captioner.display()
+    )]
+    NoTextEncoder {
+        /// The BLIP.
+        captioner: PathBuf,
+        /// The diffusion model.
+        model: String,
+    },
+
     /// Images came out that are no pictures.
     #[error(
         "the diffusion model made numbers that are no colours: its weights are damaged, or guidance is too strong"

@@ -2,6 +2,8 @@
 //!
 //! A line makes an encoder known everywhere: to `config.json`, to training and to the command line.
 
+use std::path::Path;
+
 use candle_core::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -104,12 +106,17 @@ impl EncoderConfig {
         Ok(())
     }
 
-    /// Reads the encoder, or starts it for training.
+    /// Folders, beside the weights, of files that it reads.
+    pub fn folders(&self) -> &'static [&'static str] {
+        self.architecture().folders()
+    }
+
+    /// Reads the encoder, or starts it for training; `folder` is where its [`folders`](Self::folders) are.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or a weight is missing or of another shape.
-    pub fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
-        self.architecture().build(vb)
+    /// If the sizes do not fit together, a weight is missing or of another shape, or a file beside them is damaged.
+    pub fn build(&self, vb: VarBuilder<'_>, folder: &Path) -> Result<Box<dyn ImageEncoder>> {
+        self.architecture().build(vb, folder)
     }
 }
 

@@ -11,6 +11,8 @@ pub mod swin;
 pub mod unet;
 pub mod vit;
 
+use std::path::Path;
+
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -62,9 +64,14 @@ pub trait Architecture {
     /// Width and height of the input in pixels.
     fn side(&self) -> usize;
 
-    /// Reads the encoder, or starts it for training.
+    /// Folders, beside the weights, of files that it reads.
+    fn folders(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Reads the encoder, or starts it for training; `folder` is where its [`folders`](Self::folders) are.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or a weight is missing or of another shape.
-    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>>;
+    /// If the sizes do not fit together, a weight is missing or of another shape, or a file beside them is damaged.
+    fn build(&self, vb: VarBuilder<'_>, folder: &Path) -> Result<Box<dyn ImageEncoder>>;
 }

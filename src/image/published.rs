@@ -20,7 +20,7 @@ use crate::weights::layout::Layout;
 use crate::weights::open_clip::{self, OpenClipConfig};
 
 /// The name of the file that says how images are made ready.
-const PREPROCESSOR: &str = "preprocessor_config.json";
+pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// What images are normalised by that ImageNet's are (`IMAGENET_DEFAULT_MEAN`, `..._STD` of timm).
 const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
@@ -382,7 +382,7 @@ mod tests {
             let fixture = Fixture::open(name);
             let published = PublishedEncoder::open(fixture.folder()).unwrap();
             let encoder = published
-                .build(&device(), |vb| published.config.build(vb))
+                .build(&device(), |vb| published.config.build(vb, fixture.folder()))
                 .unwrap();
             let pixels = fixture.tensor("pixels");
             fixture.compare("image_embeds", &encoder.forward(&pixels).unwrap());

@@ -4,6 +4,8 @@
 //! pre-norm transformer blocks follow; the output is the normalised class token. Variables are
 //! named as in Hugging Face's `ViTModel`.
 
+use std::path::Path;
+
 use candle_core::{IndexOp, Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -64,7 +66,7 @@ impl Architecture for VitConfig {
         self.image_size
     }
 
-    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
+    fn build(&self, vb: VarBuilder<'_>, _: &Path) -> Result<Box<dyn ImageEncoder>> {
         Ok(Box::new(Vit::new(self, vb)?))
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Component, Path};
 
+use super::config::PredictorConfig;
 use super::{files, members};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
@@ -71,14 +72,28 @@ pub(crate) fn copy(from: &Bundle, folder: &Path) -> Result<()> {
     copy_file(from, files::ENSEMBLE, folder)
 }
 
-/// Copies a network and its vocabulary.
+/// Copies a network, what its encoder reads beside its weights, and its vocabulary.
 ///
 /// # Errors
 /// What is wrong with a file.
 pub(crate) fn copy_network(from: &Bundle, folder: &Path) -> Result<()> {
+    let config: PredictorConfig = from.json(files::CONFIG)?;
+    for beside in config.encoder.folders() {
+        copy_folder(&from.path(beside), &folder.join(beside))?;
+    }
     NETWORK
         .iter()
         .try_for_each(|name| copy_file(from, name, folder))
+}
+
+/// Copies the files of a folder, which has none below it.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    let failed = |source| Error::io("read", from)(source);
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        crate::files::copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 fn copy_file(from: &Bundle, name: &str, folder: &Path) -> Result<()> {

@@ -37,7 +37,7 @@ impl Model {
         let vocabulary = bundle.text(files::VOCABULARY)?;
         let vocabulary = Vocabulary::from_text(&vocabulary, &bundle.path(files::VOCABULARY))?;
         let vb = bundle.weights(files::WEIGHTS, device)?;
-        let network = Network::new(&config, vocabulary.len(), &vb)
+        let network = Network::new(&config, vocabulary.len(), &vb, &bundle.path(""))
             .map_err(|source| bundle.failed(files::WEIGHTS, source))?;
         Ok(Self {
             name: bundle.name().to_owned(),
@@ -62,7 +62,7 @@ impl Model {
             });
         };
         let dim = clip.vision_config.projection_dim;
-        let encoder = published.build(device, |vb| published.config.build(vb))?;
+        let encoder = published.build(device, |vb| published.config.build(vb, folder))?;
         Ok(Self {
             name: name.to_owned(),
             config: PredictorConfig {

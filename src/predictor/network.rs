@@ -1,5 +1,7 @@
 //! The network itself: encoder and joint heads on one set of variables.
 
+use std::path::Path;
+
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -16,12 +18,18 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads the network, or starts it for training, with a head for `words` vocabulary words.
+    /// Reads the network, or starts it for training, with a head for `words` vocabulary words; `folder` is where the files
+    /// are that its encoder reads beside its weights.
     ///
     /// # Errors
-    /// If a weight is missing or of another shape.
-    pub fn new(config: &PredictorConfig, words: usize, vb: &VarBuilder<'_>) -> Result<Self> {
-        let encoder = config.encoder.build(vb.pp("encoder"))?;
+    /// If a weight is missing or of another shape, or a file is damaged.
+    pub fn new(
+        config: &PredictorConfig,
+        words: usize,
+        vb: &VarBuilder<'_>,
+        folder: &Path,
+    ) -> Result<Self> {
+        let encoder = config.encoder.build(vb.pp("encoder"), folder)?;
         let dim = config.sentence_encoder.dim;
         let heads = JointHeads::new(encoder.width(), dim, words, vb.pp("heads"))?;
         Ok(Self {

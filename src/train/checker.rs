@@ -71,7 +71,7 @@ impl CheckerRecipe {
         let config = config();
         let json = to_json(&config, &self.folder.join(files::CONFIG))?;
         let parameters = Parameters::new(self.fit.seed);
-        let network = CheckerNetwork::new(&config, &parameters.builder(device))?;
+        let network = CheckerNetwork::new(&config, &parameters.builder(device), &self.folder)?;
         let task = AttributeTask {
             network: &network,
             preprocess: &config.preprocess,

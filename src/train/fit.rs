@@ -386,8 +386,10 @@ impl<'a> Fit<'a> {
         let all: Vec<usize> = (0..self.task.validation_len()).collect();
         self.averaged(|| {
             let mut sums = vec![];
-            let piece = self.options.batch_size.div_ceil(self.options.accumulate);
-            for batch in all.chunks(piece) {
+            // As many at once in each worker as of a step.
+            let part = self.options.batch_size.div_ceil(self.workers.len());
+            let piece = part.div_ceil(self.options.accumulate);
+            for batch in all.chunks(piece * self.workers.len()) {
                 let (parts, _) = self
                     .workers
                     .share(batch, |part, _| Ok((self.task.validate(part)?.parts, ())))?;

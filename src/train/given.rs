@@ -15,10 +15,6 @@ use crate::image::preprocess::Preprocess;
 use crate::matmul::Precision;
 use crate::predictor::network::Network;
 
-/// Images that go through the frozen part together on a graphics processor: by reckoning, four through Stable Diffusion's codec
-/// take 10 GB.
-const DEVICE_AT_ONCE: usize = 4;
-
 /// A set of images as the trainable part of a network is given them.
 pub(super) struct Given<'a> {
     set: &'a dyn TrainingSet,
@@ -87,7 +83,7 @@ impl<'a> Given<'a> {
         let at_once = if self.device.is_cpu() {
             1
         } else {
-            DEVICE_AT_ONCE
+            batch.len().max(1)
         };
         for (places, images) in places.chunks(at_once).zip(images.chunks(at_once)) {
             let made = self.make(images)?.to_vec2::<f32>()?;
@@ -141,6 +137,7 @@ impl<'a> Given<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use image::Rgb;
@@ -210,7 +207,8 @@ mod tests {
     fn rows(cache: Option<&FeatureCache>) -> (Vec<Vec<f32>>, usize) {
         let config = config();
         let parameters = Parameters::new(1);
-        let network = Network::new(&config, 0, &parameters.builder(&Device::Cpu)).unwrap();
+        let network =
+            Network::new(&config, 0, &parameters.builder(&Device::Cpu), Path::new("")).unwrap();
         let set = Counted::default();
         let features = cache.map(|cache| cache.open("these"));
         let given =
@@ -258,7 +256,8 @@ mod tests {
         };
         let config = config();
         let parameters = Parameters::new(1);
-        let network = Network::new(&config, 0, &parameters.builder(&Device::Cpu)).unwrap();
+        let network =
+            Network::new(&config, 0, &parameters.builder(&Device::Cpu), Path::new("")).unwrap();
         let set = Counted::default();
         let given = Given::new(&set, &network, &config.preprocess, &Device::Cpu)
             .with_features(Some(cache.open("these")));

@@ -32,6 +32,7 @@ pub mod set;
 pub mod start;
 pub mod targets;
 pub mod task;
+pub mod white_box;
 mod workers;
 
 use std::path::Path;

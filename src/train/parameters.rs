@@ -21,6 +21,8 @@ use crate::random;
 pub struct Parameters {
     seed: u64,
     orthogonal: bool,
+    /// What the names of variables begin with that start as zeros.
+    given: &'static [&'static str],
     vars: Arc<Mutex<BTreeMap<String, Var>>>,
 }
 
@@ -30,6 +32,7 @@ impl Parameters {
         Self {
             seed,
             orthogonal: false,
+            given: &[],
             vars: Arc::default(),
         }
     }
@@ -40,6 +43,15 @@ impl Parameters {
         Self {
             orthogonal: true,
             ..Self::new(seed)
+        }
+    }
+
+    /// The same, where variables whose names begin with one of `prefixes` start as zeros: [`fill`](Self::fill) is to give
+    /// them their values, and to draw others takes a quarter of a minute in a Stable Diffusion's.
+    pub fn given(self, prefixes: &'static [&'static str]) -> Self {
+        Self {
+            given: prefixes,
+            ..self
         }
     }
 
@@ -117,6 +129,9 @@ impl Parameters {
     }
 
     fn start(&self, shape: &Shape, name: &str, init: Init, device: &Device) -> Result<Tensor> {
+        if self.given.iter().any(|prefix| name.starts_with(prefix)) {
+            return Tensor::zeros(shape, DType::F32, device);
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(xxh3_64_with_seed(name.as_bytes(), self.seed));
         let count = shape.elem_count();
         if let (true, [outputs, _, _, _]) = (self.orthogonal, shape.dims())

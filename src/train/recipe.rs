@@ -184,8 +184,14 @@ impl Recipe {
         let training = set(training, "targets-train.safetensors")?;
         let validation = set(validation, "targets-validation.safetensors")?;
 
-        let parameters = Parameters::new(self.fit.seed);
-        let network = Network::new(&config, vocabulary.len(), &parameters.builder(device))?;
+        self.start.place(&self.folder)?;
+        let parameters = Parameters::new(self.fit.seed).given(self.start.fills(&self.encoder));
+        let network = Network::new(
+            &config,
+            vocabulary.len(),
+            &parameters.builder(device),
+            &self.folder,
+        )?;
         let ground = Ground {
             encoder: &self.encoder,
             preprocess: &config.preprocess,

@@ -14,17 +14,14 @@ use super::contrastive::Contrast;
 use super::fit::{Fit, FitOptions, FitProgress};
 use super::parameters::Parameters;
 use super::set::TrainingSet;
+use super::white_box;
 use crate::bundle::Bundle;
-use crate::data::vocabulary::Vocabulary;
-use crate::diffusion::donor::Donor;
 use crate::diffusion::text_to_image::files as diffusion_files;
 use crate::error::{Error, Result};
-use crate::image::Architecture;
 use crate::image::clip::{ClipConfig, ClipTower};
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
 use crate::image::published::PublishedEncoder;
-use crate::image::unet::{CaptionerConfig, UNetEncoderConfig};
 use crate::models;
 use crate::predictor::config::PredictorConfig;
 use crate::predictor::files;
@@ -54,14 +51,23 @@ pub enum Start {
         /// Its folder.
         folder: PathBuf,
     },
-    /// The white box: a diffusion model, and the black-box model that captions for it.
+    /// The white box: a diffusion model, and what captions images for it.
     Diffusion {
         /// A built-in diffusion model or a folder.
         model: String,
-        /// A built-in predictor or a folder.
+        /// A built-in predictor, the folder of one, or that of a BLIP.
         captioner: String,
     },
 }
+
+/// The variables of an encoder.
+const ENCODER: &str = "encoder.";
+
+/// Those that another predictor gives.
+const PREDICTOR: [&str; 2] = [ENCODER, "heads.embedding."];
+
+/// Those of a CLIP's tower.
+const TOWER: [&str; 2] = ["encoder.vision_model.", "encoder.visual_projection."];
 
 /// Pairs that are told from each other in pretraining: what one worker of a CPU sees, however many there
 /// are. A graphics processor sees the whole batch.
@@ -87,7 +93,7 @@ pub fn published(folder: &Path) -> Result<(EncoderConfig, Preprocess)> {
     let checked = PublishedEncoder::open(folder)?;
     let (mut config, preprocess) = (checked.config.clone(), checked.preprocess.clone());
     // Sizes that its weights speak against are told before a network of them fills the memory.
-    checked.build(&Device::Cpu, |vb| checked.config.build(vb))?;
+    checked.build(&Device::Cpu, |vb| checked.config.build(vb, folder))?;
     if let EncoderConfig::Clip(clip) = &mut config {
         clip.trunk_widths = vec![PAPER_TRUNK_WIDTH; 2];
     }
@@ -96,57 +102,6 @@ pub fn published(folder: &Path) -> Result<(EncoderConfig, Preprocess)> {
 
 /// Width of the perceptron's layers on a published CLIP.
 const PAPER_TRUNK_WIDTH: usize = 8192;
-
-/// The sizes of the white box that a diffusion model and a black-box model make, and how images are made ready
-/// for it.
-///
-/// # Errors
-/// If either is not there or is damaged, [`Error::NoCaptioner`] if the black-box model has no words or takes other
-/// pixels than the diffusion model.
-pub fn white_box(model: &str, captioner: &str) -> Result<(EncoderConfig, Preprocess)> {
-    let donor = Donor::open(model)?;
-    let (unet, vae) = (donor.unet_config()?, donor.codec_config()?);
-    let captioner = Bundle::open(captioner, files::CONFIG)?;
-    let black_box: PredictorConfig = captioner.json(files::CONFIG)?;
-    let vocabulary = words(&captioner)?.len();
-    // The white box gives the same pixels, squares in [-1, 1], to codec and captioner.
-    let same_pixels = Preprocess {
-        resample: Preprocess::symmetric(0).resample,
-        ..black_box.preprocess
-    } == Preprocess::symmetric(black_box.encoder.side());
-    if vocabulary == 0 || !same_pixels {
-        return Err(Error::NoCaptioner {
-            model: captioner.name().to_owned(),
-        });
-    }
-    let pocket = UNetEncoderConfig::pocket();
-    let encoder = UNetEncoderConfig {
-        captioner: CaptionerConfig {
-            encoder: Box::new(black_box.encoder),
-            embedding: black_box.sentence_encoder.dim,
-            vocabulary,
-            context: unet.cross_attention_dim,
-            ..pocket.captioner
-        },
-        vae,
-        unet,
-        pool: pocket.pool,
-    };
-    // A bottom that cannot be cut into quarters is averaged over as a whole.
-    let pool = if encoder.bottom_side().is_multiple_of(pocket.pool) {
-        pocket.pool
-    } else {
-        1
-    };
-    let encoder = EncoderConfig::UNet(UNetEncoderConfig { pool, ..encoder });
-    let preprocess = Preprocess::symmetric(encoder.side());
-    Ok((encoder, preprocess))
-}
-
-fn words(captioner: &Bundle) -> Result<Vocabulary> {
-    let text = captioner.text(files::VOCABULARY)?;
-    Vocabulary::from_text(&text, &captioner.path(files::VOCABULARY))
-}
 
 /// What a start is made from.
 pub(super) struct Ground<'a> {
@@ -176,12 +131,7 @@ impl Start {
             Self::Published { folder } => {
                 models::fingerprint(PublishedEncoder::open(folder)?.files())?
             }
-            Self::Diffusion { model, captioner } => {
-                let own = Donor::open(model)?.digest()?;
-                let captioner = Bundle::open(captioner, files::CONFIG)?;
-                let words = captioner.digest(&[files::WEIGHTS, files::VOCABULARY])?;
-                format!("{own} captioned by {words}")
-            }
+            Self::Diffusion { model, captioner } => white_box::identity(model, captioner)?,
         })
     }
 
@@ -202,6 +152,28 @@ impl Start {
         }
     }
 
+    /// What the names of those variables begin with that [`fill`](Self::fill) sets.
+    pub(super) fn fills(&self, encoder: &EncoderConfig) -> &'static [&'static str] {
+        match (self, encoder) {
+            (Self::Nothing, _) => &[],
+            (Self::Predictor { .. }, _) => &PREDICTOR,
+            // What stands on a CLIP begins with random numbers.
+            (_, EncoderConfig::Clip(_)) => &TOWER,
+            _ => &[ENCODER],
+        }
+    }
+
+    /// Places what the network reads beside its weights in the run's folder, where it is not there yet.
+    ///
+    /// # Errors
+    /// What is wrong with a file.
+    pub(super) fn place(&self, folder: &Path) -> Result<()> {
+        match self {
+            Self::Diffusion { model, captioner } => white_box::place(model, captioner, folder),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts the first weights into `parameters`; `trains` tells which of them the run will change.
     pub(super) fn fill(
         &self,
@@ -213,16 +185,16 @@ impl Start {
         match (self, ground.encoder) {
             (Self::Predictor { model }, _) => predictor(parameters, model, ground)?,
             (Self::Published { folder }, encoder) => {
-                published_weights(parameters, folder, encoder, ground.device)?;
+                published_weights(parameters, folder, self.fills(encoder), ground.device)?;
             }
             (Self::Contrast { fit, folder }, EncoderConfig::Clip(config)) => {
                 let tower = tower(config, fit, folder, ground, observe)?;
-                parameters.fill("encoder.vision_model.", &below(&tower, "vision_model."))?;
-                let projection = below(&tower, "visual_projection.");
-                parameters.fill("encoder.visual_projection.", &projection)?;
+                for prefix in TOWER {
+                    parameters.fill(prefix, &below(&tower, &prefix[ENCODER.len()..]))?;
+                }
             }
             (Self::Diffusion { model, captioner }, EncoderConfig::UNet(_)) => {
-                diffusion(parameters, model, captioner, ground)?;
+                white_box::fill(parameters, model, captioner, ground)?;
             }
             (Self::Contrast { .. } | Self::Diffusion { .. }, encoder) => {
                 return Err(Error::UnfitStart {
@@ -306,60 +278,29 @@ fn predictor(parameters: &Parameters, model: &str, ground: &Ground<'_>) -> Resul
         });
     }
     let tensors = Bundle::open(model, files::CONFIG)?.tensors(files::WEIGHTS, ground.device)?;
-    for prefix in ["encoder.", "heads.embedding."] {
+    for prefix in PREDICTOR {
         parameters.fill(prefix, &below(&tensors, prefix))?;
     }
     Ok(())
 }
 
-/// Puts a published encoder into the network.
+/// Puts a published encoder into the network, whose names begin with `prefixes`.
 fn published_weights(
     parameters: &Parameters,
     folder: &Path,
-    encoder: &EncoderConfig,
+    prefixes: &[&str],
     device: &Device,
 ) -> Result<()> {
-    // What stands on a CLIP begins with random numbers.
-    let parts: &[&str] = match encoder {
-        EncoderConfig::Clip(_) => &["vision_model.", "visual_projection."],
-        _ => &[""],
+    let wanted = |name: &String| {
+        let name = format!("{ENCODER}{name}");
+        prefixes.iter().any(|prefix| name.starts_with(prefix))
     };
-    let names: Vec<String> = parameters
-        .below("encoder.")
-        .into_iter()
-        .filter(|name| parts.iter().any(|part| name.starts_with(part)))
-        .collect();
+    let mut names = parameters.below(ENCODER);
+    names.retain(wanted);
     let tensors = PublishedEncoder::open(folder)?.tensors(&names, device)?;
     let tensors: HashMap<String, Tensor> = names.into_iter().zip(tensors).collect();
-    for part in parts {
-        parameters.fill(&format!("encoder.{part}"), &below(&tensors, part))?;
+    for prefix in prefixes {
+        parameters.fill(prefix, &below(&tensors, &prefix[ENCODER.len()..]))?;
     }
     Ok(())
 }
-
-/// Puts a diffusion model's way down, its codec and a captioner into the white box.
-fn diffusion(
-    parameters: &Parameters,
-    model: &str,
-    captioner: &str,
-    ground: &Ground<'_>,
-) -> Result<()> {
-    let donor = Donor::open(model)?;
-    let captioner = Bundle::open(captioner, files::CONFIG)?;
-    let words = words(&captioner)?;
-    // First, since another sentence encoder than the model's is told by it.
-    let states = donor.word_states(words.words(), ground.sentences, ground.device)?;
-    for (prefix, tensors) in [
-        ("encoder.unet.", Donor::unet as TensorsOf),
-        ("encoder.codec.", Donor::codec),
-    ] {
-        let names = parameters.below(prefix);
-        parameters.fill(prefix, &tensors(&donor, &names, ground.device)?)?;
-    }
-    let mut black_box = captioner.tensors(files::WEIGHTS, ground.device)?;
-    black_box.insert("states".to_owned(), states);
-    parameters.fill("encoder.captioner.", &black_box)
-}
-
-/// Tensors of a part of a diffusion model, by their names.
-type TensorsOf = fn(&Donor, &[String], &Device) -> Result<HashMap<String, Tensor>>;

@@ -1,6 +1,7 @@
 //! Every variable of every trainable network learns.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarMap;
@@ -15,7 +16,7 @@ use unprompt::image::clip::{ClipConfig, ClipVisionConfig};
 use unprompt::image::encoders::{ENCODERS, EncoderConfig};
 use unprompt::image::preprocess::Preprocess;
 use unprompt::image::swin::SwinConfig;
-use unprompt::image::unet::{CaptionerConfig, UNetEncoderConfig};
+use unprompt::image::unet::{CaptionerConfig, UNetEncoderConfig, WordsConfig};
 use unprompt::image::vit::VitConfig;
 use unprompt::nn::mlp::Activation;
 use unprompt::predictor::config::PredictorConfig;
@@ -82,13 +83,13 @@ fn encoders() -> Vec<EncoderConfig> {
             ..unet_config()
         },
         vae: CodecConfig::AutoencoderKl(autoencoder_config()),
-        captioner: CaptionerConfig {
+        captioner: CaptionerConfig::Words(WordsConfig {
             encoder: Box::new(vit(Activation::Gelu)),
             embedding: DIM,
             vocabulary: 5,
             words: 2,
             context: 6,
-        },
+        }),
         pool: 2,
     });
     vec![
@@ -132,7 +133,7 @@ impl Problem {
         };
         let parameters = Parameters::new(11);
         let vb = parameters.builder(&device);
-        let network = Network::new(&config(encoder), WORDS, &vb).unwrap();
+        let network = Network::new(&config(encoder), WORDS, &vb, Path::new("")).unwrap();
         // Away from the zeros that biases start at, where a rectifier has no derivative.
         for (_, var) in parameters.all() {
             let moved = (var.as_tensor() + (tensor(var.dims()) * 0.1).unwrap()).unwrap();
@@ -311,7 +312,7 @@ fn equal_seeds_start_equal_networks() {
     let start = |encoder: &EncoderConfig, seed| {
         let parameters = Parameters::new(seed);
         let vb = parameters.builder(&Device::Cpu);
-        let network = Network::new(&config(encoder.clone()), WORDS, &vb).unwrap();
+        let network = Network::new(&config(encoder.clone()), WORDS, &vb, Path::new("")).unwrap();
         let pixels = Tensor::ones((1, 3, SIDE, SIDE), DType::F32, &Device::Cpu).unwrap();
         network
             .forward(&pixels)
@@ -333,7 +334,7 @@ fn a_missing_weight_is_an_error_that_names_it() {
     empty.save(file.path()).unwrap();
     let vb = unprompt::weights::open(file.path(), DType::F32, &Device::Cpu).unwrap();
     for encoder in encoders() {
-        let network = Network::new(&config(encoder), WORDS, &vb);
+        let network = Network::new(&config(encoder), WORDS, &vb, Path::new(""));
         let error = unprompt::weights::failed(file.path(), network.err().unwrap());
         assert!(error.to_string().contains("encoder."), "{error}");
     }

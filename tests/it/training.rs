@@ -78,7 +78,8 @@ fn train(
 ) -> (Result<FitOutcome, Error>, Vec<Tensor>) {
     let (device, config) = (Device::Cpu, config());
     let parameters = Parameters::new(9);
-    let network = Network::new(&config, WORDS, &parameters.builder(&device)).unwrap();
+    let network =
+        Network::new(&config, WORDS, &parameters.builder(&device), Path::new("")).unwrap();
     let (training, validation) = (set(Split::Train, 320), set(Split::Validation, 96));
     let task = JointTask::new(
         &network,

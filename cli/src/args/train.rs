@@ -56,7 +56,9 @@ pub(crate) struct TrainArgs {
     )]
     pub(crate) diffusion: String,
 
-    /// The model whose words caption images for the white box (unet): a built-in one or a folder.
+    /// What captions images for the white box (unet): a model with a vocabulary, a built-in one or a folder, whose likeliest
+    /// words are the caption; or the folder of a BLIP, in safetensors, or its name among those that were pulled, which writes
+    /// sentences for a Stable Diffusion.
     #[arg(
         long,
         value_name = "NAME|DIR",

@@ -7,6 +7,7 @@ use serde_json::Value;
 use unprompt::bundle::Bundle;
 use unprompt::diffusion::text_to_image::{TextToImage, files};
 use unprompt::models::ModelStore;
+use unprompt::predictor::files as predictor_files;
 use unprompt::predictor::{Predictor, published_folder};
 
 use crate::args::Global;
@@ -68,7 +69,17 @@ pub(super) fn diffusion(name_or_folder: &str, global: &Global) -> Result<TextToI
 
 /// The name of a diffusion model that is built in, else the folder.
 pub(super) fn diffusion_name(name_or_folder: &str) -> String {
-    if Bundle::open(name_or_folder, files::UNET_CONFIG).is_ok() {
+    name(name_or_folder, files::UNET_CONFIG)
+}
+
+/// The name of a predictor that is built in, else the folder of one or of a BLIP.
+pub(super) fn captioner_name(name_or_folder: &str) -> String {
+    name(name_or_folder, predictor_files::CONFIG)
+}
+
+/// The name of a model that is built in, with the file `main`, else the folder.
+fn name(name_or_folder: &str, main: &'static str) -> String {
+    if Bundle::open(name_or_folder, main).is_ok() {
         return name_or_folder.to_owned();
     }
     let folder = folder(Path::new(name_or_folder));

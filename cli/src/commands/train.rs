@@ -7,7 +7,8 @@ use unprompt::image::preprocess::Preprocess;
 use unprompt::train::features::FeatureCache;
 use unprompt::train::fit::{FitOptions, FitProgress};
 use unprompt::train::recipe::{Recipe, RecipeEvent};
-use unprompt::train::start::{Start, pretrained, published, white_box};
+use unprompt::train::start::{Start, pretrained, published};
+use unprompt::train::white_box::white_box;
 
 use super::{command_line, located, sentences};
 use crate::args::{Global, TrainArgs};
@@ -42,7 +43,7 @@ fn start(args: &TrainArgs, fit: &FitOptions) -> Result<(EncoderConfig, Preproces
         match encoder.context("--encoder, --weights or --pretrained is needed")? {
             EncoderConfig::UNet(_) => {
                 let model = located::diffusion_name(&args.diffusion);
-                let captioner = args.captioner.clone();
+                let captioner = located::captioner_name(&args.captioner);
                 let (encoder, preprocess) = white_box(&model, &captioner)?;
                 return Ok((encoder, preprocess, Start::Diffusion { model, captioner }));
             }

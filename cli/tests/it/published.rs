@@ -281,3 +281,54 @@ fn the_white_box_is_a_published_diffusion_model_and_goes_back_into_it() {
     let said = unprompt(at, train.into_iter().chain(wrong)).failed(1);
     assert!(said.contains("unet/config.json"), "{said}");
 }
+
+#[test]
+fn a_blip_writes_captions_for_the_white_box() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (sd, blip) = (published("sd1"), published("blip"));
+    let train = |out: &str, extra: &[&str]| {
+        let train = ["train", "--data", "pocket:64", "--encoder", "unet"];
+        let with = ["--captioner", &blip, "--epochs", "1", "--out", out];
+        let arguments = train.into_iter().chain(with).chain(extra.iter().copied());
+        unprompt(at, arguments)
+    };
+    // The pocket diffusion model holds nothing that could encode them.
+    let said = train("wrong", &[]).failed(1);
+    assert!(
+        said.contains("text encoder of its own, which pocket is not"),
+        "{said}"
+    );
+
+    let with_sd = ["--diffusion", &sd];
+    let said = train("white-box", &with_sd).ok();
+    assert!(said.contains("mean cosine on validation"), "{said}");
+    let config = fs::read_to_string(at.join("white-box/config.json")).unwrap();
+    assert!(config.contains("captioner_sha256"), "{config}");
+    train("white-box", &[&with_sd[..], &["--resume"]].concat()).ok();
+
+    picture(at, "a.png");
+    fs::write(at.join("prompts.txt"), PROMPTS).unwrap();
+    unprompt(at, ["index", "build", "prompts.txt", "--out", "my.idx"]).ok();
+    let reverse = |model: &str| {
+        let arguments = ["reverse", "my.idx", "a.png", "--model", model, "--json"];
+        let mut found = json_lines(&unprompt(at, arguments).ok())[0].take();
+        found["took_ms"].take();
+        found["model"].take();
+        found["timings_ms"].take();
+        found
+    };
+    let found = reverse("white-box");
+    // All that it needs is in its folder, and goes with it.
+    fs::rename(at.join("white-box"), at.join("moved")).unwrap();
+    assert_eq!(reverse("moved"), found);
+    let fit = ["ensemble", "moved", "--data", "pocket:64", "--images", "16"];
+    unprompt(at, fit.into_iter().chain(["--out", "both"])).ok();
+    fs::rename(at.join("moved"), at.join("elsewhere")).unwrap();
+    assert_eq!(reverse("both"), found);
+
+    fs::remove_file(at.join("elsewhere/captioner/tokenizer.json")).unwrap();
+    let arguments = ["reverse", "my.idx", "a.png", "--model", "elsewhere"];
+    let said = unprompt(at, arguments).failed(1);
+    assert!(said.contains("captioner/tokenizer.json"), "{said}");
+}

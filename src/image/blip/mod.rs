@@ -6,7 +6,7 @@
 mod beams;
 mod decoder;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::decoder::{DecoderConfig, TextDecoder, Written};
 use super::encoders::EncoderConfig;
 use super::preprocess::Preprocess;
-use super::published::preprocess;
+use super::published::{PREPROCESSOR, preprocess};
 use super::vit::{Vit, VitConfig};
 use crate::device::in_pieces;
 use crate::error::{Error, Result};
@@ -27,6 +27,15 @@ use crate::weights::layout::{Layout, Source, renamed};
 
 /// Tokens of the longest caption, as `generate` of transformers has it.
 const MAX_TOKENS: usize = 20;
+
+/// Sizes.
+const CONFIG: &str = "config.json";
+
+/// The name of the weights.
+const STEM: &str = "model";
+
+/// What makes texts of tokens.
+const TOKENIZER: &str = "tokenizer.json";
 
 /// Images in work at once.
 const BATCH_IMAGES: usize = 8;
@@ -43,6 +52,10 @@ fn usual_vision() -> VitConfig {
         hidden_act: Activation::Gelu,
         layer_norm_eps: 1e-5,
     }
+}
+
+fn is_blip(config: &Value) -> bool {
+    config["model_type"] == "blip"
 }
 
 /// The sizes of both halves, as `config.json` has them.
@@ -121,9 +134,9 @@ impl Blip {
     /// # Errors
     /// [`Error::Unsupported`] if it is another model, else what is wrong with a file.
     pub fn open(folder: &Path, device: &Device) -> Result<Self> {
-        let path = folder.join("config.json");
+        let path = folder.join(CONFIG);
         let config: Value = json(&path)?;
-        if config["model_type"] != "blip" {
+        if !is_blip(&config) {
             let why = format!("model_type {} is not \"blip\"", config["model_type"]);
             return Err(Error::Unsupported { path, why });
         }
@@ -131,10 +144,10 @@ impl Blip {
             path: path.clone(),
             source,
         })?;
-        let preprocess = preprocess(&folder.join("preprocessor_config.json"))?;
+        let preprocess = preprocess(&folder.join(PREPROCESSOR))?;
         let checked = EncoderConfig::Vit(vit.clone()).check(&preprocess);
         checked.map_err(|source| Error::Weights { path, source })?;
-        let checkpoint = Checkpoint::open(folder, "model")?;
+        let checkpoint = Checkpoint::open(folder, STEM)?;
         let (vision, decoder) = checkpoint.build(LAYOUT, device, |vb| {
             let decoder = vb.pp("text_decoder");
             Ok((
@@ -146,10 +159,34 @@ impl Blip {
         Ok(Self {
             vision,
             decoder,
-            tokenizer: Tokenizer::open(&folder.join("tokenizer.json"), max_tokens)?,
+            tokenizer: Tokenizer::open(&folder.join(TOKENIZER), max_tokens)?,
             preprocess,
             device: device.clone(),
         })
+    }
+
+    /// Whether a folder holds one: its configuration says so.
+    pub fn is_in(folder: &Path) -> bool {
+        let config: Result<Value> = json(&folder.join(CONFIG));
+        config.is_ok_and(|config| is_blip(&config))
+    }
+
+    /// The files in a folder that decide what it writes.
+    ///
+    /// # Errors
+    /// If its weights are not there.
+    pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+        let checkpoint = Checkpoint::open(folder, STEM)?;
+        let settings = [CONFIG, PREPROCESSOR, TOKENIZER].map(|name| folder.join(name));
+        let mut files = checkpoint.files().to_vec();
+        files.extend(checkpoint.index().map(Path::to_owned));
+        files.extend(settings);
+        Ok(files)
+    }
+
+    /// Width and height of the images that it takes, in pixels.
+    pub(super) fn side(&self) -> usize {
+        self.preprocess.size
     }
 
     /// A caption for each image, the likeliest that a search with so many beams finds; one beam takes the likeliest
@@ -159,13 +196,34 @@ impl Blip {
     /// If an image has no pixels or a tensor operation fails.
     pub fn captions(&self, images: &[RgbImage], beams: usize) -> Result<Vec<String>> {
         in_pieces(images, BATCH_IMAGES, &self.device, |piece| {
-            let pixels = self.preprocess.batch(piece, &self.device)?;
-            let tokens = self.tokens(&pixels, beams, MAX_TOKENS)?;
-            tokens
-                .iter()
-                .map(|ids| self.tokenizer.decode(ids))
-                .collect()
+            self.write(&self.preprocess.batch(piece, &self.device)?, beams)
         })
+    }
+
+    /// The same of squares of its [`side`](Self::side) within [-1, 1]: (batch, 3, side, side).
+    pub(super) fn captions_of(&self, squares: &Tensor, beams: usize) -> Result<Vec<String>> {
+        self.write(&self.normalised(squares)?, beams)
+    }
+
+    /// Squares within [-1, 1] as preprocessing makes them.
+    fn normalised(&self, squares: &Tensor) -> candle_core::Result<Tensor> {
+        let normalised = |channel: usize| {
+            let (mean, std) = (
+                f64::from(self.preprocess.image_mean[channel]),
+                f64::from(self.preprocess.image_std[channel]),
+            );
+            let own = squares.narrow(1, channel, 1)?;
+            own.affine(0.5 / std, (0.5 - mean) / std)
+        };
+        let channels: Vec<Tensor> = (0..3).map(normalised).collect::<candle_core::Result<_>>()?;
+        Tensor::cat(&channels, 1)
+    }
+
+    /// Captions for (batch, 3, side, side), preprocessed.
+    fn write(&self, pixels: &Tensor, beams: usize) -> Result<Vec<String>> {
+        let tokens = self.tokens(pixels, beams, MAX_TOKENS)?;
+        let captions = tokens.iter().map(|ids| self.tokenizer.decode(ids));
+        captions.collect()
     }
 
     /// The tokens of a caption for each of (batch, 3, side, side), without the one that begins it, with the one
@@ -193,6 +251,22 @@ impl Blip {
 mod tests {
     use super::*;
     use crate::parity::{Fixture, device};
+
+    #[test]
+    fn squares_are_normalised_as_images_are() {
+        let blip = Blip::open(Fixture::open("blip").folder(), &device()).unwrap();
+        let side = blip.side() as u32;
+        let image = RgbImage::from_fn(side, side, |x, y| {
+            image::Rgb([x as u8 * 7, y as u8 * 5, (x * y) as u8])
+        });
+        let images = [image];
+        let squares = Preprocess::symmetric(blip.side()).batch(&images, &device());
+        let found = blip.normalised(&squares.unwrap()).unwrap();
+        let expected = blip.preprocess.batch(&images, &device()).unwrap();
+        let difference = (found - expected).unwrap().abs().unwrap();
+        let largest: f32 = difference.max_all().unwrap().to_scalar().unwrap();
+        assert!(largest < 1e-5, "{largest}");
+    }
 
     #[test]
     fn captions_are_the_references() {

@@ -4,6 +4,8 @@
 
 mod tower;
 
+use std::path::Path;
+
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -61,7 +63,7 @@ impl Architecture for ClipConfig {
         self.vision_config.image_size
     }
 
-    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
+    fn build(&self, vb: VarBuilder<'_>, _: &Path) -> Result<Box<dyn ImageEncoder>> {
         Ok(Box::new(Clip::new(self, vb)?))
     }
 }

@@ -13,6 +13,8 @@ mod position;
 pub(super) mod timm;
 mod windows;
 
+use std::path::Path;
+
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -102,7 +104,7 @@ impl Architecture for SwinConfig {
         self.image_size
     }
 
-    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
+    fn build(&self, vb: VarBuilder<'_>, _: &Path) -> Result<Box<dyn ImageEncoder>> {
         Ok(Box::new(Swin::new(self, vb)?))
     }
 }

@@ -6,13 +6,17 @@
 mod captioner;
 mod resample;
 
+use std::path::Path;
+
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-pub use self::captioner::{Captioner, CaptionerConfig};
+pub(crate) use self::captioner::BLIP_FOLDER;
+use self::captioner::Captioner;
+pub use self::captioner::{CaptionerConfig, SentencesConfig, WordsConfig};
 use self::resample::Resample;
-use super::encoders::{EncoderConfig, MAX_SIDE};
+use super::encoders::EncoderConfig;
 use super::vit::VitConfig;
 use super::{Architecture, ImageEncoder};
 use crate::diffusion::unet::config::UNetConfig;
@@ -49,13 +53,13 @@ impl Architecture for UNetEncoderConfig {
         Self {
             unet: UNetConfig::pocket(vae.latent_channels, context),
             vae: CodecConfig::AutoencoderKl(vae),
-            captioner: CaptionerConfig {
+            captioner: CaptionerConfig::Words(WordsConfig {
                 encoder: Box::new(EncoderConfig::Vit(VitConfig::pocket())),
                 embedding: context,
                 vocabulary: 0,
                 words: 8,
                 context,
-            },
+            }),
             pool: 2,
         }
     }
@@ -65,8 +69,12 @@ impl Architecture for UNetEncoderConfig {
         self.unet.sample_size.saturating_mul(self.vae.factor())
     }
 
-    fn build(&self, vb: VarBuilder<'_>) -> Result<Box<dyn ImageEncoder>> {
-        Ok(Box::new(WhiteBox::new(self, &vb)?))
+    fn folders(&self) -> &'static [&'static str] {
+        self.captioner.folders()
+    }
+
+    fn build(&self, vb: VarBuilder<'_>, folder: &Path) -> Result<Box<dyn ImageEncoder>> {
+        Ok(Box::new(WhiteBox::new(self, &vb, folder)?))
     }
 }
 
@@ -74,22 +82,19 @@ impl Architecture for UNetEncoderConfig {
 pub struct WhiteBox {
     unet: UNetEncoder,
     codec: Box<dyn LatentCodec>,
-    captioner: Captioner,
+    captioner: Box<dyn Captioner>,
     /// Brings pixels to the captioner's size, if it has another.
     resample: Option<Resample>,
     pool: usize,
 }
 
 impl WhiteBox {
-    /// Reads the network, or starts it for training.
+    /// Reads the network, or starts it for training; `folder` is where its captioner is, if that is a model as it was
+    /// published.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or a weight is missing or of another shape.
-    pub fn new(config: &UNetEncoderConfig, vb: &VarBuilder<'_>) -> Result<Self> {
-        let seen = config.captioner.encoder.side();
-        if !(1..=MAX_SIDE).contains(&seen) {
-            candle_core::bail!("a captioner's image_size of {seen} is not from 1 to {MAX_SIDE}");
-        }
+    /// If the sizes do not fit together, a weight is missing or of another shape, or a file of the captioner is damaged.
+    pub fn new(config: &UNetEncoderConfig, vb: &VarBuilder<'_>, folder: &Path) -> Result<Self> {
         let codec = config.vae.open(&frozen(&vb.pp("codec")))?;
         if codec.channels() != config.unet.in_channels {
             candle_core::bail!(
@@ -98,20 +103,26 @@ impl WhiteBox {
                 codec.channels()
             );
         }
+        let captioner = config
+            .captioner
+            .open(&frozen(&vb.pp("captioner")), folder)?;
         Ok(Self {
             unet: UNetEncoder::new(&config.unet, &vb.pp("unet"))?,
             codec,
-            captioner: Captioner::new(&config.captioner, &frozen(&vb.pp("captioner")))?,
-            resample: Resample::new(config.side(), seen, vb.device())?,
+            resample: Resample::new(config.side(), captioner.side(), vb.device())?,
+            captioner,
             pool: config.pool.max(1),
         })
     }
 }
 
-impl ImageEncoder for WhiteBox {
-    /// Latents and, behind them, the numbers of the caption's states: (batch, values). Numbers of
-    /// states are whole numbers far below 2^24, which `f32` holds exactly.
-    fn given(&self, pixels: &Tensor) -> Result<Tensor> {
+/// Images that go through the codec together on a graphics processor: by reckoning, four through Stable Diffusion's take
+/// 10 GB. On a CPU each of its threads has its own.
+const DEVICE_AT_ONCE: usize = 4;
+
+impl WhiteBox {
+    /// Latents and, behind them, the numbers of the caption: (batch, values).
+    fn see(&self, pixels: &Tensor) -> Result<Tensor> {
         let caption = match &self.resample {
             Some(resample) => self.captioner.caption(&resample.forward(pixels)?)?,
             None => self.captioner.caption(pixels)?,
@@ -119,12 +130,28 @@ impl ImageEncoder for WhiteBox {
         let latents = self.codec.encode(pixels)?.detach().flatten_from(1)?;
         Tensor::cat(&[latents, caption.to_dtype(DType::F32)?], 1)
     }
+}
+
+impl ImageEncoder for WhiteBox {
+    fn given(&self, pixels: &Tensor) -> Result<Tensor> {
+        let images = pixels.dim(0)?;
+        let at_once = if pixels.device().is_cpu() {
+            1
+        } else {
+            DEVICE_AT_ONCE
+        };
+        let seen = (0..images).step_by(at_once).map(|first| {
+            let count = at_once.min(images - first);
+            self.see(&pixels.narrow(0, first, count)?)
+        });
+        Tensor::cat(&seen.collect::<Result<Vec<_>>>()?, 0)
+    }
 
     fn learnt(&self, given: &Tensor) -> Result<Tensor> {
         let (batch, values) = given.dims2()?;
         let told = self.captioner.length();
         let Some(length) = values.checked_sub(told) else {
-            candle_core::bail!("{values} values are no latents and {told} words");
+            candle_core::bail!("{values} values are no latents and a caption of {told}");
         };
         let channels = self.codec.channels();
         let side = (length / channels.max(1)).isqrt();

@@ -1,18 +1,21 @@
-//! Captions for the white box: the likeliest words of a black-box model, each told as the state that
-//! the sentence encoder gives it when it stands alone.
+//! Captions without a captioner: the likeliest words of a black-box model, each told as the state that the diffusion
+//! model's text encoder gives it when it stands alone.
+
+use std::path::Path;
 
 use candle_core::{DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 
+use super::Captioner;
 use crate::diffusion::context::Context;
 use crate::heads::joint::JointHeads;
 use crate::image::ImageEncoder;
-use crate::image::encoders::EncoderConfig;
+use crate::image::encoders::{EncoderConfig, MAX_SIDE};
 
-/// Sizes of a captioner.
+/// Sizes of a black-box model and of what its words are told by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CaptionerConfig {
+pub struct WordsConfig {
     /// The black-box model's encoder.
     pub encoder: Box<EncoderConfig>,
     /// Length of the embeddings that it predicts.
@@ -26,21 +29,26 @@ pub struct CaptionerConfig {
 }
 
 /// A black-box model (`encoder.*`, `heads.*`) and the state of each of its words (`states`).
-pub struct Captioner {
+pub(super) struct Words {
     encoder: Box<dyn ImageEncoder>,
     heads: JointHeads,
     /// (vocabulary + 1, context): the state of the empty text, then those of the words.
     states: Tensor,
     words: usize,
+    side: usize,
 }
 
-impl Captioner {
-    /// Reads the captioner, or starts it.
+impl Words {
+    /// Reads the model, or starts it.
     ///
     /// # Errors
     /// If a weight is missing or of another shape.
-    pub fn new(config: &CaptionerConfig, vb: &VarBuilder<'_>) -> Result<Self> {
-        let encoder = config.encoder.build(vb.pp("encoder"))?;
+    pub(super) fn new(config: &WordsConfig, vb: &VarBuilder<'_>, folder: &Path) -> Result<Self> {
+        let side = config.encoder.side();
+        if !(1..=MAX_SIDE).contains(&side) {
+            candle_core::bail!("a captioner's image_size of {side} is not from 1 to {MAX_SIDE}");
+        }
+        let encoder = config.encoder.build(vb.pp("encoder"), folder)?;
         let (embedding, vocabulary) = (config.embedding, config.vocabulary);
         let heads = JointHeads::new(encoder.width(), embedding, vocabulary, vb.pp("heads"))?;
         let shape = (vocabulary + 1, config.context);
@@ -49,6 +57,7 @@ impl Captioner {
             heads,
             states: vb.get_with_hints(shape, "states", Init::Const(0.0))?,
             words: config.words.min(vocabulary),
+            side,
         })
     }
 
@@ -59,17 +68,20 @@ impl Captioner {
         let words = order.iter().take(self.words).map(|&word| word as u32 + 1);
         std::iter::once(0).chain(words).collect()
     }
+}
 
-    /// States of a caption: that of the empty text and those of the words.
-    pub(super) fn length(&self) -> usize {
+impl Captioner for Words {
+    fn side(&self) -> usize {
+        self.side
+    }
+
+    /// The empty text and the words.
+    fn length(&self) -> usize {
         self.words + 1
     }
 
-    /// The captions of a batch of pixels, as numbers of states: (batch, length).
-    ///
-    /// # Errors
-    /// If the pixels have another shape.
-    pub(super) fn caption(&self, pixels: &Tensor) -> Result<Tensor> {
+    /// Numbers of states.
+    fn caption(&self, pixels: &Tensor) -> Result<Tensor> {
         let batch = pixels.dim(0)?;
         let output = self.heads.forward(&self.encoder.forward(pixels)?)?;
         let device = pixels.device();
@@ -83,11 +95,7 @@ impl Captioner {
         }
     }
 
-    /// What captions of these numbers say, (batch, length).
-    ///
-    /// # Errors
-    /// If a number is that of no state.
-    pub(super) fn states(&self, caption: &Tensor) -> Result<Context> {
+    fn states(&self, caption: &Tensor) -> Result<Context> {
         let (batch, count) = caption.dims2()?;
         let states = self.states.index_select(&caption.flatten_all()?, 0)?;
         Ok(Context::even(states.reshape((batch, count, ()))?.detach()))
