@@ -2,13 +2,14 @@
 # Peak memory and pace of the paper's models on a graphics processor, models of full size with random weights, which
 # benches/published.py makes:
 #
-#   benches/device.sh MODELS DATA
+#   benches/device.sh MODELS DATA FEW
 #
-# DATA is a folder with images in part-*.zip, which benches/parts.py makes. Every line is a command: the most memory that
+# DATA is a folder with images in part-*.zip, which benches/parts.py makes; FEW is another, of some hundred images, for the white
+# box: in its first epoch the codec and the captioner see each of them, later ones read what is kept. Every line is a command: the most memory that
 # the processor had in use at any tenth of a second, all of it this command's if nothing else runs there, its seconds from
 # start to end, and of training the images a second of each line of its log. UNPROMPT names the binary.
 set -eu
-models=$1 data=$2
+models=$1 data=$2 few=$3
 unprompt=${UNPROMPT:-unprompt}
 export UNPROMPT_DEVICE=${UNPROMPT_DEVICE:-cuda}
 # Prompts are embedded by the smallest there is: that is not what is measured.
@@ -48,10 +49,10 @@ train() {
     [ ! -d "$scratch/run" ] || mv "$scratch/run" "$scratch/last"
 }
 train vit-base-patch16-224 "$data" 2 64 --precision mixed --weights "$models/vit-base-patch16-224"
-[ ! -d "$scratch/last" ] || mv "$scratch/last" "$scratch/captioner"
 for precision in mixed full; do
-    train "white box of stable-diffusion-v1-5" pocket:128 3 64 --precision $precision --accumulate 8 --encoder unet \
-        --diffusion "$models/stable-diffusion-v1-5" --captioner "$scratch/captioner"
+    train "white box of stable-diffusion-v1-5" "$few" 3 64 --precision $precision --accumulate 8 --encoder unet \
+        --diffusion "$models/stable-diffusion-v1-5" --captioner "$models/blip-image-captioning-base" \
+        --features "$scratch/features"
 done
 for precision in mixed full; do
     for steps in 1 51; do

@@ -610,7 +610,7 @@ async function runReverse(asked, filter, signal) {
     const said = await reverse(asked, filter, k, signal);
     show(answerRoot, said, preview, (prompt) => go({ text: prompt }));
     grid.show(null, said.hits);
-    say(`${said.hits.length} prompts that come near`);
+    say(said.hits.length > 0 ? `${said.hits.length} prompts that come near` : "");
   } catch (error) {
     if (signal.aborted) return;
     answerRoot.hidden = true;
@@ -618,10 +618,6 @@ async function runReverse(asked, filter, signal) {
   }
 }
 function take(given) {
-  if (about !== null && about.model === null) {
-    say("This server answers texts only.", true);
-    return;
-  }
   if (!given.type.startsWith("image/")) {
     say("That is no image.", true);
     return;
@@ -705,7 +701,7 @@ async function load() {
     about = await info();
     const { prompts, images: images2 } = about.index;
     const numbers = new Intl.NumberFormat("en");
-    drop.hidden = about.model === null;
+    if (about.model === null) byId("asked", HTMLParagraphElement).textContent = "What prompt does this image carry?";
     byId("about", HTMLParagraphElement).replaceChildren(
       `${numbers.format(prompts)} prompts, ${numbers.format(images2)} images, ${about.model === null ? "no image model" : `model ${about.model}`}. `,
       el("a", { href: "/docs/" }, "API")

@@ -67,7 +67,7 @@ impl Problem {
     pub(crate) fn no_model() -> Self {
         Self::new(
             StatusCode::NOT_IMPLEMENTED,
-            "this server answers texts only, for it was started without an image model",
+            "the file carries no prompt, and this server was started without an image model",
         )
     }
 

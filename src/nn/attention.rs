@@ -105,6 +105,11 @@ pub struct KeysValues {
 }
 
 impl KeysValues {
+    /// How many sources there are.
+    pub fn batch(&self) -> usize {
+        self.keys.dims()[0]
+    }
+
     /// Those of the batch at `places`, (places), with `more` source tokens behind them.
     ///
     /// # Errors

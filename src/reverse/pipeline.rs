@@ -119,6 +119,14 @@ impl Opened {
             took_ms: ms(start),
         })
     }
+
+    /// The answer by what the file carries alone, without hits; `None` if it carries no prompt.
+    pub fn carried(self, image: &str) -> Option<ReverseAnswer> {
+        let mut answer = ReverseAnswer::nothing(image);
+        answer.took_ms.decode = self.took_ms;
+        answer_by(&mut answer, self.embedded?);
+        Some(answer)
+    }
 }
 
 /// An index and a model that belong together.

@@ -142,7 +142,7 @@ async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Pro
     const said = await reverse(asked, filter, k, signal);
     answer.show(answerRoot, said, preview, (prompt) => go({ text: prompt }));
     grid.show(null, said.hits);
-    say(`${said.hits.length} prompts that come near`);
+    say(said.hits.length > 0 ? `${said.hits.length} prompts that come near` : "");
   } catch (error) {
     // Something else was asked meanwhile.
     if (signal.aborted) return;
@@ -152,10 +152,6 @@ async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Pro
 }
 
 function take(given: Blob): void {
-  if (about !== null && about.model === null) {
-    say("This server answers texts only.", true);
-    return;
-  }
   if (!given.type.startsWith("image/")) {
     say("That is no image.", true);
     return;
@@ -245,7 +241,8 @@ async function load(): Promise<void> {
     about = await info();
     const { prompts, images } = about.index;
     const numbers = new Intl.NumberFormat("en");
-    drop.hidden = about.model === null;
+    // Without a model, what a file carries is the answer.
+    if (about.model === null) byId("asked", HTMLParagraphElement).textContent = "What prompt does this image carry?";
     byId("about", HTMLParagraphElement).replaceChildren(
       `${numbers.format(prompts)} prompts, ${numbers.format(images)} images, ${about.model === null ? "no image model" : `model ${about.model}`}. `,
       el("a", { href: "/docs/" }, "API"),

@@ -1,9 +1,10 @@
 // The page as its users meet it.
 
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { crc32 } from "node:zlib";
 import { images, launch, open, serious, serve } from "./server.mjs";
 
 const image = join(images, readdirSync(images).filter((name) => name.endsWith(".png")).sort()[0]);
@@ -233,12 +234,28 @@ test("a server with a key asks for it", { timeout: 60_000 }, async () => {
   }
 });
 
-test("a server without an image model asks for none", { timeout: 60_000 }, async () => {
+/** A PNG file with one more text behind its header. */
+function withText(png, keyword, text) {
+  const content = Buffer.from(`tEXt${keyword}\0${text}`);
+  const chunk = Buffer.alloc(content.length + 8);
+  chunk.writeUInt32BE(content.length - 4);
+  content.copy(chunk, 4);
+  chunk.writeUInt32BE(crc32(content), content.length + 4);
+  return Buffer.concat([png.subarray(0, 33), chunk, png.subarray(33)]);
+}
+
+test("a server without an image model reads what files carry", { timeout: 60_000 }, async () => {
   const texts = await serve("--model", "none");
   try {
     const { page, complaints, close } = await open(browser, texts.address);
     await page.waitForSelector("#about a");
-    assert.ok(await page.locator("#drop").isHidden());
+    assert.match(await page.locator("#asked").innerText(), /carry/);
+    const plain = { name: "plain.png", mimeType: "image/png", buffer: readFileSync(image) };
+    await page.setInputFiles("#file", plain);
+    await page.locator("#status", { hasText: "image model" }).waitFor();
+    const settings = "a lone fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64";
+    await page.setInputFiles("#file", { ...plain, buffer: withText(plain.buffer, "parameters", settings) });
+    await page.locator("#answer", { hasText: "a lone fox" }).waitFor();
     await search(page, "a glass bottle");
     assert.ok((await hits(page).count()) > 0);
     assert.deepEqual(complaints, []);

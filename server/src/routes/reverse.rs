@@ -46,13 +46,14 @@ pub(crate) struct ReverseForm {
     image: Vec<u8>,
 }
 
-/// What prompt made this image: a form with the field `image`, or the image as the body.
+/// What prompt made this image: a form with the field `image`, or the image as the body. Without an image model, what the file
+/// carries is the answer.
 #[utoipa::path(post, path = "/v1/reverse", operation_id = "reverse", params(ReverseQuery), security(("key" = [])),
     request_body(content((ReverseForm = "multipart/form-data"), (ImageBytes = "application/octet-stream"))), responses(
     (status = 200, description = "The answer", body = ReverseAnswer),
     (status = "4XX", description = "What is wrong with the request", body = Problem,
         content_type = "application/problem+json"),
-    (status = 501, description = "There is no image model; what the file carries is not read either", body = Problem,
+    (status = 501, description = "There is no image model, and the file carries no prompt", body = Problem,
         content_type = "application/problem+json")
 ))]
 pub(crate) async fn post(
@@ -62,8 +63,6 @@ pub(crate) async fn post(
     payload: Payload,
 ) -> Result<Json<ReverseAnswer>, Problem> {
     let limits = state.config.limits;
-    // Before anything is read.
-    state.predictor().ok_or_else(Problem::no_model)?;
     let mut options = ReverseOptions {
         k: hits(query.k, 0, &limits)?,
         use_metadata: query.metadata.unwrap_or(true),
@@ -84,6 +83,10 @@ pub(crate) async fn post(
     state.metrics.stage("decode", opened.took_ms);
     // The file is done with; what waits now is its pixels.
     drop(held);
+    if state.predictor().is_none() {
+        let carried = opened.carried(&name);
+        return carried.map(Json).ok_or_else(Problem::no_model);
+    }
     let start = Instant::now();
     let prediction = match pixels {
         Some(pixels) => Some(state.predict(pixels).await?),

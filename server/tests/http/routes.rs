@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{PROMPTS, add, png, prompts, server, start, until};
+use crate::support::{PROMPTS, add, png, prompts, server, start, until, with_text};
 
 #[test]
 fn a_search_is_the_same_by_get_and_by_post() {
@@ -259,6 +259,14 @@ fn without_an_image_model_texts_are_answered() {
     let refused = server.post("/v1/reverse", "image/png", &png(64, 64));
     assert_eq!(refused.status, 501);
     assert!(refused.text().contains("image model"), "{}", refused.text());
+    let settings = "a lone fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64";
+    let carrying = with_text(&png(64, 64), "parameters", settings);
+    let answer = server.post("/v1/reverse", "image/png", &carrying).json();
+    assert_eq!(answer["verdict"], "embedded", "{answer}");
+    assert_eq!(answer["prompt"], "a lone fox");
+    assert_eq!(answer["hits"], json!([]));
+    let unread = server.post("/v1/reverse?metadata=false", "image/png", &carrying);
+    assert_eq!(unread.status, 501);
     add(&server.index, &["a heron in the reeds"]);
     until("the new prompt is found", || {
         let found = server.get("/v1/search?q=heron&k=1").json();

@@ -240,6 +240,25 @@ pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// A PNG file with one more text behind its header.
+pub(crate) fn with_text(png: &[u8], keyword: &str, text: &str) -> Vec<u8> {
+    let content = [b"tEXt", keyword.as_bytes(), b"\0", text.as_bytes()].concat();
+    // Polynomial division, as PNG has it.
+    let checksum = content.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            (sum >> 1) ^ (0xedb8_8320 * (sum & 1))
+        })
+    });
+    let length = (content.len() - 4) as u32;
+    let (header, rest) = png.split_at(33);
+    let chunk = [
+        &length.to_be_bytes()[..],
+        &content,
+        &(!checksum).to_be_bytes(),
+    ];
+    [header, &chunk.concat(), rest].concat()
+}
+
 /// The prompts of an answer's hits.
 pub(crate) fn prompts(answer: &Value) -> Vec<&str> {
     let hits = answer["hits"].as_array().unwrap();

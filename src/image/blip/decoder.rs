@@ -69,7 +69,7 @@ struct Layer {
     mlp_norm: LayerNorm,
 }
 
-/// An image, as each layer looks at it.
+/// Images, as each layer looks at them.
 pub(super) struct Seen(Vec<KeysValues>);
 
 /// Texts of one length in the making, as each layer looks at their tokens.
@@ -134,21 +134,21 @@ impl TextDecoder {
         self.places.dims()[0]
     }
 
-    /// Looks at the tokens of an image, (1, patches, image dim).
-    pub(super) fn look(&self, image: &Tensor) -> Result<Seen> {
+    /// Looks at the tokens of images, (images, patches, image dim).
+    pub(super) fn look(&self, images: &Tensor) -> Result<Seen> {
         let layers = self.layers.iter();
-        let seen = layers.map(|layer| layer.image.source(image));
+        let seen = layers.map(|layer| layer.image.source(images));
         Ok(Seen(seen.collect::<Result<_>>()?))
     }
 
     /// Writes one token behind each of the texts at `places` of those that `written` had, which it has from then on; how
-    /// likely each token is next, as logits (texts, vocabulary).
+    /// likely each token is next, as logits (texts, vocabulary). As many texts are of each image, in the order of these.
     pub(super) fn write(
         &self,
         written: &mut Written,
         places: &[u32],
         tokens: &[u32],
-        image: &Seen,
+        images: &Seen,
     ) -> Result<Tensor> {
         let device = self.words.device();
         let places = Tensor::new(places, device)?;
@@ -156,7 +156,7 @@ impl TextDecoder {
         let place = self.places.narrow(0, written.tokens, 1)?;
         let states = words.broadcast_add(&place)?.unsqueeze(1)?;
         let mut states = self.norm.forward(&states)?;
-        for (number, (layer, seen)) in self.layers.iter().zip(&image.0).enumerate() {
+        for (number, (layer, seen)) in self.layers.iter().zip(&images.0).enumerate() {
             let mut own = layer.attention.source(&states)?;
             if let Some(before) = written.layers.get(number) {
                 own = before.extended(&places, &own)?;
@@ -198,10 +198,10 @@ impl Layer {
     fn forward(&self, x: &Tensor, text: &KeysValues, image: &KeysValues) -> Result<Tensor> {
         let attended = self.attention.forward_with(x, text, None)?;
         let x = self.attention_norm.forward(&(x + attended)?)?;
-        // All texts look at one image: here they are tokens of one text.
-        let together = x.transpose(0, 1)?.contiguous()?;
+        // The texts of an image look at the same: here they are tokens of one text.
+        let together = x.reshape((image.batch(), (), x.dim(2)?))?;
         let seen = self.image.forward_with(&together, image, None)?;
-        let x = self.image_norm.forward(&(&x + seen.transpose(0, 1)?)?)?;
+        let x = self.image_norm.forward(&(&x + seen.reshape(x.shape())?)?)?;
         self.mlp_norm.forward(&(&x + self.mlp.forward(&x)?)?)
     }
 }

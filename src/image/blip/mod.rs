@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
+use rayon::prelude::*;
 use serde_json::Value;
 
+use self::beams::Search;
 use self::decoder::{DecoderConfig, TextDecoder, Written};
 use super::encoders::EncoderConfig;
 use super::preprocess::Preprocess;
@@ -230,25 +232,56 @@ impl Blip {
     /// that ends it.
     fn tokens(&self, pixels: &Tensor, beams: usize, most: usize) -> Result<Vec<Vec<u32>>> {
         let states = self.vision.states(pixels)?;
-        (0..states.dim(0)?)
-            .map(|image| {
-                let seen = self.decoder.look(&states.narrow(0, image, 1)?)?;
-                let mut written = Written::default();
-                let (begin, end) = (self.decoder.begin(), self.decoder.end());
-                let most = most.min(self.decoder.places().saturating_sub(1));
-                let found = beams::search(begin, end, beams, most, |tokens, places| {
-                    let logits = self.decoder.write(&mut written, places, tokens, &seen)?;
-                    let log_shares = candle_nn::ops::log_softmax(&logits.to_dtype(DType::F32)?, 1)?;
-                    log_shares.to_vec2::<f32>()
-                })?;
-                Ok(found)
-            })
-            .collect()
+        if !self.device.is_cpu() {
+            return self.tokens_of(&states, beams, most);
+        }
+        // A CPU is as fast with the texts of one image, and has none that waits for those of others.
+        let images = (0..states.dim(0)?).map(|image| {
+            let own = states.narrow(0, image, 1)?;
+            self.tokens_of(&own, beams, most)
+        });
+        Ok(images.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// The same for images as the vision transformer sees them, (images, patches, dim), which are written about together.
+    fn tokens_of(&self, states: &Tensor, beams: usize, most: usize) -> Result<Vec<Vec<u32>>> {
+        let seen = self.decoder.look(states)?;
+        let most = most.min(self.decoder.places().saturating_sub(1));
+        let (begin, end) = (self.decoder.begin(), self.decoder.end());
+        let search = |_| Search::new(begin, end, beams, most);
+        let mut searches: Vec<Search> = (0..states.dim(0)?).map(search).collect();
+        let mut written = Written::default();
+        // Texts of an image before.
+        let mut before = 1;
+        loop {
+            let width = searches.iter().map(|it| it.asked().len()).max();
+            let Some(width) = width.filter(|it| *it > 0) else {
+                return Ok(searches.into_iter().map(Search::best).collect());
+            };
+            // Each image has as many texts; what fills up is not looked at.
+            let asked = searches.iter().enumerate().flat_map(|(image, search)| {
+                let own = search.asked().chain(std::iter::repeat((end, 0)));
+                own.take(width)
+                    .map(move |(token, place)| (token, (image * before) as u32 + place))
+            });
+            let (tokens, places): (Vec<u32>, Vec<u32>) = asked.unzip();
+            let logits = self.decoder.write(&mut written, &places, &tokens, &seen)?;
+            let log_shares = candle_nn::ops::log_softmax(&logits.to_dtype(DType::F32)?, 1)?;
+            let next: Vec<Vec<f32>> = log_shares.to_vec2()?;
+            searches
+                .par_iter_mut()
+                .zip(next.par_chunks(width))
+                .filter(|(search, _)| search.asked().len() > 0)
+                .for_each(|(search, next)| search.go_on(next));
+            before = width;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::parity::{Fixture, device};
 
@@ -300,6 +333,17 @@ mod tests {
                 assert_eq!(*found, expected[1..=found.len()], "{name}");
                 assert!(found.len() == 12 || found.last() == Some(&blip.decoder.end()));
             }
+            // As on graphics processors, with images whose texts are of different lengths.
+            let others = [-3.0, 0.1, 8.0].map(|scale| (&seen * scale).unwrap());
+            let states = Tensor::cat(&others, 0).unwrap();
+            let together = blip.tokens_of(&states, beams, 12).unwrap();
+            let lengths: HashSet<usize> = together.iter().map(Vec::len).collect();
+            assert!(lengths.len() > 1, "{name}: {lengths:?}");
+            let alone = (0..states.dim(0).unwrap()).flat_map(|image| {
+                let own = states.narrow(0, image, 1).unwrap();
+                blip.tokens_of(&own, beams, 12).unwrap()
+            });
+            assert_eq!(together, alone.collect::<Vec<_>>(), "{name}");
         }
         let image = RgbImage::new(40, 30);
         assert!(!blip.captions(&[image], 3).unwrap()[0].is_empty());
