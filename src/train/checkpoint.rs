@@ -1,13 +1,15 @@
 //! Checkpoints: the whole state of a run in one safetensors file, replaced atomically.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use safetensors::SafeTensorError;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::files;
 pub use crate::files::write_atomically;
 
 /// A checkpoint in the folder of its run.
@@ -40,9 +42,20 @@ pub fn write_tensors(
     tensors: &HashMap<String, Tensor>,
     metadata: HashMap<String, String>,
 ) -> Result<()> {
-    let bytes = safetensors::serialize(tensors, Some(metadata))
-        .map_err(|error| Error::Tensor(candle_core::Error::wrap(error)))?;
-    write_atomically(path, &bytes)
+    let failed = |source| Error::io("write", path)(source);
+    let unfinished = files::unfinished(path)?;
+    let usual = unfinished.as_file().metadata().map_err(failed)?;
+    // Tensor by tensor: a second copy of all of them may be gigabytes.
+    let written = safetensors::serialize_to_file(tensors, Some(metadata), unfinished.path());
+    written.map_err(|error| match error {
+        SafeTensorError::IoError(source) => failed(source),
+        other => Error::Tensor(candle_core::Error::wrap(other)),
+    })?;
+    // What stands there now is another file, which nobody else could read.
+    let file = File::open(unfinished.path()).map_err(failed)?;
+    file.set_permissions(usual.permissions()).map_err(failed)?;
+    file.sync_all().map_err(Error::io("sync", path))?;
+    files::put(unfinished, path)
 }
 
 /// Saves the run: its tensors and where it stands.
@@ -123,6 +136,25 @@ pub fn load(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights;
+
+    #[test]
+    fn what_is_written_can_be_read_as_any_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["a.safetensors", "other"].map(|name| folder.path().join(name));
+        let tensors = |value: f32| {
+            let tensor = Tensor::new(&[value, 2.0], &Device::Cpu).unwrap();
+            HashMap::from([("a".to_owned(), tensor)])
+        };
+        write_tensors(&path, &tensors(1.0), HashMap::new()).unwrap();
+        write_tensors(&path, &tensors(3.0), HashMap::new()).unwrap();
+        let read = weights::tensors(&path, &Device::Cpu).unwrap();
+        assert_eq!(read["a"].to_vec1::<f32>().unwrap(), [3.0, 2.0]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_atomically(&other, b"").unwrap();
+        let permissions = |path| fs::metadata(path).unwrap().permissions();
+        assert_eq!(permissions(&path), permissions(&other));
+    }
 
     #[test]
     fn other_runs_are_told_by_what_differs() {
