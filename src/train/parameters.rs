@@ -47,7 +47,7 @@ impl Parameters {
     }
 
     /// The same, where variables whose names begin with one of `prefixes` start as zeros: [`fill`](Self::fill) is to give
-    /// them their values, and to draw others takes a quarter of a minute in a Stable Diffusion's.
+    /// them their values, and to draw others takes a quarter of a minute for a Stable Diffusion's.
     pub fn given(self, prefixes: &'static [&'static str]) -> Self {
         Self {
             given: prefixes,

@@ -1,6 +1,7 @@
 //! What the white box begins with: a diffusion model, and what captions images for it.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -15,8 +16,8 @@ use crate::image::Architecture;
 use crate::image::blip::Blip;
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
-use crate::image::unet::{BLIP_FOLDER, CaptionerConfig, SentencesConfig};
-use crate::image::unet::{UNetEncoderConfig, WordsConfig};
+use crate::image::unet::{BLIP_FOLDER, CAPTIONER_FOLDERS};
+use crate::image::unet::{CaptionerConfig, SentencesConfig, UNetEncoderConfig, WordsConfig};
 use crate::models;
 use crate::predictor::config::PredictorConfig;
 use crate::predictor::files;
@@ -149,18 +150,38 @@ pub(super) fn identity(model: &str, captioner: &str) -> Result<String> {
     Ok(format!("{} captioned by {captioner}", donor.digest()?))
 }
 
-/// Copies what captions to a white box's folder, where it is not there yet; words lie among the weights.
+/// Copies what captions to a white box's folder, unless it is there already; words lie among the weights.
+///
+/// # Errors
+/// [`Error::Occupied`] if something else is there, which might be read in its place; else what is wrong with a file.
 pub(super) fn place(model: &str, captioner: &str, folder: &Path) -> Result<()> {
     let Captions::Sentences(blip) = Captions::open(captioner)? else {
         return Ok(());
     };
-    for (from, name) in sources(&Donor::open(model)?, &blip)? {
-        let to = folder.join(name);
-        if !to.exists() {
-            crate::files::copy(&from, &to)?;
+    let sources = sources(&Donor::open(model)?, &blip)?.into_iter();
+    let sources: HashMap<PathBuf, PathBuf> = sources
+        .map(|(from, name)| (folder.join(name), from))
+        .collect();
+    let digest = |path: &Path| models::fingerprint(&[path.to_owned()]);
+    for below in CAPTIONER_FOLDERS.map(|it| folder.join(it)) {
+        // What cannot be listed is not there.
+        for entry in fs::read_dir(&below).into_iter().flatten().flatten() {
+            let there = entry.path();
+            // Nor is anything hidden read: what a killed run had not yet given its name, say.
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let same = match sources.get(&there) {
+                Some(from) => digest(from)? == digest(&there)?,
+                None => false,
+            };
+            if !same {
+                return Err(Error::Occupied { path: below });
+            }
         }
     }
-    Ok(())
+    let mut missing = sources.iter().filter(|(to, _)| !to.exists());
+    missing.try_for_each(|(to, from)| crate::files::copy(from, to))
 }
 
 /// Puts a diffusion model's way down, its codec and the words of a captioner into the white box.

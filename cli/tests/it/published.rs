@@ -301,6 +301,16 @@ fn a_blip_writes_captions_for_the_white_box() {
     );
 
     let with_sd = ["--diffusion", &sd];
+    // Another BLIP's would be read in its place.
+    let other = at.join("white-box/captioner");
+    fs::create_dir_all(&other).unwrap();
+    for name in ["tokenizer.json", "model.safetensors.index.json"] {
+        let path = other.join(name);
+        fs::write(&path, "{}").unwrap();
+        let said = train("white-box", &with_sd).failed(1);
+        assert!(said.contains("captioner holds a model"), "{said}");
+        fs::remove_file(path).unwrap();
+    }
     let said = train("white-box", &with_sd).ok();
     assert!(said.contains("mean cosine on validation"), "{said}");
     let config = fs::read_to_string(at.join("white-box/config.json")).unwrap();

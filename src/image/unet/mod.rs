@@ -12,8 +12,8 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::captioner::BLIP_FOLDER;
 use self::captioner::Captioner;
+pub(crate) use self::captioner::{BLIP_FOLDER, CAPTIONER_FOLDERS};
 pub use self::captioner::{CaptionerConfig, SentencesConfig, WordsConfig};
 use self::resample::Resample;
 use super::encoders::EncoderConfig;

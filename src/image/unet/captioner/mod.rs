@@ -9,9 +9,9 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::sentences::BLIP_FOLDER;
 use self::sentences::Sentences;
 pub use self::sentences::SentencesConfig;
+pub(crate) use self::sentences::{BLIP_FOLDER, CAPTIONER_FOLDERS};
 use self::words::Words;
 pub use self::words::WordsConfig;
 use crate::diffusion::context::Context;
@@ -31,7 +31,7 @@ impl CaptionerConfig {
     pub(super) fn folders(&self) -> &'static [&'static str] {
         match self {
             Self::Words(_) => &[],
-            Self::Sentences(_) => &sentences::FOLDERS,
+            Self::Sentences(_) => &CAPTIONER_FOLDERS,
         }
     }
 

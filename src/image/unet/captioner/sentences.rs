@@ -17,7 +17,7 @@ use crate::matmul::Precision;
 pub(crate) const BLIP_FOLDER: &str = "captioner";
 
 /// All that is read: the other two are those of the diffusion model.
-pub(super) const FOLDERS: [&str; 3] = [
+pub(crate) const CAPTIONER_FOLDERS: [&str; 3] = [
     BLIP_FOLDER,
     published::TEXT_ENCODER_FOLDER,
     published::TOKENIZER_FOLDER,
@@ -105,8 +105,8 @@ mod tests {
                 fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
             }
         };
-        copy(blip.folder(), FOLDERS[0]);
-        for name in &FOLDERS[1..] {
+        copy(blip.folder(), BLIP_FOLDER);
+        for name in &CAPTIONER_FOLDERS[1..] {
             copy(&sd.folder().join(name), name);
         }
         let prompts = |dim| published::prompts(sd.folder(), dim, &device());
