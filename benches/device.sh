@@ -52,7 +52,7 @@ train vit-base-patch16-224 "$data" 2 64 --precision mixed --weights "$models/vit
 for precision in mixed full; do
     train "white box of stable-diffusion-v1-5" "$few" 3 64 --precision $precision --accumulate 8 --encoder unet \
         --diffusion "$models/stable-diffusion-v1-5" --captioner "$models/blip-image-captioning-base" \
-        --features "$scratch/features"
+        --features "$scratch/features-$precision"
 done
 for precision in mixed full; do
     for steps in 1 51; do

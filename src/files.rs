@@ -120,6 +120,29 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     put(file, path)
 }
 
+/// The same of a file that `write` makes where it is told to.
+///
+/// # Errors
+/// What `write` reports, else as for [`write_atomically`].
+pub(crate) fn write_atomically_by(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let failed = |source| Error::io("write", path)(source);
+    let unfinished = unfinished(path)?;
+    let usual = unfinished.as_file().metadata().map_err(failed)?;
+    write(unfinished.path())?;
+    // That may have put a file of its own there, which nobody else could read.
+    let mut written = File::options();
+    let written = written.write(true).open(unfinished.path());
+    let written = written.map_err(failed)?;
+    let readable = written.set_permissions(usual.permissions());
+    readable.map_err(failed)?;
+    written.sync_all().map_err(Error::io("sync", path))?;
+    let kept = unfinished.into_temp_path().persist(path);
+    kept.map_err(|error| failed(error.error))
+}
+
 /// Copies a file that others placed, whole or not at all; the folder that it is to lie in is made if it is not there.
 ///
 /// # Errors

@@ -610,7 +610,8 @@ async function runReverse(asked, filter, signal) {
     const said = await reverse(asked, filter, k, signal);
     show(answerRoot, said, preview, (prompt) => go({ text: prompt }));
     grid.show(null, said.hits);
-    say(said.hits.length > 0 ? `${said.hits.length} prompts that come near` : "");
+    const count2 = said.hits.length;
+    say(count2 > 0 ? `${count2} prompts that come near` : about?.model === null ? "" : "Nothing found.");
   } catch (error) {
     if (signal.aborted) return;
     answerRoot.hidden = true;

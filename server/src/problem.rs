@@ -67,6 +67,14 @@ impl Problem {
     pub(crate) fn no_model() -> Self {
         Self::new(
             StatusCode::NOT_IMPLEMENTED,
+            "this server was started without an image model",
+        )
+    }
+
+    /// An image without a prompt was sent to a server that has only texts to go by.
+    pub(crate) fn carries_nothing() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
             "the file carries no prompt, and this server was started without an image model",
         )
     }

@@ -55,7 +55,7 @@ impl Snapshot {
     }
 }
 
-/// What is answered: texts alone, or images as well.
+/// What is answered: texts, and images by what their files carry alone, or by a model as well.
 enum Served {
     Texts(Index),
     Images(Box<Reverser>),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
@@ -51,7 +51,7 @@ impl Donor {
     }
 
     /// The name or folder it was opened by.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.bundle.name()
     }
 
@@ -111,33 +111,9 @@ impl Donor {
         }
     }
 
-    /// Names of the files of what encodes its prompts; none of a model of ours, which does not hold it.
-    ///
-    /// # Errors
-    /// If the weights of a part are not there.
-    pub fn text_files(&self) -> Result<Vec<String>> {
-        let folders = [published::TEXT_ENCODER_FOLDER, published::TOKENIZER_FOLDER];
-        let mut files = self.published_files()?;
-        files.retain(|name| folders.iter().any(|it| Path::new(name).starts_with(it)));
-        Ok(files)
-    }
-
-    /// Where a file of its is.
-    pub fn path(&self, file: &str) -> PathBuf {
-        self.bundle.path(file)
-    }
-
-    /// Names of the files that decide what a published one makes; none of a model of ours.
-    fn published_files(&self) -> Result<Vec<String>> {
-        if self.index.is_some() {
-            return Ok(vec![]);
-        }
-        let folder = self.folder();
-        let name = |path: PathBuf| {
-            let name = path.strip_prefix(folder).unwrap_or(&path);
-            name.to_string_lossy().into_owned()
-        };
-        Ok(published::files(folder)?.into_iter().map(name).collect())
+    /// Its folder, if it holds what encodes its prompts, as published ones do.
+    pub(crate) fn folder_with_texts(&self) -> Option<&Path> {
+        self.index.is_none().then(|| self.folder())
     }
 
     /// Names of all its files but the weights of its U-Net; the last is the one without which a folder is
@@ -146,16 +122,26 @@ impl Donor {
     /// # Errors
     /// If the weights of a part are not there.
     pub fn files_beside_unet(&self) -> Result<Vec<String>> {
-        let mut others = self.published_files()?;
-        others.retain(|name| !name.starts_with(UNET_FOLDER));
+        let mut others = vec![];
         if self.index.is_some() {
             let own = [
                 files::VAE_CONFIG,
                 files::VAE_WEIGHTS,
                 files::SCHEDULER_CONFIG,
             ];
-            let own = own.into_iter().filter(|it| self.bundle.has(it));
-            others.extend(own.map(str::to_owned));
+            others.extend(
+                own.into_iter()
+                    .filter(|it| self.bundle.has(it))
+                    .map(str::to_owned),
+            );
+        } else {
+            let folder = self.folder();
+            let names = published::files(folder)?.into_iter().map(|path| {
+                let name = path.strip_prefix(folder).unwrap_or(&path);
+                name.to_string_lossy().into_owned()
+            });
+            let names = names.filter(|name| !name.starts_with(UNET_FOLDER));
+            others.extend(names);
         }
         others.extend([files::INDEX, files::UNET_CONFIG].map(str::to_owned));
         Ok(others)

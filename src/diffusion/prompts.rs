@@ -25,11 +25,10 @@ pub(super) enum Prompts {
 /// CLIP's text tower and its tokenizer.
 pub(crate) struct ClipPrompts {
     pub(super) tokenizer: ClipTokenizer,
-    pub(crate) tower: ClipTextTower,
+    pub(super) tower: ClipTextTower,
     /// What texts are filled up with.
     pub(super) pad: u32,
-    /// Tokens of every text.
-    pub(crate) length: usize,
+    length: usize,
     /// Texts of which it was said that they are longer.
     told: Mutex<HashSet<u64>>,
 }
@@ -119,8 +118,21 @@ impl ClipPrompts {
         Ok(Tensor::from_vec(all, (texts.len(), self.length), device)?)
     }
 
+    /// Tokens of every text.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The states of texts whose tokens are given, (texts, length): (texts, length, dim).
+    ///
+    /// # Errors
+    /// If the shape is another, or there is no such token.
+    pub(crate) fn states_of(&self, ids: &Tensor) -> candle_core::Result<Tensor> {
+        self.tower.states(ids)
+    }
+
     fn states(&self, texts: &[&str], device: &Device) -> Result<Tensor> {
-        Ok(self.tower.states(&self.ids(texts, device)?)?)
+        Ok(self.states_of(&self.ids(texts, device)?)?)
     }
 
     /// What begins every text, which is all that no text says, then the mean state of each word's own tokens and

@@ -156,14 +156,34 @@ pub(super) fn check_pipeline(folder: &Path, index: &Value) -> Result<()> {
 /// If the weights of a part are not there.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut all = vec![];
-    for (part, stem) in [("vae", STEM), ("unet", STEM), ("text_encoder", TEXT_STEM)] {
-        let checkpoint = Checkpoint::open(&folder.join(part), stem)?;
-        all.extend_from_slice(checkpoint.files());
-        all.extend(checkpoint.index().map(Path::to_owned));
+    for (part, stem) in [
+        ("vae", STEM),
+        ("unet", STEM),
+        (TEXT_ENCODER_FOLDER, TEXT_STEM),
+    ] {
+        all.extend(Checkpoint::open(&folder.join(part), stem)?.all_files());
     }
-    let settings = SETTINGS.map(|file| folder.join(file));
-    all.extend(settings.into_iter().filter(|it| it.is_file()));
+    all.extend(settings_files(folder));
     Ok(all)
+}
+
+/// Those of them that encode prompts.
+///
+/// # Errors
+/// If the weights of the text encoder are not there.
+pub(crate) fn text_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let own = folder.join(TEXT_ENCODER_FOLDER);
+    let mut all = Checkpoint::open(&own, TEXT_STEM)?.all_files();
+    let folders = [own, folder.join(TOKENIZER_FOLDER)];
+    let is_own = |path: &PathBuf| folders.iter().any(|it| path.starts_with(it));
+    all.extend(settings_files(folder).filter(is_own));
+    Ok(all)
+}
+
+/// The files beside the weights that are there.
+fn settings_files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = SETTINGS.map(|file| folder.join(file));
+    files.into_iter().filter(|it| it.is_file())
 }
 
 /// The sizes of the codec.

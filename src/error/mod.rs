@@ -659,7 +659,9 @@ pub enum Error {
     },
 
     /// A model cannot caption images for the white box.
-    #[error("{model} cannot caption images: it needs a vocabulary, and pixels within [-1, 1]")]
+    #[error(
+        "{model} cannot caption images: it needs a vocabulary, pixels within [-1, 1], and no captioner of its own beside it"
+    )]
     NoCaptioner {
         /// The model.
         model: String,

@@ -2,7 +2,7 @@
 //!
 //! A line makes an encoder known everywhere: to `config.json`, to training and to the command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -14,6 +14,7 @@ use super::swin::SwinConfig;
 use super::unet::UNetEncoderConfig;
 use super::vit::VitConfig;
 use super::{Architecture, ImageEncoder};
+use crate::error;
 
 macro_rules! encoders {
     ($($variant:ident($config:ty) = $name:literal, $about:literal;)+) => {
@@ -106,12 +107,15 @@ impl EncoderConfig {
         Ok(())
     }
 
-    /// Folders, beside the weights, of files that it reads.
-    pub fn folders(&self) -> &'static [&'static str] {
-        self.architecture().folders()
+    /// Files that it reads beside the weights, by their paths below `folder`.
+    ///
+    /// # Errors
+    /// If one that lists others is not there or is damaged.
+    pub fn files(&self, folder: &Path) -> error::Result<Vec<PathBuf>> {
+        self.architecture().files(folder)
     }
 
-    /// Reads the encoder, or starts it for training; `folder` is where its [`folders`](Self::folders) are.
+    /// Reads the encoder, or starts it for training; `folder` is where its [`files`](Self::files) are.
     ///
     /// # Errors
     /// If the sizes do not fit together, a weight is missing or of another shape, or a file beside them is damaged.

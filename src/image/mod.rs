@@ -11,10 +11,12 @@ pub mod swin;
 pub mod unet;
 pub mod vit;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+
+use crate::error;
 
 /// A network that turns images into feature vectors.
 ///
@@ -64,12 +66,15 @@ pub trait Architecture {
     /// Width and height of the input in pixels.
     fn side(&self) -> usize;
 
-    /// Folders, beside the weights, of files that it reads.
-    fn folders(&self) -> &'static [&'static str] {
-        &[]
+    /// Files that it reads beside the weights, by their paths below `folder`.
+    ///
+    /// # Errors
+    /// If one that lists others is not there or is damaged.
+    fn files(&self, _: &Path) -> error::Result<Vec<PathBuf>> {
+        Ok(vec![])
     }
 
-    /// Reads the encoder, or starts it for training; `folder` is where its [`folders`](Self::folders) are.
+    /// Reads the encoder, or starts it for training; `folder` is where its [`files`](Self::files) are.
     ///
     /// # Errors
     /// If the sizes do not fit together, a weight is missing or of another shape, or a file beside them is damaged.

@@ -1,13 +1,16 @@
 //! What a model consists of, to tell it from others and to take it elsewhere.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::config::PredictorConfig;
 use super::{files, members};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
 use crate::files::{remove, write_atomically};
+use crate::image::encoders::EncoderConfig;
+use crate::models;
 
 /// What a network and its vocabulary consist of; the configuration stands last, so that a folder without
 /// it is not taken for a model.
@@ -78,22 +81,65 @@ pub(crate) fn copy(from: &Bundle, folder: &Path) -> Result<()> {
 /// What is wrong with a file.
 pub(crate) fn copy_network(from: &Bundle, folder: &Path) -> Result<()> {
     let config: PredictorConfig = from.json(files::CONFIG)?;
-    for beside in config.encoder.folders() {
-        copy_folder(&from.path(beside), &folder.join(beside))?;
-    }
+    place(&beside(from, &config.encoder)?, folder)?;
     NETWORK
         .iter()
         .try_for_each(|name| copy_file(from, name, folder))
 }
 
-/// Copies the files of a folder, which has none below it.
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    let failed = |source| Error::io("read", from)(source);
-    for entry in fs::read_dir(from).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        crate::files::copy(&entry.path(), &to.join(entry.file_name()))?;
+/// A file that an encoder reads beside its weights.
+pub(crate) struct Beside {
+    /// Where it is.
+    pub(crate) file: PathBuf,
+    /// Its path below the folder of the model.
+    pub(crate) name: PathBuf,
+}
+
+/// The files that the encoder of a model reads beside its weights.
+///
+/// # Errors
+/// If one that lists others is not there or is damaged.
+pub(crate) fn beside(bundle: &Bundle, encoder: &EncoderConfig) -> Result<Vec<Beside>> {
+    let folder = bundle.path("");
+    let names = encoder.files(&folder)?.into_iter();
+    let beside = names.map(|name| Beside {
+        file: folder.join(&name),
+        name,
+    });
+    Ok(beside.collect())
+}
+
+/// Copies such files to the folder of a model, as far as they are not there already.
+///
+/// # Errors
+/// [`Error::Occupied`] if something else is there, which might be read in their place; else what is wrong with a file.
+pub(crate) fn place(files: &[Beside], folder: &Path) -> Result<()> {
+    let wanted: HashMap<PathBuf, &Path> = files
+        .iter()
+        .map(|it| (folder.join(&it.name), it.file.as_path()))
+        .collect();
+    let folders: BTreeSet<&Path> = wanted.keys().filter_map(|path| path.parent()).collect();
+    let digest = |path: &Path| models::fingerprint(&[path.to_owned()]);
+    for below in folders {
+        // What cannot be listed is not there.
+        for entry in fs::read_dir(below).into_iter().flatten().flatten() {
+            let there = entry.path();
+            // Nor is anything hidden read: what a killed run had not yet given its name, say.
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let same = match wanted.get(&there) {
+                Some(file) => digest(file)? == digest(&there)?,
+                None => false,
+            };
+            if !same {
+                let path = below.to_owned();
+                return Err(Error::Occupied { path });
+            }
+        }
     }
-    Ok(())
+    let mut missing = wanted.iter().filter(|(path, _)| !path.exists());
+    missing.try_for_each(|(path, file)| crate::files::copy(file, path))
 }
 
 fn copy_file(from: &Bundle, name: &str, folder: &Path) -> Result<()> {

@@ -119,14 +119,16 @@ impl Opened {
             took_ms: ms(start),
         })
     }
+}
 
-    /// The answer by what the file carries alone, without hits; `None` if it carries no prompt.
-    pub fn carried(self, image: &str) -> Option<ReverseAnswer> {
-        let mut answer = ReverseAnswer::nothing(image);
-        answer.took_ms.decode = self.took_ms;
-        answer_by(&mut answer, self.embedded?);
-        Some(answer)
-    }
+/// The answer by what a file carries alone, without a model and without hits; `None` if it carries no prompt. `image` is its
+/// name in the answer.
+pub fn carried(image: &str, bytes: &[u8]) -> Option<ReverseAnswer> {
+    let start = Instant::now();
+    let mut answer = ReverseAnswer::nothing(image);
+    answer_by(&mut answer, metadata::read(bytes)?);
+    answer.took_ms.decode = ms(start);
+    Some(answer)
 }
 
 /// An index and a model that belong together.

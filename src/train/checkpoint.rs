@@ -1,7 +1,7 @@
 //! Checkpoints: the whole state of a run in one safetensors file, replaced atomically.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -9,8 +9,8 @@ use safetensors::SafeTensorError;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files;
 pub use crate::files::write_atomically;
+use crate::files::write_atomically_by;
 
 /// A checkpoint in the folder of its run.
 pub(super) const FILE: &str = "checkpoint.safetensors";
@@ -42,20 +42,14 @@ pub fn write_tensors(
     tensors: &HashMap<String, Tensor>,
     metadata: HashMap<String, String>,
 ) -> Result<()> {
-    let failed = |source| Error::io("write", path)(source);
-    let unfinished = files::unfinished(path)?;
-    let usual = unfinished.as_file().metadata().map_err(failed)?;
     // Tensor by tensor: a second copy of all of them may be gigabytes.
-    let written = safetensors::serialize_to_file(tensors, Some(metadata), unfinished.path());
-    written.map_err(|error| match error {
-        SafeTensorError::IoError(source) => failed(source),
-        other => Error::Tensor(candle_core::Error::wrap(other)),
-    })?;
-    // What stands there now is another file, which nobody else could read.
-    let file = File::open(unfinished.path()).map_err(failed)?;
-    file.set_permissions(usual.permissions()).map_err(failed)?;
-    file.sync_all().map_err(Error::io("sync", path))?;
-    files::put(unfinished, path)
+    write_atomically_by(path, |unfinished| {
+        let written = safetensors::serialize_to_file(tensors, Some(metadata), unfinished);
+        written.map_err(|error| match error {
+            SafeTensorError::IoError(source) => Error::io("write", path)(source),
+            other => Error::Tensor(candle_core::Error::wrap(other)),
+        })
+    })
 }
 
 /// Saves the run: its tensors and where it stands.

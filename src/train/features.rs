@@ -17,7 +17,7 @@ const HEADER_BYTES: usize = 24;
 const CHECKSUM_BYTES: usize = 8;
 
 /// To be raised whenever something changes that features are made of: decoding, resizing, or what a frozen network computes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where features are kept.
 #[derive(Clone, Debug)]

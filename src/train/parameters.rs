@@ -1,6 +1,6 @@
 //! A network's trainable variables by name, started from a seed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
@@ -22,7 +22,9 @@ pub struct Parameters {
     seed: u64,
     orthogonal: bool,
     /// What the names of variables begin with that start as zeros.
-    given: &'static [&'static str],
+    zeros: &'static [&'static str],
+    /// Those that still are.
+    waiting: Arc<Mutex<BTreeSet<String>>>,
     vars: Arc<Mutex<BTreeMap<String, Var>>>,
 }
 
@@ -32,7 +34,8 @@ impl Parameters {
         Self {
             seed,
             orthogonal: false,
-            given: &[],
+            zeros: &[],
+            waiting: Arc::default(),
             vars: Arc::default(),
         }
     }
@@ -48,10 +51,22 @@ impl Parameters {
 
     /// The same, where variables whose names begin with one of `prefixes` start as zeros: [`fill`](Self::fill) is to give
     /// them their values, and to draw others takes a quarter of a minute for a Stable Diffusion's.
-    pub fn given(self, prefixes: &'static [&'static str]) -> Self {
+    pub fn zeros_below(self, prefixes: &'static [&'static str]) -> Self {
         Self {
-            given: prefixes,
+            zeros: prefixes,
             ..self
+        }
+    }
+
+    /// That all variables have values which started as zeros.
+    ///
+    /// # Errors
+    /// [`Error::NothingToBegin`](crate::Error::NothingToBegin) for one that has not.
+    pub fn check_given(&self) -> crate::error::Result<()> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting.first() {
+            Some(name) => Err(crate::error::Error::NothingToBegin { name: name.clone() }),
+            None => Ok(()),
         }
     }
 
@@ -93,6 +108,8 @@ impl Parameters {
                 return Err(crate::error::Error::NoVariable { name });
             };
             var.set(tensor)?;
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.remove(&name);
         }
         let given = |name: &str| tensors.contains_key(&name[prefix.len()..]);
         match vars
@@ -129,7 +146,9 @@ impl Parameters {
     }
 
     fn start(&self, shape: &Shape, name: &str, init: Init, device: &Device) -> Result<Tensor> {
-        if self.given.iter().any(|prefix| name.starts_with(prefix)) {
+        if self.zeros.iter().any(|prefix| name.starts_with(prefix)) {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.insert(name.to_owned());
             return Tensor::zeros(shape, DType::F32, device);
         }
         let mut rng = ChaCha8Rng::seed_from_u64(xxh3_64_with_seed(name.as_bytes(), self.seed));
@@ -251,6 +270,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_to_be_given_starts_as_zeros_and_is_asked_for() {
+        let parameters = Parameters::new(1).zeros_below(&["a."]);
+        let vb = parameters.builder(&Device::Cpu);
+        let normal = Init::Randn {
+            mean: 0.0,
+            stdev: 1.0,
+        };
+        let started = ["a.x", "b.x"].map(|name| vb.get_with_hints(2, name, normal).unwrap());
+        let [given, drawn] = started.map(|it| it.to_vec1::<f32>().unwrap());
+        assert_eq!(given, [0.0; 2]);
+        assert!(drawn.iter().all(|value| *value != 0.0));
+        let plain = Parameters::new(1).builder(&Device::Cpu);
+        let same = plain.get_with_hints(2, "b.x", normal).unwrap();
+        assert_eq!(same.to_vec1::<f32>().unwrap(), drawn);
+
+        let error = parameters.check_given().unwrap_err();
+        assert!(error.to_string().contains("a.x"), "{error}");
+        let ones = Tensor::ones(2, DType::F32, &Device::Cpu).unwrap();
+        let ones = HashMap::from([("x".to_owned(), ones)]);
+        parameters.fill("a.", &ones).unwrap();
+        parameters.check_given().unwrap();
     }
 
     #[test]

@@ -130,8 +130,8 @@ impl Recipe {
     ///
     /// # Errors
     /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there.
-    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model, or what the run
-    /// begins with. Else what went wrong with a file or a tensor.
+    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model, the captioner of
+    /// another, or what the run begins with. Else what went wrong with a file or a tensor.
     pub fn run(
         &self,
         sentences: &SentenceEncoder,
@@ -144,6 +144,7 @@ impl Recipe {
             });
         }
         out::prepare(&self.folder, &[""], self.resume)?;
+        self.start.place(&self.folder)?;
         let mut splitter = Splitter {
             sentences,
             kept_in: Some(&self.folder),
@@ -184,8 +185,8 @@ impl Recipe {
         let training = set(training, "targets-train.safetensors")?;
         let validation = set(validation, "targets-validation.safetensors")?;
 
-        self.start.place(&self.folder)?;
-        let parameters = Parameters::new(self.fit.seed).given(self.start.fills(&self.encoder));
+        let parameters =
+            Parameters::new(self.fit.seed).zeros_below(self.start.fills(&self.encoder));
         let network = Network::new(
             &config,
             vocabulary.len(),
@@ -207,6 +208,7 @@ impl Recipe {
             .fill(&parameters, &trains, &ground, &mut |progress| {
                 observe(RecipeEvent::Pretraining(progress))
             })?;
+        parameters.check_given()?;
         let json = to_json(&config, &self.folder.join(files::CONFIG))?;
         let (words, start) = (vocabulary.len(), self.start.identity()?);
         let identity = format!(

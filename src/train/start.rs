@@ -14,7 +14,7 @@ use super::contrastive::Contrast;
 use super::fit::{Fit, FitOptions, FitProgress};
 use super::parameters::Parameters;
 use super::set::TrainingSet;
-use super::white_box;
+use super::white_box::Parents;
 use crate::bundle::Bundle;
 use crate::diffusion::text_to_image::files as diffusion_files;
 use crate::error::{Error, Result};
@@ -24,6 +24,7 @@ use crate::image::preprocess::Preprocess;
 use crate::image::published::PublishedEncoder;
 use crate::models;
 use crate::predictor::config::PredictorConfig;
+use crate::predictor::copy;
 use crate::predictor::files;
 use crate::text::SentenceEncoder;
 use crate::weights;
@@ -131,7 +132,7 @@ impl Start {
             Self::Published { folder } => {
                 models::fingerprint(PublishedEncoder::open(folder)?.files())?
             }
-            Self::Diffusion { model, captioner } => white_box::identity(model, captioner)?,
+            Self::Diffusion { model, captioner } => Parents::open(model, captioner)?.identity()?,
         })
     }
 
@@ -166,11 +167,15 @@ impl Start {
     /// Places what the network reads beside its weights in the run's folder, where it is not there yet.
     ///
     /// # Errors
-    /// What is wrong with a file.
+    /// As for [`copy::place`].
     pub(super) fn place(&self, folder: &Path) -> Result<()> {
         match self {
-            Self::Diffusion { model, captioner } => white_box::place(model, captioner, folder),
-            _ => Ok(()),
+            Self::Diffusion { model, captioner } => Parents::open(model, captioner)?.place(folder),
+            Self::Predictor { model } => {
+                let bundle = Bundle::open(model, files::CONFIG)?;
+                copy::place(&copy::beside(&bundle, &pretrained(model)?.encoder)?, folder)
+            }
+            Self::Nothing | Self::Contrast { .. } | Self::Published { .. } => Ok(()),
         }
     }
 
@@ -194,7 +199,11 @@ impl Start {
                 }
             }
             (Self::Diffusion { model, captioner }, EncoderConfig::UNet(_)) => {
-                white_box::fill(parameters, model, captioner, ground)?;
+                Parents::open(model, captioner)?.fill(
+                    parameters,
+                    ground.sentences,
+                    ground.device,
+                )?;
             }
             (Self::Contrast { .. } | Self::Diffusion { .. }, encoder) => {
                 return Err(Error::UnfitStart {

@@ -1,26 +1,27 @@
 //! What the white box begins with: a diffusion model, and what captions images for it.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
 use super::parameters::Parameters;
-use super::start::Ground;
 use crate::bundle::Bundle;
 use crate::data::vocabulary::Vocabulary;
 use crate::diffusion::donor::Donor;
+use crate::diffusion::published;
 use crate::error::{Error, Result};
 use crate::image::Architecture;
 use crate::image::blip::Blip;
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
-use crate::image::unet::{BLIP_FOLDER, CAPTIONER_FOLDERS};
+use crate::image::unet::BLIP_FOLDER;
 use crate::image::unet::{CaptionerConfig, SentencesConfig, UNetEncoderConfig, WordsConfig};
 use crate::models;
 use crate::predictor::config::PredictorConfig;
+use crate::predictor::copy::{Beside, place};
 use crate::predictor::files;
+use crate::text::SentenceEncoder;
 
 /// Words of a caption.
 const WORDS: usize = 8;
@@ -28,42 +29,148 @@ const WORDS: usize = 8;
 /// Beams that a BLIP writes a caption with, as `caption` does.
 const BEAMS: usize = 3;
 
+/// The sizes of the white box that a diffusion model and a captioner make, a black-box model or a BLIP, and how images
+/// are made ready for it.
+///
+/// # Errors
+/// If either is not there or is damaged, [`Error::NoCaptioner`] if the black-box model has no words or takes other
+/// pixels than the diffusion model, [`Error::NoTextEncoder`] if nothing encodes the captions of a BLIP.
+pub fn white_box(model: &str, captioner: &str) -> Result<(EncoderConfig, Preprocess)> {
+    Parents::open(model, captioner)?.config()
+}
+
+/// A diffusion model, and what captions images for it.
+pub(super) struct Parents {
+    donor: Donor,
+    captions: Captions,
+}
+
 /// What captions images.
 enum Captions {
     /// A black-box model, by the likeliest of its words.
     Words(Bundle),
-    /// A BLIP in this folder.
-    Sentences(PathBuf),
+    /// A BLIP, and what encodes its captions.
+    Sentences(Vec<Beside>),
 }
 
-impl Captions {
-    /// By the name of a built-in model, or a folder.
-    fn open(name_or_folder: &str) -> Result<Self> {
-        let bundle = Bundle::open(name_or_folder, files::CONFIG)?;
-        let folder = Path::new(name_or_folder);
-        if !bundle.is_built_in() && Blip::is_in(folder) {
-            return Ok(Self::Sentences(folder.to_owned()));
-        }
-        Ok(Self::Words(bundle))
+impl Parents {
+    /// Both by the names of built-in models, or by their folders.
+    pub(super) fn open(model: &str, captioner: &str) -> Result<Self> {
+        let donor = Donor::open(model)?;
+        let bundle = Bundle::open(captioner, files::CONFIG)?;
+        let folder = Path::new(captioner);
+        let captions = if !bundle.is_built_in() && Blip::is_in(folder) {
+            Captions::Sentences(sentences(&donor, folder)?)
+        } else {
+            Captions::Words(bundle)
+        };
+        Ok(Self { donor, captions })
     }
 
-    /// The sizes of the captioner for the images of a diffusion model, whose U-Net attends to `context` numbers.
-    fn config(&self, donor: &Donor, context: usize) -> Result<CaptionerConfig> {
-        match self {
-            Self::Words(bundle) => words_config(bundle, context).map(CaptionerConfig::Words),
-            Self::Sentences(blip) => {
-                let files: Vec<PathBuf> = sources(donor, blip)?
-                    .into_iter()
-                    .map(|(from, _)| from)
-                    .collect();
-                Ok(CaptionerConfig::Sentences(SentencesConfig {
-                    captioner_sha256: models::fingerprint(&files)?,
-                    beams: BEAMS,
-                    context,
-                }))
+    fn config(&self) -> Result<(EncoderConfig, Preprocess)> {
+        let (unet, vae) = (self.donor.unet_config()?, self.donor.codec_config()?);
+        let captioner = match &self.captions {
+            Captions::Words(bundle) => {
+                let config = words_config(bundle, unet.cross_attention_dim)?;
+                CaptionerConfig::Words(config)
             }
+            Captions::Sentences(beside) => CaptionerConfig::Sentences(SentencesConfig {
+                captioner_sha256: digest(beside)?,
+                beams: BEAMS,
+            }),
+        };
+        let pocket = UNetEncoderConfig::pocket();
+        let encoder = UNetEncoderConfig {
+            captioner,
+            vae,
+            unet,
+            pool: pocket.pool,
+        };
+        // A bottom that cannot be cut into quarters is averaged over as a whole.
+        let pool = if encoder.bottom_side().is_multiple_of(pocket.pool) {
+            pocket.pool
+        } else {
+            1
+        };
+        let encoder = EncoderConfig::UNet(UNetEncoderConfig { pool, ..encoder });
+        let preprocess = Preprocess::symmetric(encoder.side());
+        Ok((encoder, preprocess))
+    }
+
+    /// Tells them from all others.
+    pub(super) fn identity(&self) -> Result<String> {
+        let captioner = match &self.captions {
+            Captions::Words(bundle) => bundle.digest(&[files::WEIGHTS, files::VOCABULARY])?,
+            Captions::Sentences(beside) => digest(beside)?,
+        };
+        Ok(format!("{} captioned by {captioner}", self.donor.digest()?))
+    }
+
+    /// Copies what captions to a white box's folder; words lie among the weights.
+    ///
+    /// # Errors
+    /// As for [`place`].
+    pub(super) fn place(&self, folder: &Path) -> Result<()> {
+        match &self.captions {
+            Captions::Words(_) => Ok(()),
+            Captions::Sentences(beside) => place(beside, folder),
         }
     }
+
+    /// Puts the way down, the codec and the words of a black-box model into the white box; `sentences` encodes for a
+    /// diffusion model of ours.
+    pub(super) fn fill(
+        &self,
+        parameters: &Parameters,
+        sentences: &SentenceEncoder,
+        device: &Device,
+    ) -> Result<()> {
+        let donor = &self.donor;
+        if let Captions::Words(captioner) = &self.captions {
+            let words = words(captioner)?;
+            // First, since another sentence encoder than the model's is told by it.
+            let states = donor.word_states(words.words(), sentences, device)?;
+            let mut black_box = captioner.tensors(files::WEIGHTS, device)?;
+            black_box.insert("states".to_owned(), states);
+            parameters.fill("encoder.captioner.", &black_box)?;
+        }
+        for (prefix, tensors) in [
+            ("encoder.unet.", Donor::unet as TensorsOf),
+            ("encoder.codec.", Donor::codec),
+        ] {
+            let names = parameters.below(prefix);
+            parameters.fill(prefix, &tensors(donor, &names, device)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Tensors of a part of a diffusion model, by their names.
+type TensorsOf = fn(&Donor, &[String], &Device) -> Result<HashMap<String, Tensor>>;
+
+/// The files of a BLIP and of what encodes its captions.
+fn sentences(donor: &Donor, blip: &Path) -> Result<Vec<Beside>> {
+    let Some(folder) = donor.folder_with_texts() else {
+        return Err(Error::NoTextEncoder {
+            captioner: blip.to_owned(),
+            model: donor.name().to_owned(),
+        });
+    };
+    let captioner = Blip::files(blip)?.into_iter().map(|file| Beside {
+        name: Path::new(BLIP_FOLDER).join(file.file_name().unwrap_or_default()),
+        file,
+    });
+    let texts = published::text_files(folder)?.into_iter();
+    let texts = texts.map(|file| Beside {
+        name: file.strip_prefix(folder).unwrap_or(&file).to_owned(),
+        file,
+    });
+    Ok(captioner.chain(texts).collect())
+}
+
+fn digest(beside: &[Beside]) -> Result<String> {
+    let files: Vec<PathBuf> = beside.iter().map(|it| it.file.clone()).collect();
+    models::fingerprint(&files)
 }
 
 fn words_config(black_box: &Bundle, context: usize) -> Result<WordsConfig> {
@@ -74,7 +181,8 @@ fn words_config(black_box: &Bundle, context: usize) -> Result<WordsConfig> {
         resample: Preprocess::symmetric(0).resample,
         ..config.preprocess
     } == Preprocess::symmetric(config.encoder.side());
-    if vocabulary == 0 || !same_pixels || !config.encoder.folders().is_empty() {
+    let needs_files = !config.encoder.files(&black_box.path(""))?.is_empty();
+    if vocabulary == 0 || !same_pixels || needs_files {
         return Err(Error::NoCaptioner {
             model: black_box.name().to_owned(),
         });
@@ -92,123 +200,3 @@ fn words(black_box: &Bundle) -> Result<Vocabulary> {
     let text = black_box.text(files::VOCABULARY)?;
     Vocabulary::from_text(&text, &black_box.path(files::VOCABULARY))
 }
-
-/// The files of a BLIP and of what encodes its captions, and where they lie below a white box.
-fn sources(donor: &Donor, blip: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let texts = donor.text_files()?;
-    if texts.is_empty() {
-        return Err(Error::NoTextEncoder {
-            captioner: blip.to_owned(),
-            model: donor.name().to_owned(),
-        });
-    }
-    let below = |path: PathBuf| {
-        let name = path.file_name().unwrap_or_default();
-        (path.clone(), Path::new(BLIP_FOLDER).join(name))
-    };
-    let mut all: Vec<_> = Blip::files(blip)?.into_iter().map(below).collect();
-    let own = texts.into_iter().map(|it| (donor.path(&it), it.into()));
-    all.extend(own);
-    Ok(all)
-}
-
-/// The sizes of the white box that a diffusion model and a captioner make, a black-box model or a BLIP, and how images
-/// are made ready for it.
-///
-/// # Errors
-/// If either is not there or is damaged, [`Error::NoCaptioner`] if the black-box model has no words or takes other
-/// pixels than the diffusion model, [`Error::NoTextEncoder`] if nothing encodes the captions of a BLIP.
-pub fn white_box(model: &str, captioner: &str) -> Result<(EncoderConfig, Preprocess)> {
-    let donor = Donor::open(model)?;
-    let (unet, vae) = (donor.unet_config()?, donor.codec_config()?);
-    let captioner = Captions::open(captioner)?;
-    let pocket = UNetEncoderConfig::pocket();
-    let encoder = UNetEncoderConfig {
-        captioner: captioner.config(&donor, unet.cross_attention_dim)?,
-        vae,
-        unet,
-        pool: pocket.pool,
-    };
-    // A bottom that cannot be cut into quarters is averaged over as a whole.
-    let pool = if encoder.bottom_side().is_multiple_of(pocket.pool) {
-        pocket.pool
-    } else {
-        1
-    };
-    let encoder = EncoderConfig::UNet(UNetEncoderConfig { pool, ..encoder });
-    let preprocess = Preprocess::symmetric(encoder.side());
-    Ok((encoder, preprocess))
-}
-
-/// Tells what a white box begins with from all else.
-pub(super) fn identity(model: &str, captioner: &str) -> Result<String> {
-    let donor = Donor::open(model)?;
-    let captioner = match Captions::open(captioner)? {
-        Captions::Words(bundle) => bundle.digest(&[files::WEIGHTS, files::VOCABULARY])?,
-        Captions::Sentences(blip) => models::fingerprint(&Blip::files(&blip)?)?,
-    };
-    Ok(format!("{} captioned by {captioner}", donor.digest()?))
-}
-
-/// Copies what captions to a white box's folder, unless it is there already; words lie among the weights.
-///
-/// # Errors
-/// [`Error::Occupied`] if something else is there, which might be read in its place; else what is wrong with a file.
-pub(super) fn place(model: &str, captioner: &str, folder: &Path) -> Result<()> {
-    let Captions::Sentences(blip) = Captions::open(captioner)? else {
-        return Ok(());
-    };
-    let sources = sources(&Donor::open(model)?, &blip)?.into_iter();
-    let sources: HashMap<PathBuf, PathBuf> = sources
-        .map(|(from, name)| (folder.join(name), from))
-        .collect();
-    let digest = |path: &Path| models::fingerprint(&[path.to_owned()]);
-    for below in CAPTIONER_FOLDERS.map(|it| folder.join(it)) {
-        // What cannot be listed is not there.
-        for entry in fs::read_dir(&below).into_iter().flatten().flatten() {
-            let there = entry.path();
-            // Nor is anything hidden read: what a killed run had not yet given its name, say.
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            let same = match sources.get(&there) {
-                Some(from) => digest(from)? == digest(&there)?,
-                None => false,
-            };
-            if !same {
-                return Err(Error::Occupied { path: below });
-            }
-        }
-    }
-    let mut missing = sources.iter().filter(|(to, _)| !to.exists());
-    missing.try_for_each(|(to, from)| crate::files::copy(from, to))
-}
-
-/// Puts a diffusion model's way down, its codec and the words of a captioner into the white box.
-pub(super) fn fill(
-    parameters: &Parameters,
-    model: &str,
-    captioner: &str,
-    ground: &Ground<'_>,
-) -> Result<()> {
-    let donor = Donor::open(model)?;
-    if let Captions::Words(captioner) = Captions::open(captioner)? {
-        let words = words(&captioner)?;
-        // First, since another sentence encoder than the model's is told by it.
-        let states = donor.word_states(words.words(), ground.sentences, ground.device)?;
-        let mut black_box = captioner.tensors(files::WEIGHTS, ground.device)?;
-        black_box.insert("states".to_owned(), states);
-        parameters.fill("encoder.captioner.", &black_box)?;
-    }
-    for (prefix, tensors) in [
-        ("encoder.unet.", Donor::unet as TensorsOf),
-        ("encoder.codec.", Donor::codec),
-    ] {
-        let names = parameters.below(prefix);
-        parameters.fill(prefix, &tensors(&donor, &names, ground.device)?)?;
-    }
-    Ok(())
-}
-
-/// Tensors of a part of a diffusion model, by their names.
-type TensorsOf = fn(&Donor, &[String], &Device) -> Result<HashMap<String, Tensor>>;

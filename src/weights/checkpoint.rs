@@ -112,9 +112,13 @@ impl Checkpoint {
         &self.files
     }
 
-    /// The file that lists its files, if one does.
-    pub fn index(&self) -> Option<&Path> {
-        (!self.files.contains(&self.path)).then_some(&self.path)
+    /// The same, and the file that lists them, if one does.
+    pub fn all_files(&self) -> Vec<PathBuf> {
+        let mut all = self.files.clone();
+        if !all.contains(&self.path) {
+            all.push(self.path.clone());
+        }
+        all
     }
 
     /// Whether there is a tensor of this name.

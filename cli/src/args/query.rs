@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use unprompt::data::source::Source;
+use unprompt::image::blip::MAX_BEAMS;
 use unprompt::search::Mode;
 
 use super::serve::address;
@@ -258,7 +259,7 @@ pub(crate) struct CaptionArgs {
 
     /// Beams of the search for the likeliest caption; 1 takes the likeliest word each time.
     #[arg(long, value_name = "N", default_value_t = 3, env = "UNPROMPT_BEAMS",
-        value_parser = clap::value_parser!(u32).range(1..=100))]
+        value_parser = clap::value_parser!(u32).range(1..=MAX_BEAMS as i64))]
     pub(crate) beams: u32,
 }
 

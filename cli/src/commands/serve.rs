@@ -33,7 +33,7 @@ fn model(asked: Option<&str>, index: &Index, global: &Global) -> Result<Option<P
                 return Ok(Some(own));
             };
             tracing::warn!(
-                "only texts are answered, for {DEFAULT} does not know this index: {error}"
+                "texts are answered, and images by what their files carry alone, for {DEFAULT} does not know this index: {error}"
             );
             Ok(None)
         }

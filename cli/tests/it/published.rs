@@ -337,6 +337,32 @@ fn a_blip_writes_captions_for_the_white_box() {
     fs::rename(at.join("moved"), at.join("elsewhere")).unwrap();
     assert_eq!(reverse("both"), found);
 
+    // What goes on from it takes it along.
+    let go_on = [
+        "train",
+        "--data",
+        "pocket:64",
+        "--epochs",
+        "1",
+        "--pretrained",
+        "elsewhere",
+    ];
+    unprompt(at, go_on.into_iter().chain(["--out", "on"])).ok();
+    unprompt(at, ["reverse", "my.idx", "a.png", "--model", "on"]).ok();
+    // And so does what is told by words of another model, but for one that has a captioner itself.
+    let wrong = [&with_sd[..], &["--captioner", "elsewhere"]].concat();
+    let train = [
+        "train",
+        "--data",
+        "pocket:64",
+        "--encoder",
+        "unet",
+        "--out",
+        "wrong",
+    ];
+    let said = unprompt(at, train.into_iter().chain(wrong)).failed(1);
+    assert!(said.contains("no captioner of its own"), "{said}");
+
     fs::remove_file(at.join("elsewhere/captioner/tokenizer.json")).unwrap();
     let arguments = ["reverse", "my.idx", "a.png", "--model", "elsewhere"];
     let said = unprompt(at, arguments).failed(1);

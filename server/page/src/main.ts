@@ -142,7 +142,8 @@ async function runReverse(asked: Blob, filter: string, signal: AbortSignal): Pro
     const said = await reverse(asked, filter, k, signal);
     answer.show(answerRoot, said, preview, (prompt) => go({ text: prompt }));
     grid.show(null, said.hits);
-    say(said.hits.length > 0 ? `${said.hits.length} prompts that come near` : "");
+    const count = said.hits.length;
+    say(count > 0 ? `${count} prompts that come near` : about?.model === null ? "" : "Nothing found.");
   } catch (error) {
     // Something else was asked meanwhile.
     if (signal.aborted) return;

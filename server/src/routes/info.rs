@@ -14,7 +14,7 @@ use crate::thumbnails::MAX_SIZE;
 pub(crate) struct Info {
     /// Version of the program.
     version: &'static str,
-    /// The image model; null if only texts are answered.
+    /// The image model; null if only texts are answered, and images by what their files carry.
     model: Option<String>,
     /// The sentence encoder.
     sentence_encoder: String,

@@ -8,7 +8,7 @@ use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpMessage, HttpRequest, dev};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use unprompt::reverse::{Opened, ReverseAnswer, ReverseOptions};
+use unprompt::reverse::{Opened, ReverseAnswer, ReverseOptions, carried};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{ImageBytes, filter, hits};
@@ -68,8 +68,17 @@ pub(crate) async fn post(
         use_metadata: query.metadata.unwrap_or(true),
         ..ReverseOptions::default()
     };
+    // Before anything is read.
+    if state.predictor().is_none() && !options.use_metadata {
+        return Err(Problem::no_model());
+    }
     let held = Rc::new(state.memory.hold());
     let (name, bytes) = image(&request, payload.into_inner(), &held, &limits).await?;
+    if state.predictor().is_none() {
+        let read = move || Ok(carried(&name, &bytes));
+        let answer = state.gate.run(read).await?;
+        return answer.map(Json).ok_or_else(Problem::carries_nothing);
+    }
     let (shared, named) = (state.clone(), name.clone());
     let open = move || {
         options.filter = filter(query.filter.as_deref(), &limits)?;
@@ -83,10 +92,6 @@ pub(crate) async fn post(
     state.metrics.stage("decode", opened.took_ms);
     // The file is done with; what waits now is its pixels.
     drop(held);
-    if state.predictor().is_none() {
-        let carried = opened.carried(&name);
-        return carried.map(Json).ok_or_else(Problem::no_model);
-    }
     let start = Instant::now();
     let prediction = match pixels {
         Some(pixels) => Some(state.predict(pixels).await?),

@@ -27,6 +27,9 @@ use crate::text::tokenize::Tokenizer;
 use crate::weights::checkpoint::Checkpoint;
 use crate::weights::layout::{Layout, Source, renamed};
 
+/// Beams of a search at most: each has a row of the vocabulary.
+pub const MAX_BEAMS: usize = 100;
+
 /// Tokens of the longest caption, as `generate` of transformers has it.
 const MAX_TOKENS: usize = 20;
 
@@ -168,7 +171,7 @@ impl Blip {
     }
 
     /// Whether a folder holds one: its configuration says so.
-    pub fn is_in(folder: &Path) -> bool {
+    pub(crate) fn is_in(folder: &Path) -> bool {
         let config: Result<Value> = json(&folder.join(CONFIG));
         config.is_ok_and(|config| is_blip(&config))
     }
@@ -177,18 +180,21 @@ impl Blip {
     ///
     /// # Errors
     /// If its weights are not there.
-    pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-        let checkpoint = Checkpoint::open(folder, STEM)?;
-        let settings = [CONFIG, PREPROCESSOR, TOKENIZER].map(|name| folder.join(name));
-        let mut files = checkpoint.files().to_vec();
-        files.extend(checkpoint.index().map(Path::to_owned));
-        files.extend(settings);
+    pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+        let mut files = Checkpoint::open(folder, STEM)?.all_files();
+        files.extend([CONFIG, PREPROCESSOR, TOKENIZER].map(|name| folder.join(name)));
         Ok(files)
     }
 
     /// Width and height of the images that it takes, in pixels.
     pub(super) fn side(&self) -> usize {
         self.preprocess.size
+    }
+
+    /// Whether it sees a whole image, squeezed to a square.
+    pub(super) fn takes_squares(&self) -> bool {
+        let squares = Preprocess::symmetric(self.side());
+        self.preprocess.has_shape_of(&squares)
     }
 
     /// A caption for each image, the likeliest that a search with so many beams finds; one beam takes the likeliest

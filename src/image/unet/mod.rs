@@ -6,14 +6,14 @@
 mod captioner;
 mod resample;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::captioner::BLIP_FOLDER;
 use self::captioner::Captioner;
-pub(crate) use self::captioner::{BLIP_FOLDER, CAPTIONER_FOLDERS};
 pub use self::captioner::{CaptionerConfig, SentencesConfig, WordsConfig};
 use self::resample::Resample;
 use super::encoders::EncoderConfig;
@@ -23,6 +23,7 @@ use crate::diffusion::unet::config::UNetConfig;
 use crate::diffusion::unet::encoder::UNetEncoder;
 use crate::diffusion::vae::autoencoder::AutoencoderConfig;
 use crate::diffusion::vae::{CodecConfig, LatentCodec};
+use crate::error;
 use crate::nn::frozen::frozen;
 
 /// Sizes of the white box: those of the diffusion model, and of what captions images for it.
@@ -69,8 +70,8 @@ impl Architecture for UNetEncoderConfig {
         self.unet.sample_size.saturating_mul(self.vae.factor())
     }
 
-    fn folders(&self) -> &'static [&'static str] {
-        self.captioner.folders()
+    fn files(&self, folder: &Path) -> error::Result<Vec<PathBuf>> {
+        self.captioner.files(folder)
     }
 
     fn build(&self, vb: VarBuilder<'_>, folder: &Path) -> Result<Box<dyn ImageEncoder>> {
@@ -103,9 +104,9 @@ impl WhiteBox {
                 codec.channels()
             );
         }
-        let captioner = config
-            .captioner
-            .open(&frozen(&vb.pp("captioner")), folder)?;
+        let dim = config.unet.cross_attention_dim;
+        let captioner = frozen(&vb.pp("captioner"));
+        let captioner = config.captioner.open(&captioner, folder, dim)?;
         Ok(Self {
             unet: UNetEncoder::new(&config.unet, &vb.pp("unet"))?,
             codec,

@@ -3,21 +3,24 @@
 mod sentences;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
+pub(crate) use self::sentences::BLIP_FOLDER;
 use self::sentences::Sentences;
 pub use self::sentences::SentencesConfig;
-pub(crate) use self::sentences::{BLIP_FOLDER, CAPTIONER_FOLDERS};
 use self::words::Words;
 pub use self::words::WordsConfig;
 use crate::diffusion::context::Context;
+use crate::error;
 
-/// Which captions, by what their settings are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Which captions; in JSON the settings of either.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum CaptionerConfig {
     /// The likeliest words of a black-box model.
@@ -26,23 +29,40 @@ pub enum CaptionerConfig {
     Sentences(SentencesConfig),
 }
 
+impl<'de> Deserialize<'de> for CaptionerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let settings = Value::deserialize(deserializer)?;
+        let read = match settings.get("captioner_sha256") {
+            Some(_) => serde_json::from_value(settings).map(Self::Sentences),
+            None => serde_json::from_value(settings).map(Self::Words),
+        };
+        read.map_err(D::Error::custom)
+    }
+}
+
 impl CaptionerConfig {
-    /// Folders, beside the weights, of files that it reads.
-    pub(super) fn folders(&self) -> &'static [&'static str] {
+    /// Files that it reads beside the weights, by their paths below `folder`.
+    pub(super) fn files(&self, folder: &Path) -> error::Result<Vec<PathBuf>> {
         match self {
-            Self::Words(_) => &[],
-            Self::Sentences(_) => &CAPTIONER_FOLDERS,
+            Self::Words(config) => config.encoder.files(folder),
+            Self::Sentences(_) => sentences::files(folder),
         }
     }
 
-    /// Reads the captioner, or starts it; `folder` is where its [`folders`](Self::folders) are.
+    /// Reads the captioner, or starts it; `folder` is where its [`files`](Self::files) are, and each token of a caption is
+    /// told as `dim` numbers.
     ///
     /// # Errors
     /// If a weight is missing or of another shape, or a file is damaged.
-    pub(super) fn open(&self, vb: &VarBuilder<'_>, folder: &Path) -> Result<Box<dyn Captioner>> {
+    pub(super) fn open(
+        &self,
+        vb: &VarBuilder<'_>,
+        folder: &Path,
+        dim: usize,
+    ) -> Result<Box<dyn Captioner>> {
         Ok(match self {
             Self::Words(config) => Box::new(Words::new(config, vb, folder)?),
-            Self::Sentences(config) => Box::new(Sentences::open(config, folder, vb.device())?),
+            Self::Sentences(config) => Box::new(Sentences::open(config, folder, dim, vb.device())?),
         })
     }
 }
@@ -66,4 +86,21 @@ pub(super) trait Captioner: Send + Sync {
     /// # Errors
     /// If a number stands for nothing.
     fn states(&self, caption: &Tensor) -> Result<Context>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_told_apart_and_a_missing_one_is_named() {
+        let sentences = serde_json::json!({"captioner_sha256": "0a", "beams": 3});
+        let read: CaptionerConfig = serde_json::from_value(sentences.clone()).unwrap();
+        assert!(matches!(read, CaptionerConfig::Sentences(_)));
+        assert_eq!(serde_json::to_value(read).unwrap(), sentences);
+        for (settings, missing) in [(r#"{"captioner_sha256": ""}"#, "beams"), ("{}", "encoder")] {
+            let error = serde_json::from_str::<CaptionerConfig>(settings).unwrap_err();
+            assert!(error.to_string().contains(missing), "{error}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Captions as the paper has them: what a BLIP writes, as the states that the diffusion model's own text encoder gives it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -10,28 +10,34 @@ use crate::diffusion::context::Context;
 use crate::diffusion::prompts::ClipPrompts;
 use crate::diffusion::published;
 use crate::error::{self, one_line};
-use crate::image::blip::Blip;
+use crate::image::blip::{Blip, MAX_BEAMS};
 use crate::matmul::Precision;
+use crate::models;
 
 /// Where the BLIP lies, as it was published.
 pub(crate) const BLIP_FOLDER: &str = "captioner";
 
-/// All that is read: the other two are those of the diffusion model.
-pub(crate) const CAPTIONER_FOLDERS: [&str; 3] = [
-    BLIP_FOLDER,
-    published::TEXT_ENCODER_FOLDER,
-    published::TOKENIZER_FOLDER,
-];
+/// The files of a BLIP and of what encodes its captions, by their paths below the folder of a white box.
+///
+/// # Errors
+/// If weights are not there.
+pub(super) fn files(folder: &Path) -> error::Result<Vec<PathBuf>> {
+    let mut all = Blip::files(&folder.join(BLIP_FOLDER))?;
+    all.extend(published::text_files(folder)?);
+    let below = |path: PathBuf| match path.strip_prefix(folder) {
+        Ok(own) => own.to_owned(),
+        Err(_) => path,
+    };
+    Ok(all.into_iter().map(below).collect())
+}
 
 /// Which sentences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SentencesConfig {
     /// Tells the files of the BLIP and of what encodes its captions from all others.
     pub captioner_sha256: String,
-    /// Beams of its search.
+    /// Beams of its search, from 1 to [`MAX_BEAMS`].
     pub beams: usize,
-    /// Length of a token's state.
-    pub context: usize,
 }
 
 /// A BLIP, and what encodes its captions.
@@ -42,14 +48,40 @@ pub(super) struct Sentences {
 }
 
 impl Sentences {
-    /// Reads both below `folder`.
+    /// Reads both below `folder`; what is encoded has `dim` numbers a token.
     ///
     /// # Errors
-    /// What is wrong with a file.
-    pub(super) fn open(config: &SentencesConfig, folder: &Path, device: &Device) -> Result<Self> {
+    /// What is wrong with a setting or a file.
+    pub(super) fn open(
+        config: &SentencesConfig,
+        folder: &Path,
+        dim: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        if !(1..=MAX_BEAMS).contains(&config.beams) {
+            candle_core::bail!(
+                "a captioner's beams of {} are not from 1 to {MAX_BEAMS}",
+                config.beams
+            );
+        }
+        let paths: Vec<PathBuf> = files(folder).map_err(failed)?;
+        let paths: Vec<PathBuf> = paths.iter().map(|it| folder.join(it)).collect();
+        if models::fingerprint(&paths).map_err(failed)? != config.captioner_sha256 {
+            candle_core::bail!(
+                "{} and what encodes its captions are not those that it was trained with",
+                folder.join(BLIP_FOLDER).display()
+            );
+        }
+        let blip = Blip::open(&folder.join(BLIP_FOLDER), device).map_err(failed)?;
+        if !blip.takes_squares() {
+            candle_core::bail!(
+                "{}: only what sees a whole image, resized to a square by cubic splines, is known here",
+                folder.join(BLIP_FOLDER).display()
+            );
+        }
         Ok(Self {
-            blip: Blip::open(&folder.join(BLIP_FOLDER), device).map_err(failed)?,
-            prompts: published::prompts(folder, config.context, device).map_err(failed)?,
+            blip,
+            prompts: published::prompts(folder, dim, device).map_err(failed)?,
             beams: config.beams,
         })
     }
@@ -61,7 +93,7 @@ impl Captioner for Sentences {
     }
 
     fn length(&self) -> usize {
-        self.prompts.length
+        self.prompts.length()
     }
 
     /// The tokens of what the BLIP writes.
@@ -73,7 +105,7 @@ impl Captioner for Sentences {
 
     fn states(&self, caption: &Tensor) -> Result<Context> {
         // As when images are answered.
-        let states = Precision::Full.within(|| self.prompts.tower.states(caption))?;
+        let states = Precision::Full.within(|| self.prompts.states_of(caption))?;
         Ok(Context::even(states.detach()))
     }
 }
@@ -106,19 +138,22 @@ mod tests {
             }
         };
         copy(blip.folder(), BLIP_FOLDER);
-        for name in &CAPTIONER_FOLDERS[1..] {
+        for name in ["text_encoder", "tokenizer"] {
             copy(&sd.folder().join(name), name);
         }
+        let paths = files(folder.path()).unwrap();
+        let paths: Vec<PathBuf> = paths.iter().map(|it| folder.path().join(it)).collect();
         let prompts = |dim| published::prompts(sd.folder(), dim, &device());
         let context = sd.json::<serde_json::Value>("unet/config.json")["cross_attention_dim"]
             .as_u64()
             .unwrap() as usize;
         let config = SentencesConfig {
-            captioner_sha256: String::new(),
+            captioner_sha256: models::fingerprint(&paths).unwrap(),
             beams: 3,
-            context,
         };
-        let sentences = Sentences::open(&config, folder.path(), &device()).unwrap();
+        let open =
+            |config: &SentencesConfig, dim| Sentences::open(config, folder.path(), dim, &device());
+        let sentences = open(&config, context).unwrap();
         let images: Vec<RgbImage> = [9, 40].map(image).to_vec();
         let squares = Preprocess::symmetric(sentences.side()).batch(&images, &device());
         let told = sentences.caption(&squares.unwrap()).unwrap();
@@ -136,17 +171,31 @@ mod tests {
         // As the tokens come back from the features on disk.
         let kept = told.to_dtype(candle_core::DType::F32).unwrap();
         let states = sentences.states(&kept.to_dtype(candle_core::DType::U32).unwrap());
-        let expected = prompts.tower.states(&expected).unwrap();
+        let expected = prompts.states_of(&expected).unwrap();
         let difference = (states.unwrap().states() - expected).unwrap().abs();
         let largest: f32 = difference.unwrap().max_all().unwrap().to_scalar().unwrap();
         assert_eq!(largest, 0.0);
 
-        let other = SentencesConfig {
-            context: context + 1,
-            ..config
+        let refused = |config: &SentencesConfig, dim, why: &str| {
+            let error = open(config, dim).err().unwrap().to_string();
+            assert!(error.contains(why), "{error}");
         };
-        let error = Sentences::open(&other, folder.path(), &device()).err();
-        assert!(error.unwrap().to_string().contains("cross_attention_dim"));
+        refused(&config, context + 1, "cross_attention_dim");
+        for beams in [0, usize::MAX] {
+            refused(
+                &SentencesConfig {
+                    beams,
+                    ..config.clone()
+                },
+                context,
+                "beams",
+            );
+        }
+        // A byte of another BLIP.
+        let path = folder.path().join(BLIP_FOLDER).join("tokenizer.json");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text + " ").unwrap();
+        refused(&config, context, "not those that it was trained with");
     }
 
     fn image(shade: u8) -> RgbImage {

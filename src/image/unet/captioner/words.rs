@@ -1,5 +1,5 @@
 //! Captions without a captioner: the likeliest words of a black-box model, each told as the state that the diffusion
-//! model's text encoder gives it when it stands alone.
+//! model's text encoder, or the sentence encoder for models of ours, gives it when it stands alone.
 
 use std::path::Path;
 
