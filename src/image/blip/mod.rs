@@ -339,19 +339,44 @@ mod tests {
                 assert_eq!(*found, expected[1..=found.len()], "{name}");
                 assert!(found.len() == 12 || found.last() == Some(&blip.decoder.end()));
             }
-            // As on graphics processors, with images whose texts are of different lengths.
-            let others = [-3.0, 0.1, 8.0].map(|scale| (&seen * scale).unwrap());
-            let states = Tensor::cat(&others, 0).unwrap();
+        }
+        let image = RgbImage::new(40, 30);
+        assert!(!blip.captions(&[image], 3).unwrap()[0].is_empty());
+    }
+
+    /// As on graphics processors, and with texts that are done before others.
+    #[test]
+    fn texts_of_several_images_are_those_of_each() {
+        let fixture = Fixture::open("blip");
+        let blip = Blip::open(fixture.folder(), &device()).unwrap();
+        let seen = blip.vision.states(&fixture.tensor("pixels")).unwrap();
+        let several = [-3.0, 0.1, 8.0].map(|scale| (&seen * scale).unwrap());
+        let states = Tensor::cat(&several, 0).unwrap();
+        let written = |blip: &Blip, beams| -> Vec<Vec<u32>> {
             let together = blip.tokens_of(&states, beams, 12).unwrap();
-            let lengths: HashSet<usize> = together.iter().map(Vec::len).collect();
-            assert!(lengths.len() > 1, "{name}: {lengths:?}");
             let alone = (0..states.dim(0).unwrap()).flat_map(|image| {
                 let own = states.narrow(0, image, 1).unwrap();
                 blip.tokens_of(&own, beams, 12).unwrap()
             });
-            assert_eq!(together, alone.collect::<Vec<_>>(), "{name}");
+            assert_eq!(together, alone.collect::<Vec<_>>(), "{beams} beams");
+            together
+        };
+        let texts = written(&blip, 1);
+        written(&blip, 3);
+
+        // A token of some texts ends texts now.
+        let everywhere = |token: &u32| texts.iter().all(|text| text.contains(token));
+        let end = texts.iter().flatten().find(|it| !everywhere(it)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for file in Blip::files(fixture.folder()).unwrap() {
+            std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
-        let image = RgbImage::new(40, 30);
-        assert!(!blip.captions(&[image], 3).unwrap()[0].is_empty());
+        let mut config: Value = json(&folder.path().join(CONFIG)).unwrap();
+        config["text_config"]["sep_token_id"] = (*end).into();
+        std::fs::write(folder.path().join(CONFIG), config.to_string()).unwrap();
+        let ends = Blip::open(folder.path(), &device()).unwrap();
+        let lengths: HashSet<usize> = written(&ends, 1).iter().map(Vec::len).collect();
+        assert!(lengths.len() > 1, "{lengths:?}");
+        written(&ends, 3);
     }
 }
