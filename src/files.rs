@@ -131,15 +131,17 @@ pub(crate) fn write_atomically_by(
     let failed = |source| Error::io("write", path)(source);
     let unfinished = unfinished(path)?;
     let usual = unfinished.as_file().metadata().map_err(failed)?;
-    write(unfinished.path())?;
+    // Closed, so that it can be replaced on every system.
+    let unfinished = unfinished.into_temp_path();
+    write(&unfinished)?;
     // That may have put a file of its own there, which nobody else could read.
     let mut written = File::options();
-    let written = written.write(true).open(unfinished.path());
+    let written = written.write(true).open(&unfinished);
     let written = written.map_err(failed)?;
     let readable = written.set_permissions(usual.permissions());
     readable.map_err(failed)?;
     written.sync_all().map_err(Error::io("sync", path))?;
-    let kept = unfinished.into_temp_path().persist(path);
+    let kept = unfinished.persist(path);
     kept.map_err(|error| failed(error.error))
 }
 

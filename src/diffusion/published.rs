@@ -34,16 +34,22 @@ const WAY_DOWN: Layout = Layout {
 };
 
 /// Where the text encoder lies.
-pub(crate) const TEXT_ENCODER_FOLDER: &str = "text_encoder";
+const TEXT_ENCODER_FOLDER: &str = "text_encoder";
 
 /// Where its tokenizer lies.
-pub(crate) const TOKENIZER_FOLDER: &str = "tokenizer";
+const TOKENIZER_FOLDER: &str = "tokenizer";
 
 /// The pipeline that is known.
 const PIPELINE: &str = "StableDiffusionPipeline";
 
 /// The folders of a model that are read.
-pub(super) const PARTS: [&str; 5] = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"];
+pub(super) const PARTS: [&str; 5] = [
+    "scheduler",
+    TEXT_ENCODER_FOLDER,
+    TOKENIZER_FOLDER,
+    "unet",
+    "vae",
+];
 
 /// The parts of a model.
 pub(super) struct Parts {

@@ -702,6 +702,13 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Something lies where a model's files are to lie, and would be read with them or in their place.
+    #[error("{} is no file of the model that is to lie there: remove it, or give another folder", path.display())]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// There is no sampler of this name.
     #[error("no sampler is called {given}: take {}", known.join(" or "))]
     UnknownSampler {

@@ -1,7 +1,8 @@
 //! What a model consists of, to tell it from others and to take it elsewhere.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use super::config::PredictorConfig;
@@ -9,7 +10,6 @@ use super::{files, members};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
 use crate::files::{remove, write_atomically};
-use crate::image::encoders::EncoderConfig;
 use crate::models;
 
 /// What a network and its vocabulary consist of; the configuration stands last, so that a folder without
@@ -37,10 +37,10 @@ pub(crate) fn identity(bundle: &Bundle) -> Result<String> {
     Ok(identities.join(", "))
 }
 
-/// Refuses a folder that holds another model or ensemble than `from`.
+/// Refuses a folder that holds another model or ensemble than `from`, or something that would be read with it.
 ///
 /// # Errors
-/// [`Error::Occupied`], or what is wrong with a file.
+/// [`Error::Occupied`] and [`Error::InTheWay`], or what is wrong with a file.
 pub(crate) fn check_free(from: &Bundle, folder: &Path) -> Result<()> {
     let there = Bundle::folder(folder);
     let is_model = there.has(files::CONFIG) || there.has(files::ENSEMBLE);
@@ -49,7 +49,9 @@ pub(crate) fn check_free(from: &Bundle, folder: &Path) -> Result<()> {
             path: folder.to_owned(),
         });
     }
-    Ok(())
+    members(from)?
+        .iter()
+        .try_for_each(|(member, own)| check_place(&beside(own)?, &folder.join(&member.folder)))
 }
 
 /// Copies a model or ensemble to `folder`, without what was fitted to it.
@@ -78,10 +80,9 @@ pub(crate) fn copy(from: &Bundle, folder: &Path) -> Result<()> {
 /// Copies a network, what its encoder reads beside its weights, and its vocabulary.
 ///
 /// # Errors
-/// What is wrong with a file.
+/// As for [`place`], and what is wrong with a file.
 pub(crate) fn copy_network(from: &Bundle, folder: &Path) -> Result<()> {
-    let config: PredictorConfig = from.json(files::CONFIG)?;
-    place(&beside(from, &config.encoder)?, folder)?;
+    place(&beside(from)?, folder)?;
     NETWORK
         .iter()
         .try_for_each(|name| copy_file(from, name, folder))
@@ -99,9 +100,10 @@ pub(crate) struct Beside {
 ///
 /// # Errors
 /// If one that lists others is not there or is damaged.
-pub(crate) fn beside(bundle: &Bundle, encoder: &EncoderConfig) -> Result<Vec<Beside>> {
+pub(crate) fn beside(bundle: &Bundle) -> Result<Vec<Beside>> {
+    let config: PredictorConfig = bundle.json(files::CONFIG)?;
     let folder = bundle.path("");
-    let names = encoder.files(&folder)?.into_iter();
+    let names = config.encoder.files(&folder)?.into_iter();
     let beside = names.map(|name| Beside {
         file: folder.join(&name),
         name,
@@ -112,34 +114,47 @@ pub(crate) fn beside(bundle: &Bundle, encoder: &EncoderConfig) -> Result<Vec<Bes
 /// Copies such files to the folder of a model, as far as they are not there already.
 ///
 /// # Errors
-/// [`Error::Occupied`] if something else is there, which might be read in their place; else what is wrong with a file.
+/// As for [`check_place`], and if one cannot be copied.
 pub(crate) fn place(files: &[Beside], folder: &Path) -> Result<()> {
-    let wanted: HashMap<PathBuf, &Path> = files
-        .iter()
-        .map(|it| (folder.join(&it.name), it.file.as_path()))
-        .collect();
+    check_place(files, folder)?;
+    let missing = |it: &&Beside| !folder.join(&it.name).exists();
+    let mut missing = files.iter().filter(missing);
+    missing.try_for_each(|it| crate::files::copy(&it.file, &folder.join(&it.name)))
+}
+
+/// Refuses a folder where something lies that would be read in the place of such files, or with them.
+///
+/// # Errors
+/// [`Error::InTheWay`] if there is something, [`Error::Io`] if that cannot be told.
+pub(crate) fn check_place(files: &[Beside], folder: &Path) -> Result<()> {
+    let wanted = files.iter().map(|it| (folder.join(&it.name), &it.file));
+    let wanted: BTreeMap<PathBuf, &PathBuf> = wanted.collect();
     let folders: BTreeSet<&Path> = wanted.keys().filter_map(|path| path.parent()).collect();
     let digest = |path: &Path| models::fingerprint(&[path.to_owned()]);
     for below in folders {
-        // What cannot be listed is not there.
-        for entry in fs::read_dir(below).into_iter().flatten().flatten() {
-            let there = entry.path();
-            // Nor is anything hidden read: what a killed run had not yet given its name, say.
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+        let failed = |source| Error::io("read", below)(source);
+        let entries = match fs::read_dir(below) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            // Nothing hidden is read: what a killed run had not yet given its name, say.
+            if name.starts_with(b".") {
                 continue;
             }
-            let same = match wanted.get(&there) {
-                Some(file) => digest(file)? == digest(&there)?,
+            let same = match wanted.get(&path) {
+                Some(file) => digest(file)? == digest(&path)?,
                 None => false,
             };
             if !same {
-                let path = below.to_owned();
-                return Err(Error::Occupied { path });
+                return Err(Error::InTheWay { path });
             }
         }
     }
-    let mut missing = wanted.iter().filter(|(path, _)| !path.exists());
-    missing.try_for_each(|(path, file)| crate::files::copy(file, path))
+    Ok(())
 }
 
 fn copy_file(from: &Bundle, name: &str, folder: &Path) -> Result<()> {
@@ -155,4 +170,42 @@ pub(crate) fn remove_fitted(folder: &Path) -> Result<()> {
     FITTED
         .iter()
         .try_for_each(|name| remove(&folder.join(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_placed_where_nothing_is_in_their_way() {
+        let [from, to] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let wanted = ["captioner/a", "captioner/b", "tokenizer/c"].map(|name| {
+            let file = from.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, name).unwrap();
+            let name = PathBuf::from(name);
+            Beside { file, name }
+        });
+        let to = to.path();
+        // One that was copied before a run was killed, and half of another.
+        fs::create_dir_all(to.join("captioner")).unwrap();
+        fs::write(to.join("captioner/a"), "captioner/a").unwrap();
+        fs::write(to.join("captioner/.tmp1"), "capt").unwrap();
+        for other in ["captioner/b", "captioner/d"] {
+            fs::write(to.join(other), "captioner/B").unwrap();
+            let error = place(&wanted, to).unwrap_err();
+            assert!(matches!(error, Error::InTheWay { .. }), "{error}");
+            assert!(error.to_string().contains(other), "{error}");
+            assert!(!to.join("tokenizer").exists());
+            fs::remove_file(to.join(other)).unwrap();
+        }
+        for _ in 0..2 {
+            place(&wanted, to).unwrap();
+        }
+        for Beside { file, name } in &wanted {
+            assert_eq!(fs::read(file).unwrap(), fs::read(to.join(name)).unwrap());
+        }
+        fs::write(to.join("tokenizer/vocab.json"), "").unwrap();
+        assert!(place(&wanted, to).is_err());
+    }
 }

@@ -17,5 +17,5 @@ pub mod verify;
 
 pub use answer::{Phrase, ReverseAnswer, TookMs, Verdict, Word};
 pub use candidates::Candidates;
-pub use pipeline::{Opened, ReverseOptions, Reverser, Sources, carried};
+pub use pipeline::{Opened, ReverseOptions, Reverser, Sources, answer_carried};
 pub use reconstruct::Reconstruction;

@@ -123,7 +123,7 @@ impl Opened {
 
 /// The answer by what a file carries alone, without a model and without hits; `None` if it carries no prompt. `image` is its
 /// name in the answer.
-pub fn carried(image: &str, bytes: &[u8]) -> Option<ReverseAnswer> {
+pub fn answer_carried(image: &str, bytes: &[u8]) -> Option<ReverseAnswer> {
     let start = Instant::now();
     let mut answer = ReverseAnswer::nothing(image);
     answer_by(&mut answer, metadata::read(bytes)?);

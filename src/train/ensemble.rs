@@ -14,7 +14,7 @@ use crate::data::source::Source;
 use crate::data::split::{Splitter, folder_of};
 use crate::error::{Error, Result};
 use crate::files::remove;
-use crate::predictor::copy::{copy_network, remove_fitted};
+use crate::predictor::copy::{beside, check_place, copy_network, remove_fitted};
 use crate::predictor::ensemble::{EnsembleConfig, Member, combine, fit_weights};
 use crate::predictor::{Prediction, Predictor, files};
 use crate::text::{SentenceEncoder, mean_cosine};
@@ -51,7 +51,7 @@ impl EnsembleRecipe {
     ///
     /// # Errors
     /// [`Error::Cancelled`] if `observe` breaks, [`Error::Occupied`] if the folder holds a model that is
-    /// no ensemble; else what is wrong with a model or a file.
+    /// no ensemble, [`Error::InTheWay`] for something that would be read with a member; else what is wrong with a model or a file.
     pub fn run(
         &self,
         sentences: &SentenceEncoder,
@@ -124,23 +124,26 @@ fn cosine(predictions: &[Prediction], truths: &[&[f32]]) -> f64 {
 
 fn write(fit: &EnsembleFit, bundles: &[Bundle], folder: &Path) -> Result<()> {
     let path = folder.join(files::ENSEMBLE);
+    let members = fit.members.iter().enumerate();
+    let members = members.map(|(number, (model, weight, _))| {
+        let name = Path::new(model).file_name().unwrap_or_default();
+        Member {
+            folder: format!("{}-{}", number + 1, name.to_string_lossy()),
+            weight: *weight,
+        }
+    });
+    let members = members.zip(bundles).filter(|(it, _)| it.weight != 0.0);
+    let members: Vec<(Member, &Bundle)> = members.collect();
+    for (member, bundle) in &members {
+        check_place(&beside(bundle)?, &folder.join(&member.folder))?;
+    }
     // What is there is no ensemble any more from its first member on.
     remove_fitted(folder)?;
     remove(&path)?;
-    let mut members = vec![];
-    for (number, ((model, weight, _), bundle)) in fit.members.iter().zip(bundles).enumerate() {
-        if *weight == 0.0 {
-            continue;
-        }
-        let name = Path::new(model).file_name().unwrap_or_default();
-        let own = format!("{}-{}", number + 1, name.to_string_lossy());
-        let path = folder.join(&own);
-        copy_network(bundle, &path)?;
-        members.push(Member {
-            folder: own,
-            weight: *weight,
-        });
+    for (member, bundle) in &members {
+        copy_network(bundle, &folder.join(&member.folder))?;
     }
+    let members = members.into_iter().map(|(member, _)| member).collect();
     let json = to_json(&EnsembleConfig { members }, &path)?;
     write_atomically(&path, json.as_bytes())
 }

@@ -51,18 +51,18 @@ impl Parameters {
 
     /// The same, where variables whose names begin with one of `prefixes` start as zeros: [`fill`](Self::fill) is to give
     /// them their values, and to draw others takes a quarter of a minute for a Stable Diffusion's.
-    pub fn zeros_below(self, prefixes: &'static [&'static str]) -> Self {
+    pub(super) fn zeros_below(self, prefixes: &'static [&'static str]) -> Self {
         Self {
             zeros: prefixes,
             ..self
         }
     }
 
-    /// That all variables have values which started as zeros.
+    /// Checks that every variable that started as zeros has been given its values.
     ///
     /// # Errors
     /// [`Error::NothingToBegin`](crate::Error::NothingToBegin) for one that has not.
-    pub fn check_given(&self) -> crate::error::Result<()> {
+    pub(super) fn check_given(&self) -> crate::error::Result<()> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match waiting.first() {
             Some(name) => Err(crate::error::Error::NothingToBegin { name: name.clone() }),

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
 use crate::predictor::config::PredictorConfig;
-use crate::predictor::copy::remove_fitted;
+use crate::predictor::copy::{check_place, place, remove_fitted};
 use crate::predictor::files;
 use crate::predictor::network::Network;
 use crate::text::SentenceEncoder;
@@ -130,8 +130,8 @@ impl Recipe {
     ///
     /// # Errors
     /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there.
-    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model, the captioner of
-    /// another, or what the run begins with. Else what went wrong with a file or a tensor.
+    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model, or what the run
+    /// begins with, [`Error::InTheWay`] for something that would be read with the model. Else what went wrong with a file or a tensor.
     pub fn run(
         &self,
         sentences: &SentenceEncoder,
@@ -143,8 +143,9 @@ impl Recipe {
                 path: self.folder.clone(),
             });
         }
+        let beside = self.start.beside()?;
+        check_place(&beside, &self.folder)?;
         out::prepare(&self.folder, &[""], self.resume)?;
-        self.start.place(&self.folder)?;
         let mut splitter = Splitter {
             sentences,
             kept_in: Some(&self.folder),
@@ -185,6 +186,7 @@ impl Recipe {
         let training = set(training, "targets-train.safetensors")?;
         let validation = set(validation, "targets-validation.safetensors")?;
 
+        place(&beside, &self.folder)?;
         let parameters =
             Parameters::new(self.fit.seed).zeros_below(self.start.fills(&self.encoder));
         let network = Network::new(

@@ -24,7 +24,7 @@ use crate::image::preprocess::Preprocess;
 use crate::image::published::PublishedEncoder;
 use crate::models;
 use crate::predictor::config::PredictorConfig;
-use crate::predictor::copy;
+use crate::predictor::copy::{Beside, beside};
 use crate::predictor::files;
 use crate::text::SentenceEncoder;
 use crate::weights;
@@ -164,18 +164,15 @@ impl Start {
         }
     }
 
-    /// Places what the network reads beside its weights in the run's folder, where it is not there yet.
+    /// What the network reads beside its weights, and what the run's folder must have before it is built.
     ///
     /// # Errors
-    /// As for [`copy::place`].
-    pub(super) fn place(&self, folder: &Path) -> Result<()> {
+    /// If a model is not there.
+    pub(super) fn beside(&self) -> Result<Vec<Beside>> {
         match self {
-            Self::Diffusion { model, captioner } => Parents::open(model, captioner)?.place(folder),
-            Self::Predictor { model } => {
-                let bundle = Bundle::open(model, files::CONFIG)?;
-                copy::place(&copy::beside(&bundle, &pretrained(model)?.encoder)?, folder)
-            }
-            Self::Nothing | Self::Contrast { .. } | Self::Published { .. } => Ok(()),
+            Self::Diffusion { model, captioner } => Ok(Parents::open(model, captioner)?.beside()),
+            Self::Predictor { model } => beside(&Bundle::open(model, files::CONFIG)?),
+            Self::Nothing | Self::Contrast { .. } | Self::Published { .. } => Ok(vec![]),
         }
     }
 

@@ -15,11 +15,11 @@ use crate::image::Architecture;
 use crate::image::blip::Blip;
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
-use crate::image::unet::BLIP_FOLDER;
-use crate::image::unet::{CaptionerConfig, SentencesConfig, UNetEncoderConfig, WordsConfig};
+use crate::image::unet::{BLIP_FOLDER, CaptionerConfig, SentencesConfig};
+use crate::image::unet::{UNetEncoderConfig, WordsConfig};
 use crate::models;
 use crate::predictor::config::PredictorConfig;
-use crate::predictor::copy::{Beside, place};
+use crate::predictor::copy::Beside;
 use crate::predictor::files;
 use crate::text::SentenceEncoder;
 
@@ -106,14 +106,11 @@ impl Parents {
         Ok(format!("{} captioned by {captioner}", self.donor.digest()?))
     }
 
-    /// Copies what captions to a white box's folder; words lie among the weights.
-    ///
-    /// # Errors
-    /// As for [`place`].
-    pub(super) fn place(&self, folder: &Path) -> Result<()> {
-        match &self.captions {
-            Captions::Words(_) => Ok(()),
-            Captions::Sentences(beside) => place(beside, folder),
+    /// What captions, as it is to lie in a white box's folder; words lie among the weights.
+    pub(super) fn beside(self) -> Vec<Beside> {
+        match self.captions {
+            Captions::Words(_) => vec![],
+            Captions::Sentences(beside) => beside,
         }
     }
 
@@ -148,7 +145,8 @@ impl Parents {
 /// Tensors of a part of a diffusion model, by their names.
 type TensorsOf = fn(&Donor, &[String], &Device) -> Result<HashMap<String, Tensor>>;
 
-/// The files of a BLIP and of what encodes its captions.
+/// The files of a BLIP and of what encodes its captions, in the order in which a white box reads them: their digest depends
+/// on it.
 fn sentences(donor: &Donor, blip: &Path) -> Result<Vec<Beside>> {
     let Some(folder) = donor.folder_with_texts() else {
         return Err(Error::NoTextEncoder {

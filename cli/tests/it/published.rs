@@ -308,7 +308,10 @@ fn a_blip_writes_captions_for_the_white_box() {
         let path = other.join(name);
         fs::write(&path, "{}").unwrap();
         let said = train("white-box", &with_sd).failed(1);
-        assert!(said.contains("captioner holds a model"), "{said}");
+        assert!(
+            said.contains(&format!("captioner/{name} is no file")),
+            "{said}"
+        );
         fs::remove_file(path).unwrap();
     }
     let said = train("white-box", &with_sd).ok();
@@ -349,7 +352,8 @@ fn a_blip_writes_captions_for_the_white_box() {
     ];
     unprompt(at, go_on.into_iter().chain(["--out", "on"])).ok();
     unprompt(at, ["reverse", "my.idx", "a.png", "--model", "on"]).ok();
-    // And so does what is told by words of another model, but for one that has a captioner itself.
+    assert!(at.join("on/captioner/tokenizer.json").exists());
+    // A white box whose captioner lies beside it cannot caption for another.
     let wrong = [&with_sd[..], &["--captioner", "elsewhere"]].concat();
     let train = [
         "train",

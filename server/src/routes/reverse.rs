@@ -8,7 +8,7 @@ use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpMessage, HttpRequest, dev};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use unprompt::reverse::{Opened, ReverseAnswer, ReverseOptions, carried};
+use unprompt::reverse::{Opened, ReverseAnswer, ReverseOptions, answer_carried};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{ImageBytes, filter, hits};
@@ -53,7 +53,7 @@ pub(crate) struct ReverseForm {
     (status = 200, description = "The answer", body = ReverseAnswer),
     (status = "4XX", description = "What is wrong with the request", body = Problem,
         content_type = "application/problem+json"),
-    (status = 501, description = "There is no image model, and the file carries no prompt", body = Problem,
+    (status = 501, description = "There is no image model, and no prompt that the file carries is there or wanted", body = Problem,
         content_type = "application/problem+json")
 ))]
 pub(crate) async fn post(
@@ -75,9 +75,13 @@ pub(crate) async fn post(
     let held = Rc::new(state.memory.hold());
     let (name, bytes) = image(&request, payload.into_inner(), &held, &limits).await?;
     if state.predictor().is_none() {
-        let read = move || Ok(carried(&name, &bytes));
+        let read = move || {
+            filter(query.filter.as_deref(), &limits)?;
+            answer_carried(&name, &bytes).ok_or_else(Problem::carries_nothing)
+        };
         let answer = state.gate.run(read).await?;
-        return answer.map(Json).ok_or_else(Problem::carries_nothing);
+        state.metrics.stage("decode", answer.took_ms.decode);
+        return Ok(Json(answer));
     }
     let (shared, named) = (state.clone(), name.clone());
     let open = move || {

@@ -266,6 +266,8 @@ fn without_an_image_model_texts_are_answered() {
     assert_eq!(answer["verdict"], "embedded", "{answer}");
     assert_eq!(answer["prompt"], "a lone fox");
     assert_eq!(answer["hits"], json!([]));
+    let wrong = server.post("/v1/reverse?filter=((", "image/png", &carrying);
+    assert_eq!(wrong.status, 400);
     let unread = server.post("/v1/reverse?metadata=false", "image/png", &carrying);
     assert_eq!(unread.status, 501);
     let said = unread.text();

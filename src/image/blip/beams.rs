@@ -1,6 +1,8 @@
 //! The likeliest text by beam search, as transformers' `generate` does it without settings: a text counts by
 //! the mean of its tokens' logarithms.
 
+use super::MAX_BEAMS;
+
 /// A text in the making or done, and how likely it is.
 struct Beam {
     ids: Vec<u32>,
@@ -31,7 +33,7 @@ impl Search {
         };
         Self {
             end,
-            beams: beams.max(1),
+            beams: beams.clamp(1, MAX_BEAMS),
             most,
             length: 1,
             running: if most > 0 { vec![first] } else { vec![] },

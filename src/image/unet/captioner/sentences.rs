@@ -17,7 +17,8 @@ use crate::models;
 /// Where the BLIP lies, as it was published.
 pub(crate) const BLIP_FOLDER: &str = "captioner";
 
-/// The files of a BLIP and of what encodes its captions, by their paths below the folder of a white box.
+/// The files of a BLIP and of what encodes its captions, by their paths below the folder of a white box. Their digest
+/// depends on their order.
 ///
 /// # Errors
 /// If weights are not there.
