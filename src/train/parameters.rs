@@ -50,7 +50,7 @@ impl Parameters {
     }
 
     /// The same, where variables whose names begin with one of `prefixes` start as zeros: [`fill`](Self::fill) is to give
-    /// them their values, and to draw others takes a quarter of a minute for a Stable Diffusion's.
+    /// them their values, and hundreds of millions of numbers would be drawn for nothing.
     pub(super) fn zeros_below(self, prefixes: &'static [&'static str]) -> Self {
         Self {
             zeros: prefixes,
