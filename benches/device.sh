@@ -4,9 +4,9 @@
 #
 #   benches/device.sh MODELS DATA FEW
 #
-# DATA is a folder with images in part-*.zip, which benches/parts.py makes; FEW is another, of some hundred images, for the white
-# box: in its first epoch the codec and the captioner see each of them, later ones read what is kept. Every line is a command: the most memory that
-# the processor had in use at any tenth of a second, all of it this command's if nothing else runs there, its seconds from
+# DATA is a folder with images in part-*.zip, which benches/parts.py makes; FEW is another, of some hundred images, for the
+# white box: in its first epoch the codec and the captioner see each of them, later ones read what is kept. Every line is a
+# command: the most memory that the processor had in use at any tenth of a second, all of it this command's if nothing else runs there, its seconds from
 # start to end, and of training the images a second of each line of its log. UNPROMPT names the binary.
 set -eu
 models=$1 data=$2 few=$3

@@ -24,10 +24,10 @@ pub(super) enum Prompts {
 
 /// CLIP's text tower and its tokenizer.
 pub(crate) struct ClipPrompts {
-    pub(super) tokenizer: ClipTokenizer,
-    pub(super) tower: ClipTextTower,
+    tokenizer: ClipTokenizer,
+    tower: ClipTextTower,
     /// What texts are filled up with.
-    pub(super) pad: u32,
+    pad: u32,
     length: usize,
     /// Texts of which it was said that they are longer.
     told: Mutex<HashSet<u64>>,

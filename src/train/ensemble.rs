@@ -51,7 +51,8 @@ impl EnsembleRecipe {
     ///
     /// # Errors
     /// [`Error::Cancelled`] if `observe` breaks, [`Error::Occupied`] if the folder holds a model that is
-    /// no ensemble, [`Error::InTheWay`] for something that would be read with a member; else what is wrong with a model or a file.
+    /// no ensemble, [`Error::InTheWay`] for something that would be read with a member; else what is wrong with a model or
+    /// a file.
     pub fn run(
         &self,
         sentences: &SentenceEncoder,

@@ -131,7 +131,8 @@ impl Recipe {
     /// # Errors
     /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there.
     /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model, or what the run
-    /// begins with, [`Error::InTheWay`] for something that would be read with the model. Else what went wrong with a file or a tensor.
+    /// begins with, [`Error::InTheWay`] for something that would be read with the model. Else what went wrong with a file
+    /// or a tensor.
     pub fn run(
         &self,
         sentences: &SentenceEncoder,

@@ -28,8 +28,9 @@ pub(crate) struct ServeArgs {
     )]
     bind: SocketAddr,
 
-    /// The model that predicts: a built-in one, a folder, clip:DIR for a CLIP as it is published, or none to answer
-    /// texts, and images by what their files carry. If none is named, it is vit, or none where the index is of another sentence encoder than vit's.
+    /// The model that predicts: a built-in one, a folder, clip:DIR for a CLIP as it is published, or none to answer texts,
+    /// and images by what their files carry. If none is named, it is vit, or none where the index is of another sentence
+    /// encoder than vit's.
     #[arg(long, value_name = "NAME|DIR", env = "UNPROMPT_MODEL")]
     pub(crate) model: Option<String>,
 

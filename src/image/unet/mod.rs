@@ -79,6 +79,10 @@ impl Architecture for UNetEncoderConfig {
     }
 }
 
+/// Images that go through the codec together on a graphics processor: by reckoning, four through Stable Diffusion's take
+/// 10 GB. On a CPU each thread has one in work.
+const DEVICE_AT_ONCE: usize = 4;
+
 /// The white box: `unet.*` learns, `codec.*` and `captioner.*` do not.
 pub struct WhiteBox {
     unet: UNetEncoder,
@@ -115,13 +119,7 @@ impl WhiteBox {
             pool: config.pool.max(1),
         })
     }
-}
 
-/// Images that go through the codec together on a graphics processor: by reckoning, four through Stable Diffusion's take
-/// 10 GB. On a CPU each of its threads has its own.
-const DEVICE_AT_ONCE: usize = 4;
-
-impl WhiteBox {
     /// Latents and, behind them, the numbers of the caption: (batch, values).
     fn see(&self, pixels: &Tensor) -> Result<Tensor> {
         let caption = match &self.resample {

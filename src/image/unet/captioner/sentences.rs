@@ -144,7 +144,6 @@ mod tests {
         }
         let paths = files(folder.path()).unwrap();
         let paths: Vec<PathBuf> = paths.iter().map(|it| folder.path().join(it)).collect();
-        let prompts = |dim| published::prompts(sd.folder(), dim, &device());
         let context = sd.json::<serde_json::Value>("unet/config.json")["cross_attention_dim"]
             .as_u64()
             .unwrap() as usize;
@@ -163,7 +162,7 @@ mod tests {
         let captions = captions.captions(&images, config.beams).unwrap();
         let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
         assert_ne!(texts[0], "");
-        let prompts = prompts(context).unwrap();
+        let prompts = published::prompts(sd.folder(), context, &device()).unwrap();
         let expected = prompts.ids(&texts, &device()).unwrap();
         assert_eq!(
             told.to_vec2::<u32>().unwrap(),
