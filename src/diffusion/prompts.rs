@@ -109,13 +109,22 @@ impl ClipPrompts {
     /// # Errors
     /// If the tokenizer cannot express a text.
     pub(crate) fn ids(&self, texts: &[&str], device: &Device) -> Result<Tensor> {
-        let mut all = Vec::with_capacity(texts.len() * self.length);
-        for text in texts {
-            let mut ids = self.tokenizer.encode(text)?;
-            ids.resize(self.length, self.pad);
-            all.extend(ids);
-        }
-        Ok(Tensor::from_vec(all, (texts.len(), self.length), device)?)
+        self.filled_up(self.tokens(texts)?, self.length, device)
+    }
+
+    /// The tokens of each text, its end the last.
+    fn tokens(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+        texts.iter().map(|it| self.tokenizer.encode(it)).collect()
+    }
+
+    fn filled_up(&self, texts: Vec<Vec<u32>>, length: usize, device: &Device) -> Result<Tensor> {
+        let count = texts.len();
+        let fill = |mut ids: Vec<u32>| {
+            ids.resize(length, self.pad);
+            ids
+        };
+        let all: Vec<u32> = texts.into_iter().flat_map(fill).collect();
+        Ok(Tensor::from_vec(all, (count, length), device)?)
     }
 
     /// Tokens of every text.
@@ -137,14 +146,19 @@ impl ClipPrompts {
 
     /// What begins every text, which is all that no text says, then the mean state of each word's own tokens and
     /// its end: (words + 1, dim).
+    ///
+    /// The tower looks backwards only, so that what fills a text up does not change what is before it: words are filled up
+    /// to the longest of those that go through it together.
     pub(super) fn words(&self, words: &[String], device: &Device) -> Result<Tensor> {
         let mut rows = vec![self.states(&[""], device)?.i((0, 0))?];
         for words in words.chunks(WORDS_AT_ONCE) {
             let texts: Vec<&str> = words.iter().map(String::as_str).collect();
-            let states = self.states(&texts, device)?;
-            for (place, text) in texts.iter().enumerate() {
-                let tokens = self.tokenizer.encode(text)?.len();
-                rows.push(states.i(place)?.narrow(0, 1, tokens - 1)?.mean(0)?);
+            let tokens = self.tokens(&texts)?;
+            let lengths: Vec<usize> = tokens.iter().map(Vec::len).collect();
+            let longest = lengths.iter().copied().max().unwrap_or(0);
+            let states = self.states_of(&self.filled_up(tokens, longest, device)?)?;
+            for (place, length) in lengths.into_iter().enumerate() {
+                rows.push(states.i(place)?.narrow(0, 1, length - 1)?.mean(0)?);
             }
         }
         Ok(Tensor::stack(&rows, 0)?)
@@ -193,6 +207,26 @@ mod tests {
                 expected.to_vec2::<u32>().unwrap()
             );
             fixture.compare("text.states", &prompts.states(&texts, &device()).unwrap());
+        }
+    }
+
+    #[test]
+    fn words_are_what_they_are_in_texts_of_full_length() {
+        let model = TextToImage::open(Fixture::open("sd1").folder().to_str().unwrap(), &device());
+        let model = model.unwrap();
+        let Prompts::Clip(prompts) = model.prompts() else {
+            panic!("no CLIP");
+        };
+        let words = ["fox".to_owned(), "photorealistic".to_owned()];
+        let told = prompts.words(&words, &device()).unwrap();
+        for (row, word) in words.iter().enumerate() {
+            let states = prompts.states(&[word.as_str()], &device()).unwrap();
+            let own = prompts.tokens(&[word.as_str()]).unwrap()[0].len() - 1;
+            let expected = states.i(0).unwrap().narrow(0, 1, own).unwrap();
+            let expected: Vec<f32> = expected.mean(0).unwrap().to_vec1().unwrap();
+            let found: Vec<f32> = told.i(row + 1).unwrap().to_vec1().unwrap();
+            let apart = expected.iter().zip(&found).map(|(a, b)| (a - b).abs());
+            assert!(apart.fold(0.0, f32::max) < 1e-5, "{word}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The folder that a run writes to.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::checkpoint::FILE;
 use super::{log, provenance};
@@ -18,35 +18,42 @@ const MODELS: [&str; 4] = [
     diffusion_files::UNET_CONFIG,
 ];
 
-/// Makes a folder ready for a run, whose parts have their checkpoints in folders below it. One that the run would spoil is
-/// refused: with a run that is not to be gone on with, or with a model that no run here has begun. What a run left that
+/// Makes a folder ready for a run, whose parts have their checkpoints in folders below it. What a run left that
 /// was killed before its first checkpoint is no model from here on.
 ///
 /// # Errors
-/// [`Error::CheckpointExists`], [`Error::Occupied`], [`Error::Io`].
+/// As for [`check`], and [`Error::Io`].
 pub(super) fn prepare(folder: &Path, parts: &[&str], resume: bool) -> Result<()> {
+    for path in check(folder, parts, resume)? {
+        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    }
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))
+}
+
+/// Refuses a folder that a run would spoil: with a run that is not to be gone on with, or with a model that no run here
+/// has begun. Gives what makes it a model, if it is what a run left that was killed before its first checkpoint.
+///
+/// # Errors
+/// [`Error::CheckpointExists`], [`Error::Occupied`].
+pub(super) fn check(folder: &Path, parts: &[&str], resume: bool) -> Result<Vec<PathBuf>> {
     let mut parts = parts.iter().map(|part| folder.join(part));
     if let Some(part) = parts.clone().find(|part| part.join(FILE).exists()) {
         return match resume {
-            true => Ok(()),
+            true => Ok(vec![]),
             false => Err(Error::CheckpointExists {
                 path: part.join(FILE),
             }),
         };
     }
     let models = MODELS.map(|name| folder.join(name));
-    let models = models.iter().filter(|path| path.exists());
-    let is_model = models.clone().next().is_some();
+    let models: Vec<PathBuf> = models.into_iter().filter(|path| path.exists()).collect();
     let has_begun = parts.any(|part| part.join(log::FILE).exists());
     let is_unfinished = has_begun && !folder.join(provenance::FILE).exists();
-    if is_model && !is_unfinished {
+    if !models.is_empty() && !is_unfinished {
         let path = folder.to_owned();
         return Err(Error::Occupied { path });
     }
-    for path in models {
-        fs::remove_file(path).map_err(Error::io("remove", path))?;
-    }
-    fs::create_dir_all(folder).map_err(Error::io("create", folder))
+    Ok(models)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::image::encoders::EncoderConfig;
 use crate::image::preprocess::Preprocess;
 use crate::predictor::config::PredictorConfig;
-use crate::predictor::copy::{check_place, place, remove_fitted};
+use crate::predictor::copy::{Beside, check_place, place, remove_fitted};
 use crate::predictor::files;
 use crate::predictor::network::Network;
 use crate::text::SentenceEncoder;
@@ -126,19 +126,19 @@ impl DataSet {
 }
 
 impl Recipe {
-    /// Runs it; `observe` is told of progress and may stop it.
+    /// Refuses a folder that [`Recipe::run`] would refuse, for what takes time before the run.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there.
-    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if the folder holds another run or model, or what the run
-    /// begins with, [`Error::InTheWay`] for something that would be read with the model. Else what went wrong with a file
-    /// or a tensor.
-    pub fn run(
-        &self,
-        sentences: &SentenceEncoder,
-        device: &Device,
-        observe: &mut dyn FnMut(RecipeEvent<'_>) -> ControlFlow<()>,
-    ) -> Result<FitOutcome> {
+    /// [`Error::CheckpointExists`] and [`Error::Occupied`] if it holds another run or model, or what the run
+    /// begins with, [`Error::InTheWay`] for something that would be read with the model. Else what is wrong with a file of
+    /// what it begins with.
+    pub fn check_folder(&self) -> Result<()> {
+        self.beside()?;
+        out::check(&self.folder, &[""], self.resume).map(drop)
+    }
+
+    /// What is to lie beside the weights, if nothing is in its way.
+    fn beside(&self) -> Result<Vec<Beside>> {
         if self.start.is_in(&self.folder) {
             return Err(Error::Occupied {
                 path: self.folder.clone(),
@@ -146,6 +146,21 @@ impl Recipe {
         }
         let beside = self.start.beside()?;
         check_place(&beside, &self.folder)?;
+        Ok(beside)
+    }
+
+    /// Runs it; `observe` is told of progress and may stop it.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] after a stop: a run with `resume` goes on from there. Else as for
+    /// [`Recipe::check_folder`], or what went wrong with a file or a tensor.
+    pub fn run(
+        &self,
+        sentences: &SentenceEncoder,
+        device: &Device,
+        observe: &mut dyn FnMut(RecipeEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<FitOutcome> {
+        let beside = self.beside()?;
         out::prepare(&self.folder, &[""], self.resume)?;
         let mut splitter = Splitter {
             sentences,

@@ -136,6 +136,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> Result<()> {
         stop::requested()
     };
     let before = if args.curriculum && args.easiness.is_none() {
+        recipe.check_folder()?;
         let recorded = Recipe {
             folder: plain,
             record_easiness: true,

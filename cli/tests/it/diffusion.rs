@@ -263,6 +263,15 @@ fn every_black_box_trains_and_easy_examples_may_come_first() {
     // Two stages: half of the 64 examples in the first epoch, by sixteen.
     let log = fs::read_to_string(dir.join("vit/training.csv")).unwrap();
     assert!(log.lines().nth(1).unwrap().starts_with("2,0,"), "{log}");
+    // Refused before the plain run.
+    let said = train(
+        dir,
+        "1",
+        &["--encoder", "vit", "--curriculum", "--out", "mixed"],
+    )
+    .failed(1);
+    assert!(said.contains("mixed"), "{said}");
+    assert!(!dir.join("mixed/plain").exists());
 }
 
 #[test]

@@ -353,6 +353,13 @@ fn a_blip_writes_captions_for_the_white_box() {
     unprompt(at, go_on.into_iter().chain(["--out", "on"])).ok();
     unprompt(at, ["reverse", "my.idx", "a.png", "--model", "on"]).ok();
     assert!(at.join("on/captioner/tokenizer.json").exists());
+    fs::create_dir(at.join("pictures")).unwrap();
+    for name in ["b.png", "c.png"] {
+        picture(&at.join("pictures"), name);
+    }
+    let adapt = "adapt --target pictures --data pocket:64 --centroids 8 --model on --out adapted";
+    unprompt(at, adapt.split(' ')).ok();
+    unprompt(at, ["reverse", "my.idx", "a.png", "--model", "adapted"]).ok();
     // A white box whose captioner lies beside it cannot caption for another.
     let wrong = [&with_sd[..], &["--captioner", "elsewhere"]].concat();
     let train = [
