@@ -142,15 +142,10 @@ mod tests {
         for name in ["text_encoder", "tokenizer"] {
             copy(&sd.folder().join(name), name);
         }
-        let paths = files(folder.path()).unwrap();
-        let paths: Vec<PathBuf> = paths.iter().map(|it| folder.path().join(it)).collect();
         let context = sd.json::<serde_json::Value>("unet/config.json")["cross_attention_dim"]
             .as_u64()
             .unwrap() as usize;
-        let config = SentencesConfig {
-            captioner_sha256: models::fingerprint(&paths).unwrap(),
-            beams: 3,
-        };
+        let config = config_of(folder.path());
         let open =
             |config: &SentencesConfig, dim| Sentences::open(config, folder.path(), dim, &device());
         let sentences = open(&config, context).unwrap();
@@ -196,6 +191,27 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text + " ").unwrap();
         refused(&config, context, "not those that it was trained with");
+        // A BLIP that sees the middle of an image.
+        let path = folder
+            .path()
+            .join(BLIP_FOLDER)
+            .join("preprocessor_config.json");
+        let mut settings = blip.json::<serde_json::Value>("preprocessor_config.json");
+        settings["size"] = serde_json::json!({"shortest_edge": 32});
+        settings["do_center_crop"] = true.into();
+        settings["crop_size"] = 32.into();
+        fs::write(&path, settings.to_string()).unwrap();
+        refused(&config_of(folder.path()), context, "resized to a square");
+    }
+
+    /// What a white box of this folder is told by.
+    fn config_of(folder: &Path) -> SentencesConfig {
+        let paths: Vec<PathBuf> = files(folder).unwrap();
+        let paths: Vec<PathBuf> = paths.iter().map(|it| folder.join(it)).collect();
+        SentencesConfig {
+            captioner_sha256: models::fingerprint(&paths).unwrap(),
+            beams: 3,
+        }
     }
 
     fn image(shade: u8) -> RgbImage {
