@@ -27,7 +27,8 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     )
 }
 
-/// The gradients of the factors of `a b`, without one themselves.
+/// The gradients of the factors of `a b`, without one themselves; that of `b` lies in memory as `b` does, so that the gradient
+/// of what `b` is the transpose of lies in order.
 pub(super) fn gradients_of_product(
     a: &Tensor,
     b: &Tensor,
@@ -35,7 +36,12 @@ pub(super) fn gradients_of_product(
 ) -> Result<(Tensor, Tensor)> {
     let grad = &grad.contiguous()?;
     let multiply = |a: &Tensor, b: &Tensor| rounded([a, b], |[a, b]| a.matmul(b));
-    Ok((multiply(grad, &b.t()?)?, multiply(&a.t()?, grad)?))
+    let to_b = if b.is_contiguous() {
+        multiply(&a.t()?, grad)?
+    } else {
+        multiply(&grad.t()?, a)?.t()?
+    };
+    Ok((multiply(grad, &b.t()?)?, to_b))
 }
 
 /// What `work` makes of two factors; in mixed precision, off the CPU, they are rounded to bfloat16 before, and the result,
@@ -48,8 +54,17 @@ pub(super) fn rounded(
     if is_single(a) {
         return work([a, b]);
     }
-    let [a, b] = [a.to_dtype(DType::BF16)?, b.to_dtype(DType::BF16)?];
-    work([&a, &b])?.to_dtype(DType::F32)
+    work([&halved(a)?, &halved(b)?])?.to_dtype(DType::F32)
+}
+
+/// `x` in bfloat16. The transpose of what lies in order is rounded in that order: devices read memory in order many times as
+/// fast, and products take either.
+fn halved(x: &Tensor) -> Result<Tensor> {
+    let turned = x.t()?;
+    if !x.is_contiguous() && turned.is_contiguous() {
+        return turned.to_dtype(DType::BF16)?.t();
+    }
+    x.to_dtype(DType::BF16)
 }
 
 /// Whether a product of `a` is not rounded.

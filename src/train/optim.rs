@@ -88,9 +88,10 @@ impl Slot {
             };
             return self.var.inplace_op3(&self.mean, &self.square, &update);
         }
-        let gradient = (gradient * scale)?;
-        self.mean = ((&self.mean * beta1)? + (&gradient * (1.0 - beta1))?)?;
-        self.square = ((&self.square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
+        let part = (gradient * (scale * (1.0 - beta1)))?;
+        self.mean = ((&self.mean * beta1)? + &part)?;
+        let part = (part.sqr()? * ((1.0 - beta2) / (1.0 - beta1).powi(2)))?;
+        self.square = ((&self.square * beta2)? + part)?;
         let root = ((&self.square * square_scale)?.sqrt()? + eps)?;
         let update = ((&self.mean * (mean_scale * learning_rate))? / root)?;
         self.var
@@ -276,21 +277,21 @@ impl AdamW {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
+    use crate::parity::device;
 
     // torch 2.15: w = torch.nn.Parameter(torch.tensor([[1.0, -2.0]]))
     // opt = torch.optim.AdamW([w], lr=0.1, weight_decay=0.05)
     // for g in ([0.5, -1.0], [0.1, 2.0], [-0.3, 0.2]): w.grad = torch.tensor([g]); opt.step()
     #[test]
     fn follows_the_reference() {
-        let var = Var::new(&[[1f32, -2.0]], &Device::Cpu).unwrap();
+        let device = device();
+        let var = Var::new(&[[1f32, -2.0]], &device).unwrap();
         let mut optimiser =
             AdamW::new(vec![("w".into(), var.clone())], AdamWOptions::default()).unwrap();
         for gradient in [[0.5f32, -1.0], [0.1, 2.0], [-0.3, 0.2]] {
-            let gradient = Tensor::new(&[gradient], &Device::Cpu).unwrap();
-            optimiser.step(&[gradient], 1.0, 0.1).unwrap();
+            let twice = Tensor::new(&[gradient.map(|it| 2.0 * it)], &device).unwrap();
+            optimiser.step(&[twice], 0.5, 0.1).unwrap();
         }
         let found = var.to_vec2::<f32>().unwrap();
         assert!((found[0][0] - REFERENCE[0]).abs() < 1e-5, "{found:?}");

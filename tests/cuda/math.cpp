@@ -1,0 +1,162 @@
+// cuBLAS and cuRAND on the CPU, as far as candle asks them.
+#include <cstdio>
+#include <random>
+#include <vector>
+
+#include "language.h"
+
+namespace {
+
+enum Result { SUCCESS = 0, BLAS_INVALID_VALUE = 7, RAND_LENGTH_NOT_MULTIPLE = 105 };
+enum Type { SINGLE = 0, DOUBLE = 1, HALF = 2, BFLOAT16 = 14 };
+
+double load(const void* from, int type, size_t at) {
+    switch (type) {
+        case SINGLE:
+            return ((const float*)from)[at];
+        case DOUBLE:
+            return ((const double*)from)[at];
+        case HALF:
+            return ((const __half*)from)[at];
+        case BFLOAT16:
+            return ((const __nv_bfloat16*)from)[at];
+    }
+    __builtin_trap();
+}
+
+void store(void* to, int type, size_t at, double value) {
+    switch (type) {
+        case SINGLE:
+            ((float*)to)[at] = value;
+            return;
+        case DOUBLE:
+            ((double*)to)[at] = value;
+            return;
+        case HALF:
+            ((__half*)to)[at] = value;
+            return;
+        case BFLOAT16:
+            ((__nv_bfloat16*)to)[at] = value;
+            return;
+    }
+    __builtin_trap();
+}
+
+size_t width(int type) { return type == DOUBLE ? 8 : type == SINGLE ? 4 : 2; }
+
+struct Matrix {
+    const void* data;
+    int type, transposed, leading;
+    long long stride;
+
+    const void* of(int batch) const { return (const char*)data + stride * batch * (long long)width(type); }
+    // Of what it is without being transposed: column-major, as BLAS has it.
+    size_t place(size_t row, size_t column) const {
+        return transposed ? row * leading + column : column * leading + row;
+    }
+};
+
+// `c = alpha a b + beta c`, summed in single precision.
+template <class Scale>
+Result multiply(int m, int n, int k, Scale alpha, Matrix a, Matrix b, Scale beta, Matrix c, int batches) {
+    if (m < 0 || n < 0 || k < 0 || batches < 0 || a.leading < std::max(1, a.transposed ? k : m) ||
+        b.leading < std::max(1, b.transposed ? n : k) || c.leading < std::max(1, m)) {
+        fprintf(stderr, "CUDA on the CPU: a product is refused: m %d, n %d, k %d, leading %d, %d and %d\n", m, n, k,
+                a.leading, b.leading, c.leading);
+        return BLAS_INVALID_VALUE;
+    }
+    std::vector<float> left(size_t(m) * k), right(k), sums(m);
+    for (int batch = 0; batch < batches; batch++) {
+        if (batch == 0 || a.stride != 0)
+            for (int inner = 0; inner < k; inner++)
+                for (int row = 0; row < m; row++)
+                    left[size_t(inner) * m + row] = load(a.of(batch), a.type, a.place(row, inner));
+        for (int column = 0; column < n; column++) {
+            for (int inner = 0; inner < k; inner++) right[inner] = load(b.of(batch), b.type, b.place(inner, column));
+            std::fill(sums.begin(), sums.end(), 0.0f);
+            for (int inner = 0; inner < k; inner++) {
+                const float factor = right[inner], *own = &left[size_t(inner) * m];
+                for (int row = 0; row < m; row++) sums[row] += factor * own[row];
+            }
+            void* to = (void*)c.of(batch);
+            for (int row = 0; row < m; row++) {
+                size_t at = c.place(row, column);
+                store(to, c.type, at, alpha * sums[row] + (beta == 0 ? 0 : beta * load(to, c.type, at)));
+            }
+        }
+    }
+    return SUCCESS;
+}
+
+std::mt19937_64& random_of(void* generator) { return *(std::mt19937_64*)generator; }
+
+// In (0, 1].
+template <class T, int BITS>
+Result uniform(void* generator, T* to, size_t count) {
+    for (size_t at = 0; at < count; at++)
+        to[at] = T((random_of(generator)() >> (64 - BITS)) + 1) / T(uint64_t(1) << BITS);
+    return SUCCESS;
+}
+
+template <class T>
+Result normal(void* generator, T* to, size_t count, T mean, T deviation) {
+    if (count % 2 != 0) return RAND_LENGTH_NOT_MULTIPLE;
+    std::normal_distribution<T> values(mean, deviation);
+    for (size_t at = 0; at < count; at++) to[at] = values(random_of(generator));
+    return SUCCESS;
+}
+
+}  // namespace
+
+extern "C" {
+
+Result cublasCreate_v2(void** handle) {
+    static char any;
+    *handle = &any;
+    return SUCCESS;
+}
+Result cublasDestroy_v2(void*) { return SUCCESS; }
+Result cublasSetStream_v2(void*, void*) { return SUCCESS; }
+// candle asks for sums in single precision of whatever type.
+Result cublasGemmStridedBatchedEx(void*, int a_op, int b_op, int m, int n, int k, const float* alpha, const void* a,
+                                  int a_type, int a_leading, long long a_stride, const void* b, int b_type,
+                                  int b_leading, long long b_stride, const float* beta, void* c, int c_type,
+                                  int c_leading, long long c_stride, int batches, int, int) {
+    return multiply(m, n, k, *alpha, {a, a_type, a_op, a_leading, a_stride}, {b, b_type, b_op, b_leading, b_stride},
+                    *beta, {c, c_type, 0, c_leading, c_stride}, batches);
+}
+Result cublasDgemmStridedBatched(void*, int a_op, int b_op, int m, int n, int k, const double* alpha, const void* a,
+                                 int a_leading, long long a_stride, const void* b, int b_leading, long long b_stride,
+                                 const double* beta, void* c, int c_leading, long long c_stride, int batches) {
+    return multiply(m, n, k, *alpha, {a, DOUBLE, a_op, a_leading, a_stride}, {b, DOUBLE, b_op, b_leading, b_stride},
+                    *beta, {c, DOUBLE, 0, c_leading, c_stride}, batches);
+}
+
+Result curandCreateGenerator(void** generator, int) {
+    *generator = new std::mt19937_64;
+    return SUCCESS;
+}
+Result curandDestroyGenerator(void* generator) {
+    delete &random_of(generator);
+    return SUCCESS;
+}
+Result curandSetStream(void*, void*) { return SUCCESS; }
+Result curandSetGeneratorOffset(void*, unsigned long long) { return SUCCESS; }
+Result curandSetPseudoRandomGeneratorSeed(void* generator, unsigned long long seed) {
+    random_of(generator).seed(seed);
+    return SUCCESS;
+}
+Result curandGenerateUniform(void* generator, float* to, size_t count) {
+    return uniform<float, 24>(generator, to, count);
+}
+Result curandGenerateUniformDouble(void* generator, double* to, size_t count) {
+    return uniform<double, 53>(generator, to, count);
+}
+Result curandGenerateNormal(void* generator, float* to, size_t count, float mean, float deviation) {
+    return normal<float>(generator, to, count, mean, deviation);
+}
+Result curandGenerateNormalDouble(void* generator, double* to, size_t count, double mean, double deviation) {
+    return normal<double>(generator, to, count, mean, deviation);
+}
+
+}  // extern "C"
