@@ -117,6 +117,7 @@ impl ClipPrompts {
         texts.iter().map(|it| self.tokenizer.encode(it)).collect()
     }
 
+    /// The tokens of texts, none longer than `length`, filled up: (texts, length).
     fn filled_up(&self, texts: Vec<Vec<u32>>, length: usize, device: &Device) -> Result<Tensor> {
         let count = texts.len();
         let fill = |mut ids: Vec<u32>| {
@@ -132,10 +133,10 @@ impl ClipPrompts {
         self.length
     }
 
-    /// The states of texts whose tokens are given, (texts, length): (texts, length, dim).
+    /// The states of texts whose tokens are given, (texts, tokens): (texts, tokens, dim).
     ///
     /// # Errors
-    /// If the shape is another, or there is no such token.
+    /// If there are more tokens than [`ClipPrompts::length`], or there is no such token.
     pub(crate) fn states_of(&self, ids: &Tensor) -> candle_core::Result<Tensor> {
         self.tower.states(ids)
     }

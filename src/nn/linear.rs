@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 
-use super::product::product;
+use super::product::product_with_transpose;
 use super::{conv, ops};
 
 /// `y = x W^T + b`, with `weight` (outputs, inputs) and, unless it was made without, `bias` (outputs).
@@ -79,8 +79,8 @@ impl Module for Linear {
                 let bias = Tensor::zeros(outputs, x.dtype(), x.device())?;
                 conv::linear(&rows, &self.weight, &bias)?
             }
-            Some(bias) => ops::add_bias(&product(&rows, &self.weight.t()?)?, bias)?,
-            None => product(&rows, &self.weight.t()?)?,
+            Some(bias) => ops::add_bias(&product_with_transpose(&rows, &self.weight)?, bias)?,
+            None => product_with_transpose(&rows, &self.weight)?,
         };
         let mut dims = x.dims().to_vec();
         if let Some(last) = dims.last_mut() {

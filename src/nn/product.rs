@@ -27,21 +27,43 @@ pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     )
 }
 
-/// The gradients of the factors of `a b`, without one themselves; that of `b` lies in memory as `b` does, so that the gradient
-/// of what `b` is the transpose of lies in order.
+/// `x w^T`: (n, k) times the transpose of (m, k), with a gradient for both. The product of `x` and `w.t()` is the same, but the
+/// gradient of a transpose is turned back by candle, which adds it to zeros number by number.
+///
+/// # Errors
+/// If the shapes disagree.
+pub(super) fn product_with_transpose(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    if is_single(x) {
+        return x.matmul(&w.t()?);
+    }
+    with_gradient(
+        &[x, w],
+        |it| rounded([it[0], it[1]], |[x, w]| x.matmul(&w.t()?)),
+        |it, grad| {
+            let (to_x, to_w) = gradients_with_transpose(&it[0].detach(), &it[1].detach(), grad)?;
+            Ok(vec![Some(to_x), Some(to_w)])
+        },
+    )
+}
+
+/// The gradients of the factors of `a b`, without one themselves.
 pub(super) fn gradients_of_product(
     a: &Tensor,
     b: &Tensor,
     grad: &Tensor,
 ) -> Result<(Tensor, Tensor)> {
-    let grad = &grad.contiguous()?;
-    let multiply = |a: &Tensor, b: &Tensor| rounded([a, b], |[a, b]| a.matmul(b));
-    let to_b = if b.is_contiguous() {
-        multiply(&a.t()?, grad)?
-    } else {
-        multiply(&grad.t()?, a)?.t()?
-    };
-    Ok((multiply(grad, &b.t()?)?, to_b))
+    let grad = factor(&grad.contiguous()?)?;
+    let to_a = grad.matmul(&factor(b)?.t()?)?;
+    let to_b = factor(a)?.t()?.matmul(&grad)?;
+    Ok((single(&to_a)?, single(&to_b)?))
+}
+
+/// The gradients of the factors of `x w^T`, in order in memory, without one themselves.
+fn gradients_with_transpose(x: &Tensor, w: &Tensor, grad: &Tensor) -> Result<(Tensor, Tensor)> {
+    let grad = factor(&grad.contiguous()?)?;
+    let to_x = grad.matmul(&factor(w)?)?;
+    let to_w = grad.t()?.matmul(&factor(x)?)?;
+    Ok((single(&to_x)?, single(&to_w)?))
 }
 
 /// What `work` makes of two factors; in mixed precision, off the CPU, they are rounded to bfloat16 before, and the result,
@@ -51,23 +73,26 @@ pub(super) fn rounded(
     work: impl FnOnce([&Tensor; 2]) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let [a, b] = factors;
-    if is_single(a) {
-        return work([a, b]);
-    }
-    work([&halved(a)?, &halved(b)?])?.to_dtype(DType::F32)
+    single(&work([&factor(a)?, &factor(b)?])?)
 }
 
-/// `x` in bfloat16. The transpose of what lies in order is rounded in that order: devices read memory in order many times as
-/// fast, and products take either.
-fn halved(x: &Tensor) -> Result<Tensor> {
-    let turned = x.t()?;
-    if !x.is_contiguous() && turned.is_contiguous() {
-        return turned.to_dtype(DType::BF16)?.t();
+/// `x` as a factor of a product. The transpose of what lies in order is rounded in that order: out of it, candle's kernels
+/// reckon the place of every number.
+fn factor(x: &Tensor) -> Result<Tensor> {
+    if is_single(x) {
+        return Ok(x.clone());
+    }
+    if !x.is_contiguous() && x.t()?.is_contiguous() {
+        return x.t()?.to_dtype(DType::BF16)?.t();
     }
     x.to_dtype(DType::BF16)
 }
 
-/// Whether a product of `a` is not rounded.
+fn single(x: &Tensor) -> Result<Tensor> {
+    x.to_dtype(DType::F32)
+}
+
+/// Whether products of `a` are not rounded.
 fn is_single(a: &Tensor) -> bool {
     a.device().is_cpu() || Precision::of_thread() == Precision::Full
 }
@@ -77,7 +102,7 @@ mod tests {
     use candle_core::Var;
 
     use super::*;
-    use crate::nn::agreement::random;
+    use crate::nn::agreement::{agrees, random};
 
     /// Value and gradients of a product in a precision, each as one row.
     fn parts(vars: &[Var; 2], precision: Precision) -> Vec<Vec<f32>> {
@@ -103,5 +128,50 @@ mod tests {
                 assert!((full - mixed).abs() < size * 3.0 / 256.0, "{full} {mixed}");
             }
         }
+    }
+
+    #[test]
+    fn a_product_with_a_transpose_is_that_of_candle() {
+        agrees(
+            &[random(&[5, 7], 1), random(&[3, 7], 2)],
+            |v| product_with_transpose(&v[0], &v[1]),
+            |v| v[0].matmul(&v[1].t()?),
+        );
+    }
+
+    /// On the CPU as well, where candle's own stand in for them.
+    #[test]
+    fn gradients_of_products_are_those_of_candle() {
+        let (a, b, w) = (
+            random(&[2, 5, 7], 1),
+            random(&[2, 7, 3], 2),
+            random(&[2, 3, 7], 3),
+        );
+        let grad = random(&[2, 5, 3], 4).detach();
+        let [in_order, turned] = [b.as_tensor().clone(), w.t().unwrap()];
+        for (b, var) in [(in_order, &b), (turned, &w)] {
+            let y = a.matmul(&b).unwrap();
+            let expected = (y * &grad).unwrap().sum_all().unwrap().backward().unwrap();
+            let own = gradients_of_product(&a.detach(), &b.detach(), &grad).unwrap();
+            let to_var = if b.is_contiguous() {
+                own.1
+            } else {
+                own.1.t().unwrap()
+            };
+            is_near(&own.0, expected.get(&a).unwrap());
+            is_near(&to_var, expected.get(var).unwrap());
+        }
+        let y = a.matmul(&w.t().unwrap()).unwrap();
+        let expected = (y * &grad).unwrap().sum_all().unwrap().backward().unwrap();
+        let own = gradients_with_transpose(&a.detach(), &w.detach(), &grad).unwrap();
+        is_near(&own.0, expected.get(&a).unwrap());
+        is_near(&own.1, expected.get(&w).unwrap());
+        assert!(own.1.is_contiguous());
+    }
+
+    fn is_near(found: &Tensor, expected: &Tensor) {
+        let difference = (found - expected).unwrap().abs().unwrap();
+        let largest: f32 = difference.max_all().unwrap().to_scalar().unwrap();
+        assert!(largest < 1e-5, "{largest}");
     }
 }

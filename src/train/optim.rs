@@ -49,53 +49,67 @@ impl Slot {
         options: AdamWOptions,
         steps: usize,
     ) -> Result<()> {
-        let AdamWOptions {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } = options;
-        let mean_scale = 1.0 / (1.0 - beta1.powi(steps as i32));
-        let square_scale = 1.0 / (1.0 - beta2.powi(steps as i32));
-        let decay = if self.var.rank() > 1 {
-            learning_rate * weight_decay
-        } else {
-            0.0
+        let update = Update {
+            rate: learning_rate / (1.0 - options.beta1.powi(steps as i32)),
+            square_scale: 1.0 / (1.0 - options.beta2.powi(steps as i32)),
+            eps: options.eps,
+            decay: if self.var.rank() > 1 {
+                learning_rate * options.weight_decay
+            } else {
+                0.0
+            },
         };
+        let betas = [options.beta1, options.beta2];
         if gradient.device().is_cpu() {
-            let gradient = gradient.contiguous()?;
-            self.mean.inplace_op2(
-                &gradient,
-                &Decay {
-                    keep: beta1,
-                    scale,
-                    squared: false,
-                },
-            )?;
-            self.square.inplace_op2(
-                &gradient,
-                &Decay {
-                    keep: beta2,
-                    scale,
-                    squared: true,
-                },
-            )?;
-            let update = Update {
-                rate: mean_scale * learning_rate,
-                square_scale,
-                eps,
-                decay,
-            };
-            return self.var.inplace_op3(&self.mean, &self.square, &update);
+            self.step_in_place(gradient, scale, betas, &update)
+        } else {
+            self.step_by_tensors(gradient, scale, betas, &update)
         }
-        let part = (gradient * (scale * (1.0 - beta1)))?;
-        self.mean = ((&self.mean * beta1)? + &part)?;
-        let part = (part.sqr()? * ((1.0 - beta2) / (1.0 - beta1).powi(2)))?;
-        self.square = ((&self.square * beta2)? + part)?;
-        let root = ((&self.square * square_scale)?.sqrt()? + eps)?;
-        let update = ((&self.mean * (mean_scale * learning_rate))? / root)?;
+    }
+
+    fn step_in_place(
+        &mut self,
+        gradient: &Tensor,
+        scale: f64,
+        [beta1, beta2]: [f64; 2],
+        update: &Update,
+    ) -> Result<()> {
+        let gradient = gradient.contiguous()?;
+        self.mean.inplace_op2(
+            &gradient,
+            &Decay {
+                keep: beta1,
+                scale,
+                squared: false,
+            },
+        )?;
+        self.square.inplace_op2(
+            &gradient,
+            &Decay {
+                keep: beta2,
+                scale,
+                squared: true,
+            },
+        )?;
+        self.var.inplace_op3(&self.mean, &self.square, update)
+    }
+
+    fn step_by_tensors(
+        &mut self,
+        gradient: &Tensor,
+        scale: f64,
+        [beta1, beta2]: [f64; 2],
+        update: &Update,
+    ) -> Result<()> {
+        let to_mean = (gradient * (scale * (1.0 - beta1)))?;
+        self.mean = ((&self.mean * beta1)? + &to_mean)?;
+        // Its square serves as well: the gradient is not scaled once more.
+        let to_square = (to_mean.sqr()? * ((1.0 - beta2) / (1.0 - beta1).powi(2)))?;
+        self.square = ((&self.square * beta2)? + to_square)?;
+        let root = ((&self.square * update.square_scale)?.sqrt()? + update.eps)?;
+        let step = ((&self.mean * update.rate)? / root)?;
         self.var
-            .set(&((self.var.as_tensor() * (1.0 - decay))? - update)?)
+            .set(&((self.var.as_tensor() * (1.0 - update.decay))? - step)?)
     }
 }
 
@@ -280,23 +294,53 @@ mod tests {
     use super::*;
     use crate::parity::device;
 
+    const GRADIENTS: [[f32; 2]; 3] = [[0.5, -1.0], [0.1, 2.0], [-0.3, 0.2]];
+
     // torch 2.15: w = torch.nn.Parameter(torch.tensor([[1.0, -2.0]]))
     // opt = torch.optim.AdamW([w], lr=0.1, weight_decay=0.05)
-    // for g in ([0.5, -1.0], [0.1, 2.0], [-0.3, 0.2]): w.grad = torch.tensor([g]); opt.step()
+    // for g in GRADIENTS: w.grad = torch.tensor([g]); opt.step()
+    const REFERENCE: [f32; 2] = [0.785_098_55, -1.941_456_3];
+
     #[test]
     fn follows_the_reference() {
         let device = device();
         let var = Var::new(&[[1f32, -2.0]], &device).unwrap();
         let mut optimiser =
             AdamW::new(vec![("w".into(), var.clone())], AdamWOptions::default()).unwrap();
-        for gradient in [[0.5f32, -1.0], [0.1, 2.0], [-0.3, 0.2]] {
+        for gradient in GRADIENTS {
             let twice = Tensor::new(&[gradient.map(|it| 2.0 * it)], &device).unwrap();
             optimiser.step(&[twice], 0.5, 0.1).unwrap();
         }
+        is_the_references(&var);
+    }
+
+    /// What other devices do.
+    #[test]
+    fn steps_by_tensors_follow_the_reference() {
+        let var = Var::new(&[[1f32, -2.0]], &device()).unwrap();
+        let mut slot = Slot {
+            name: "w".into(),
+            mean: var.zeros_like().unwrap(),
+            square: var.zeros_like().unwrap(),
+            var,
+        };
+        for (gradient, steps) in GRADIENTS.into_iter().zip(1..) {
+            let twice = Tensor::new(&[gradient.map(|it| 2.0 * it)], &device()).unwrap();
+            let update = Update {
+                rate: 0.1 / (1.0 - 0.9f64.powi(steps)),
+                square_scale: 1.0 / (1.0 - 0.999f64.powi(steps)),
+                eps: 1e-8,
+                decay: 0.1 * 0.05,
+            };
+            slot.step_by_tensors(&twice, 0.5, [0.9, 0.999], &update)
+                .unwrap();
+        }
+        is_the_references(&slot.var);
+    }
+
+    fn is_the_references(var: &Var) {
         let found = var.to_vec2::<f32>().unwrap();
         assert!((found[0][0] - REFERENCE[0]).abs() < 1e-5, "{found:?}");
         assert!((found[0][1] - REFERENCE[1]).abs() < 1e-5, "{found:?}");
     }
-
-    const REFERENCE: [f32; 2] = [0.785_098_55, -1.941_456_3];
 }

@@ -22,20 +22,20 @@ const MODELS: [&str; 4] = [
 /// was killed before its first checkpoint is no model from here on.
 ///
 /// # Errors
-/// As for [`check`], and [`Error::Io`].
+/// As for [`leftovers`], and [`Error::Io`].
 pub(super) fn prepare(folder: &Path, parts: &[&str], resume: bool) -> Result<()> {
-    for path in check(folder, parts, resume)? {
+    for path in leftovers(folder, parts, resume)? {
         fs::remove_file(&path).map_err(Error::io("remove", &path))?;
     }
     fs::create_dir_all(folder).map_err(Error::io("create", folder))
 }
 
-/// Refuses a folder that a run would spoil: with a run that is not to be gone on with, or with a model that no run here
-/// has begun. Gives what makes it a model, if it is what a run left that was killed before its first checkpoint.
+/// The files of a model that a run left which was killed before its first checkpoint. A folder that a run would spoil is
+/// refused: with a run that is not to be gone on with, or with a model that no run here has begun.
 ///
 /// # Errors
 /// [`Error::CheckpointExists`], [`Error::Occupied`].
-pub(super) fn check(folder: &Path, parts: &[&str], resume: bool) -> Result<Vec<PathBuf>> {
+pub(super) fn leftovers(folder: &Path, parts: &[&str], resume: bool) -> Result<Vec<PathBuf>> {
     let mut parts = parts.iter().map(|part| folder.join(part));
     if let Some(part) = parts.clone().find(|part| part.join(FILE).exists()) {
         return match resume {

@@ -126,15 +126,15 @@ impl DataSet {
 }
 
 impl Recipe {
-    /// Refuses a folder that [`Recipe::run`] would refuse, for what takes time before the run.
+    /// Refuses the folder that [`Recipe::run`] would refuse, before anything long is done.
     ///
     /// # Errors
     /// [`Error::CheckpointExists`] and [`Error::Occupied`] if it holds another run or model, or what the run
-    /// begins with, [`Error::InTheWay`] for something that would be read with the model. Else what is wrong with a file of
-    /// what it begins with.
+    /// begins with, [`Error::InTheWay`] for something that would be read with the model. Else what is wrong with a file that
+    /// the run begins with.
     pub fn check_folder(&self) -> Result<()> {
         self.beside()?;
-        out::check(&self.folder, &[""], self.resume).map(drop)
+        out::leftovers(&self.folder, &[""], self.resume).map(drop)
     }
 
     /// What is to lie beside the weights, if nothing is in its way.

@@ -1,5 +1,6 @@
 // CUDA's driver on the CPU, as far as candle asks it: memory is that of the process, and a kernel has run when its
-// launch returns. What CUDA refuses is refused here, too: nothing allocated, launched or asked for.
+// launch returns. Allocations of no bytes, launches of no threads and kernels that are not there are refused, as by
+// CUDA.
 #include <malloc.h>
 
 #include <atomic>
@@ -37,6 +38,8 @@ constexpr unsigned MAX_THREADS = 1024, MAX_SHARED = 48 << 10, MAX_GRID = 65535;
 // What CUDA_ON_CPU_REPORT has said at the end.
 struct Count {
     size_t launches = 0, in_order = 0, elsewhere = 0;
+    // Whether layouts are known.
+    bool is_told = false;
 };
 struct Report {
     std::mutex lock;
@@ -48,17 +51,19 @@ struct Report {
         while (now > before && !most.compare_exchange_weak(before, now)) {
         }
     }
-    ~Report() {
-        if (!getenv("CUDA_ON_CPU_REPORT")) return;
+    void print() {
         size_t launches = 0;
         for (auto& each : counts) launches += each.second.launches;
         fprintf(stderr, "%zu launches, %zu MiB at most; numbers, in millions, that were read in order and elsewhere:\n",
                 launches, most >> 20);
         for (auto& [name, count] : counts)
-            fprintf(stderr, "  %-32s %8zu %10.2f %10.2f\n", name.c_str(), count.launches, count.in_order / 1e6,
-                    count.elsewhere / 1e6);
+            fprintf(stderr, count.is_told ? "  %-32s %8zu %10.2f %10.2f\n" : "  %-32s %8zu          -          -\n",
+                    name.c_str(), count.launches, count.in_order / 1e6, count.elsewhere / 1e6);
     }
-} report;
+};
+
+// Never destroyed, since threads may launch while the process ends.
+Report& report = *new Report;
 
 bool is_in_order(size_t rank, const size_t* dims, const size_t* strides) {
     size_t expected = 1;
@@ -71,7 +76,8 @@ void count(const KernelEntry& entry, void** arguments) {
     std::lock_guard<std::mutex> guard(report.lock);
     Count& own = report.counts[entry.name];
     own.launches++;
-    if (entry.layouts == 0) return;
+    own.is_told = entry.layouts > 0;
+    if (!own.is_told) return;
     size_t numbers = *(size_t*)arguments[0], rank = *(size_t*)arguments[1];
     const size_t* info = *(const size_t**)arguments[2];
     bool in_order = true;
@@ -82,12 +88,16 @@ void count(const KernelEntry& entry, void** arguments) {
 
 Result allocate(void** to, size_t bytes) {
     if (bytes == 0) return INVALID_VALUE;
-    if (report.held + bytes > MEMORY) return OUT_OF_MEMORY;
     void* memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
     if (!memory) return OUT_OF_MEMORY;
-    // Not a number: what is read before it is written shows.
-    memset(memory, 0xff, bytes);
-    report.took(malloc_usable_size(memory));
+    size_t taken = malloc_usable_size(memory);
+    if (report.held + taken > MEMORY) {
+        free(memory);
+        return OUT_OF_MEMORY;
+    }
+    // No number, for floats: what is read before it is written shows.
+    memset(memory, 0xff, taken);
+    report.took(taken);
     *to = memory;
     return SUCCESS;
 }
@@ -128,6 +138,10 @@ Result cuInit(unsigned) {
     // What is freed is kept for the next tensor.
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, -1);
+    if (getenv("CUDA_ON_CPU_REPORT")) {
+        static std::once_flag once;
+        std::call_once(once, [] { atexit([] { report.print(); }); });
+    }
     return SUCCESS;
 }
 Result cuDriverGetVersion(int* version) {
@@ -275,8 +289,8 @@ Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned
         return INVALID_VALUE;
     }
     count(entry, arguments);
-    // These go through numbers in strides of the grid, so that one thread does what all do.
-    if (entry.strides) grid_x = block_x = 1;
+    // These step through their numbers by the size of the grid, so that one thread does what all do.
+    if (entry.layouts > 0) grid_x = block_x = 1;
     std::vector<char> memory(shared + 1);
     dynamic_shared = memory.data();
     gridDim = {grid_x, grid_y, grid_z};

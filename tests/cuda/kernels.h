@@ -8,9 +8,8 @@ struct KernelEntry {
     Kernel kernel;
     // Whether threads of a block wait for one another.
     bool waits;
-    // Whether numbers are gone through in strides of the grid.
-    bool strides;
-    // Of how many operands the layout is told: arguments are then a count, a rank, and dimensions with strides.
+    // Of how many operands the layout is told: arguments are then a count, a rank, and dimensions with strides. Such
+    // kernels step through their numbers by the size of the grid.
     size_t layouts;
 };
 

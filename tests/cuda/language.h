@@ -1,5 +1,5 @@
-// CUDA's C++ for a compiler of C++, as far as candle's kernels speak it. Threads are run one after another, and those
-// of a block that wait for one another are switched between by threads.cpp.
+// CUDA's C++ for a compiler of C++, as far as candle's kernels speak it. Threads of a launch run one after another, and
+// those of a block that wait for one another are switched between by threads.cpp.
 #pragma once
 #include <algorithm>
 #include <cassert>
@@ -18,6 +18,7 @@
 #define __align__(n) alignas(n)
 #define __launch_bounds__(...)
 #define __shared__ static thread_local
+// The least at which kernels of bfloat16 are compiled; those of eight bits, from 890 on, are not known here.
 #define __CUDA_ARCH__ 800
 #define __CUDACC_VER_MAJOR__ 13
 #define __CUDACC_VER_MINOR__ 0
@@ -51,6 +52,7 @@ To bits(From from) {
 
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask, int = 32) {
+    static_assert(sizeof(T) <= sizeof(uint64_t), "too large to be shuffled");
     uint64_t raw = 0;
     memcpy(&raw, (const void*)&value, sizeof(T));
     raw = shuffled(raw, mask);
@@ -91,8 +93,8 @@ inline float from_half(uint16_t h) {
         template <class T, class = std::enable_if_t<!std::is_same<std::decay_t<T>, NAME>::value>>                   \
         NAME(T value) : raw(TO(float(value))) {}                                                                    \
         operator float() const { return FROM(raw); }                                                                \
-        NAME& operator+=(float other) { return *this = NAME(float(*this) + other); }                                \
-        NAME& operator*=(float other) { return *this = NAME(float(*this) * other); }                                \
+        NAME& operator+=(NAME other) { return *this = float(*this) + float(other); }                                \
+        NAME& operator*=(NAME other) { return *this = float(*this) * float(other); }                                \
     };                                                                                                              \
     inline NAME operator-(NAME a) { return -float(a); }                                                             \
     inline NAME operator+(NAME a, NAME b) { return float(a) + float(b); }                                           \
@@ -128,7 +130,7 @@ struct __nv_bfloat162 {
 inline __nv_bfloat162 __hadd2(__nv_bfloat162 a, __nv_bfloat162 b) { return {a.x + b.x, a.y + b.y}; }
 inline __nv_bfloat162 __hmul2(__nv_bfloat162 a, __nv_bfloat162 b) { return {a.x * b.x, a.y * b.y}; }
 
-// Eight bits are compiled and never run: whatever would be made of them ends the process.
+// Numbers of eight bits are moved alone: reckoning with them ends the process.
 #define __NV_E4M3 0
 struct __nv_fp8_e4m3 {
     unsigned char __x;
@@ -148,7 +150,7 @@ inline float __int_as_float(int x) { return bits<float>(x); }
 inline unsigned long long __double_as_longlong(double x) { return bits<unsigned long long>(x); }
 inline double __longlong_as_double(unsigned long long x) { return bits<double>(x); }
 
-// Nothing else runs in between.
+// Threads of a launch run in turn, and launches by several threads of the program write to different tensors.
 template <class T, class V>
 T atomicAdd(T* at, V value) {
     T old = *at;
@@ -176,7 +178,9 @@ T atomicCAS(T* at, T expected, T value) {
 
 inline float normcdff(float x) { return .5f * erfcf(-x * float(M_SQRT1_2)); }
 inline double normcdf(double x) { return .5 * erfc(-x * M_SQRT1_2); }
-inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+// The C library may have one of this name.
+inline float reciprocal_root(float x) { return 1.0f / sqrtf(x); }
+#define rsqrtf reciprocal_root
 
 using std::isnan;
 using std::max;

@@ -1,5 +1,6 @@
 // cuBLAS and cuRAND on the CPU, as far as candle asks them.
 #include <cstdio>
+#include <cstdlib>
 #include <random>
 #include <vector>
 
@@ -7,8 +8,14 @@
 
 namespace {
 
-enum Result { SUCCESS = 0, BLAS_INVALID_VALUE = 7, RAND_LENGTH_NOT_MULTIPLE = 105 };
+enum Result { SUCCESS = 0, BLAS_INVALID_VALUE = 7, BLAS_NOT_SUPPORTED = 15, RAND_LENGTH_NOT_MULTIPLE = 105 };
 enum Type { SINGLE = 0, DOUBLE = 1, HALF = 2, BFLOAT16 = 14 };
+constexpr int SUMS_IN_SINGLE = 68;
+
+[[noreturn]] void unknown(int type) {
+    fprintf(stderr, "CUDA on the CPU: numbers of type %d are not known\n", type);
+    abort();
+}
 
 double load(const void* from, int type, size_t at) {
     switch (type) {
@@ -21,7 +28,7 @@ double load(const void* from, int type, size_t at) {
         case BFLOAT16:
             return ((const __nv_bfloat16*)from)[at];
     }
-    __builtin_trap();
+    unknown(type);
 }
 
 void store(void* to, int type, size_t at, double value) {
@@ -39,7 +46,7 @@ void store(void* to, int type, size_t at, double value) {
             ((__nv_bfloat16*)to)[at] = value;
             return;
     }
-    __builtin_trap();
+    unknown(type);
 }
 
 size_t width(int type) { return type == DOUBLE ? 8 : type == SINGLE ? 4 : 2; }
@@ -56,16 +63,16 @@ struct Matrix {
     }
 };
 
-// `c = alpha a b + beta c`, summed in single precision.
-template <class Scale>
-Result multiply(int m, int n, int k, Scale alpha, Matrix a, Matrix b, Scale beta, Matrix c, int batches) {
+// `c = alpha a b + beta c`, summed as numbers of type `Sum`.
+template <class Sum>
+Result multiply(int m, int n, int k, Sum alpha, Matrix a, Matrix b, Sum beta, Matrix c, int batches) {
     if (m < 0 || n < 0 || k < 0 || batches < 0 || a.leading < std::max(1, a.transposed ? k : m) ||
         b.leading < std::max(1, b.transposed ? n : k) || c.leading < std::max(1, m)) {
         fprintf(stderr, "CUDA on the CPU: a product is refused: m %d, n %d, k %d, leading %d, %d and %d\n", m, n, k,
                 a.leading, b.leading, c.leading);
         return BLAS_INVALID_VALUE;
     }
-    std::vector<float> left(size_t(m) * k), right(k), sums(m);
+    std::vector<Sum> left(size_t(m) * k), right(k), sums(m);
     for (int batch = 0; batch < batches; batch++) {
         if (batch == 0 || a.stride != 0)
             for (int inner = 0; inner < k; inner++)
@@ -73,9 +80,9 @@ Result multiply(int m, int n, int k, Scale alpha, Matrix a, Matrix b, Scale beta
                     left[size_t(inner) * m + row] = load(a.of(batch), a.type, a.place(row, inner));
         for (int column = 0; column < n; column++) {
             for (int inner = 0; inner < k; inner++) right[inner] = load(b.of(batch), b.type, b.place(inner, column));
-            std::fill(sums.begin(), sums.end(), 0.0f);
+            std::fill(sums.begin(), sums.end(), Sum(0));
             for (int inner = 0; inner < k; inner++) {
-                const float factor = right[inner], *own = &left[size_t(inner) * m];
+                const Sum factor = right[inner], *own = &left[size_t(inner) * m];
                 for (int row = 0; row < m; row++) sums[row] += factor * own[row];
             }
             void* to = (void*)c.of(batch);
@@ -117,11 +124,14 @@ Result cublasCreate_v2(void** handle) {
 }
 Result cublasDestroy_v2(void*) { return SUCCESS; }
 Result cublasSetStream_v2(void*, void*) { return SUCCESS; }
-// candle asks for sums in single precision of whatever type.
 Result cublasGemmStridedBatchedEx(void*, int a_op, int b_op, int m, int n, int k, const float* alpha, const void* a,
                                   int a_type, int a_leading, long long a_stride, const void* b, int b_type,
                                   int b_leading, long long b_stride, const float* beta, void* c, int c_type,
-                                  int c_leading, long long c_stride, int batches, int, int) {
+                                  int c_leading, long long c_stride, int batches, int sums, int) {
+    if (sums != SUMS_IN_SINGLE) {
+        fprintf(stderr, "CUDA on the CPU: products are summed in single precision alone, not as type %d\n", sums);
+        return BLAS_NOT_SUPPORTED;
+    }
     return multiply(m, n, k, *alpha, {a, a_type, a_op, a_leading, a_stride}, {b, b_type, b_op, b_leading, b_stride},
                     *beta, {c, c_type, 0, c_leading, c_stride}, batches);
 }

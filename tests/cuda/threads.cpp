@@ -40,6 +40,8 @@ struct Block {
     void** arguments;
     size_t count;
     size_t current;
+    // Whether a kernel that waits is run.
+    bool waits = false;
 };
 
 Block& block() {
@@ -47,8 +49,14 @@ Block& block() {
     return own;
 }
 
+[[noreturn]] void wrong(const char* what) {
+    fprintf(stderr, "CUDA on the CPU: %s\n", what);
+    abort();
+}
+
 void leave(State state) {
     Block& own = block();
+    if (!own.waits) wrong("a kernel waits that was not run as one that does");
     Thread& thread = own.threads[own.current];
     thread.state = state;
     if (_setjmp(thread.left) == 0) _longjmp(own.scheduler, 1);
@@ -81,11 +89,6 @@ dim3 index_of(size_t number) {
             unsigned(number / blockDim.x / blockDim.y)};
 }
 
-[[noreturn]] void wrong(const char* what) {
-    fprintf(stderr, "CUDA on the CPU: %s\n", what);
-    abort();
-}
-
 bool any(const Block& own, size_t from, size_t to, State state) {
     for (size_t at = from; at < to; at++)
         if (own.threads[at].state == state) return true;
@@ -103,7 +106,8 @@ void run_warp(Block& own, size_t from, size_t to) {
         for (size_t at = from; at < to; at++)
             if (own.threads[at].state == State::Ready) go_on(own, at);
         if (any(own, from, to, State::AtWarp)) {
-            if (any(own, from, to, State::AtBlock)) wrong("a warp is not of one mind at a shuffle");
+            if (any(own, from, to, State::AtBlock) || any(own, from, to, State::Done))
+                wrong("a part of a warp does not come to a shuffle");
             release(own, from, to, State::AtWarp);
         }
     }
@@ -113,6 +117,7 @@ void run_waiting(Kernel kernel, void** arguments) {
     Block& own = block();
     own.kernel = kernel;
     own.arguments = arguments;
+    own.waits = true;
     own.count = size_t(blockDim.x) * blockDim.y * blockDim.z;
     for (size_t at = 0; at < own.count; at++) {
         Thread& thread = own.threads[at];
@@ -124,6 +129,7 @@ void run_waiting(Kernel kernel, void** arguments) {
         for (size_t from = 0; from < own.count; from += WARP) run_warp(own, from, std::min(own.count, from + WARP));
         release(own, 0, own.count, State::AtBlock);
     }
+    own.waits = false;
 }
 
 }  // namespace
