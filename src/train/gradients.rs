@@ -30,7 +30,9 @@ pub(super) fn combine(parts: &[(f64, Vec<Tensor>)]) -> Result<Vec<Tensor>> {
 pub(super) fn norm(gradients: &[Tensor]) -> Result<f64> {
     let squares: Vec<Tensor> = gradients
         .par_iter()
-        .map(|gradient| Ok(gradient.sqr()?.sum_all()?))
+        // A single number has no dimensions, and candle would send them as memory of no bytes: older graphics processors
+        // refuse that.
+        .map(|gradient| Ok(gradient.flatten_all()?.sqr()?.sum_all()?))
         .collect::<Result<_>>()?;
     if squares.is_empty() {
         return Ok(0.0);

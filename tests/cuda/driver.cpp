@@ -87,6 +87,7 @@ void count(const KernelEntry& entry, void** arguments) {
 }
 
 Result allocate(void** to, size_t bytes) {
+    // Processors with memory pools allow it, older ones do not.
     if (bytes == 0) return INVALID_VALUE;
     void* memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
     if (!memory) return OUT_OF_MEMORY;
