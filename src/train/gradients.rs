@@ -41,3 +41,17 @@ pub(super) fn norm(gradients: &[Tensor]) -> Result<f64> {
     let squares: Vec<f32> = Tensor::stack(&squares, 0)?.to_vec1()?;
     Ok(squares.into_iter().map(f64::from).sum::<f64>().sqrt())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parity::device;
+
+    #[test]
+    fn a_length_is_that_of_all_numbers_single_ones_too() {
+        let single = Tensor::new(2f32, &device()).unwrap();
+        let matrix = Tensor::new(&[[4f32, -5.0], [6.0, 0.0]], &device()).unwrap();
+        assert_eq!(norm(&[single, matrix]).unwrap(), 9.0);
+        assert_eq!(norm(&[]).unwrap(), 0.0);
+    }
+}

@@ -1,6 +1,6 @@
 // CUDA's driver on the CPU, as far as candle asks it: memory is that of the process, and a kernel has run when its
-// launch returns. Allocations of no bytes, launches of no threads and kernels that are not there are refused, as by
-// CUDA.
+// launch returns. Launches of no threads and kernels that are not there are refused, as by CUDA, and allocations of no
+// bytes, as where there are no pools of memory.
 #include <malloc.h>
 
 #include <atomic>
@@ -87,7 +87,6 @@ void count(const KernelEntry& entry, void** arguments) {
 }
 
 Result allocate(void** to, size_t bytes) {
-    // Processors with memory pools allow it, older ones do not.
     if (bytes == 0) return INVALID_VALUE;
     void* memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
     if (!memory) return OUT_OF_MEMORY;

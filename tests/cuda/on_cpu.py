@@ -89,7 +89,7 @@ def build(kernels: Path, cudarc: Path) -> None:
     write(includes / "cuda/std/limits", limits)
     ours = [*FLAGS, "-Wall", "-Wextra", f"-I{HERE}"]
     theirs = [*FLAGS, "-w", f"-I{HERE}", f"-I{includes}", f"-I{kernels}"]
-    entries, units = [], [(HERE / name, ours) for name in ("threads.cpp", "driver.cpp", "math.cpp")]
+    entries, units = [], [(HERE / name, ours) for name in ("threads.cpp", "driver.cpp", "blas.cpp", "rand.cpp")]
     for module in MODULES:
         text = (kernels / f"{module}.cu").read_text()
         waits = "__syncthreads" in text or "__shfl" in text

@@ -1,14 +1,13 @@
-// cuBLAS and cuRAND on the CPU, as far as candle asks them.
+// cuBLAS on the CPU, as far as candle asks it.
 #include <cstdio>
 #include <cstdlib>
-#include <random>
 #include <vector>
 
 #include "language.h"
 
 namespace {
 
-enum Result { SUCCESS = 0, BLAS_INVALID_VALUE = 7, BLAS_NOT_SUPPORTED = 15, RAND_LENGTH_NOT_MULTIPLE = 105 };
+enum Result { SUCCESS = 0, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
 enum Type { SINGLE = 0, DOUBLE = 1, HALF = 2, BFLOAT16 = 14 };
 constexpr int SUMS_IN_SINGLE = 68;
 
@@ -70,7 +69,7 @@ Result multiply(int m, int n, int k, Sum alpha, Matrix a, Matrix b, Sum beta, Ma
         b.leading < std::max(1, b.transposed ? n : k) || c.leading < std::max(1, m)) {
         fprintf(stderr, "CUDA on the CPU: a product is refused: m %d, n %d, k %d, leading %d, %d and %d\n", m, n, k,
                 a.leading, b.leading, c.leading);
-        return BLAS_INVALID_VALUE;
+        return INVALID_VALUE;
     }
     std::vector<Sum> left(size_t(m) * k), right(k), sums(m);
     for (int batch = 0; batch < batches; batch++) {
@@ -95,24 +94,6 @@ Result multiply(int m, int n, int k, Sum alpha, Matrix a, Matrix b, Sum beta, Ma
     return SUCCESS;
 }
 
-std::mt19937_64& random_of(void* generator) { return *(std::mt19937_64*)generator; }
-
-// In (0, 1].
-template <class T, int BITS>
-Result uniform(void* generator, T* to, size_t count) {
-    for (size_t at = 0; at < count; at++)
-        to[at] = T((random_of(generator)() >> (64 - BITS)) + 1) / T(uint64_t(1) << BITS);
-    return SUCCESS;
-}
-
-template <class T>
-Result normal(void* generator, T* to, size_t count, T mean, T deviation) {
-    if (count % 2 != 0) return RAND_LENGTH_NOT_MULTIPLE;
-    std::normal_distribution<T> values(mean, deviation);
-    for (size_t at = 0; at < count; at++) to[at] = values(random_of(generator));
-    return SUCCESS;
-}
-
 }  // namespace
 
 extern "C" {
@@ -130,7 +111,7 @@ Result cublasGemmStridedBatchedEx(void*, int a_op, int b_op, int m, int n, int k
                                   int c_leading, long long c_stride, int batches, int sums, int) {
     if (sums != SUMS_IN_SINGLE) {
         fprintf(stderr, "CUDA on the CPU: products are summed in single precision alone, not as type %d\n", sums);
-        return BLAS_NOT_SUPPORTED;
+        return NOT_SUPPORTED;
     }
     return multiply(m, n, k, *alpha, {a, a_type, a_op, a_leading, a_stride}, {b, b_type, b_op, b_leading, b_stride},
                     *beta, {c, c_type, 0, c_leading, c_stride}, batches);
@@ -140,33 +121,6 @@ Result cublasDgemmStridedBatched(void*, int a_op, int b_op, int m, int n, int k,
                                  const double* beta, void* c, int c_leading, long long c_stride, int batches) {
     return multiply(m, n, k, *alpha, {a, DOUBLE, a_op, a_leading, a_stride}, {b, DOUBLE, b_op, b_leading, b_stride},
                     *beta, {c, DOUBLE, 0, c_leading, c_stride}, batches);
-}
-
-Result curandCreateGenerator(void** generator, int) {
-    *generator = new std::mt19937_64;
-    return SUCCESS;
-}
-Result curandDestroyGenerator(void* generator) {
-    delete &random_of(generator);
-    return SUCCESS;
-}
-Result curandSetStream(void*, void*) { return SUCCESS; }
-Result curandSetGeneratorOffset(void*, unsigned long long) { return SUCCESS; }
-Result curandSetPseudoRandomGeneratorSeed(void* generator, unsigned long long seed) {
-    random_of(generator).seed(seed);
-    return SUCCESS;
-}
-Result curandGenerateUniform(void* generator, float* to, size_t count) {
-    return uniform<float, 24>(generator, to, count);
-}
-Result curandGenerateUniformDouble(void* generator, double* to, size_t count) {
-    return uniform<double, 53>(generator, to, count);
-}
-Result curandGenerateNormal(void* generator, float* to, size_t count, float mean, float deviation) {
-    return normal<float>(generator, to, count, mean, deviation);
-}
-Result curandGenerateNormalDouble(void* generator, double* to, size_t count, double mean, double deviation) {
-    return normal<double>(generator, to, count, mean, deviation);
 }
 
 }  // extern "C"
